@@ -1,0 +1,114 @@
+//! What a VM's processes print.
+
+use std::collections::VecDeque;
+
+use bevy::prelude::*;
+
+/// A bounded buffer of printed bytes: when it is full, the oldest are dropped and counted.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ConsoleBuffer {
+    bytes: VecDeque<u8>,
+    capacity: usize,
+    dropped: u64,
+}
+
+impl ConsoleBuffer {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self { capacity, ..Self::default() }
+    }
+
+    /// Whether nothing that is pushed will be kept.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.capacity == 0
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.dropped == 0
+    }
+
+    pub(crate) fn push(&mut self, text: &[u8]) {
+        let kept = &text[text.len().saturating_sub(self.capacity)..];
+        let excess = (self.bytes.len() + kept.len()).saturating_sub(self.capacity);
+        self.bytes.drain(..excess);
+        self.bytes.extend(kept);
+        self.dropped += (excess + text.len() - kept.len()) as u64;
+    }
+
+    /// Moves everything from `other` to the end of this buffer.
+    pub(crate) fn append(&mut self, other: &mut Self) {
+        let (front, back) = other.bytes.as_slices();
+        self.push(front);
+        self.push(back);
+        self.dropped += std::mem::take(&mut other.dropped);
+        other.bytes.clear();
+    }
+}
+
+/// Everything that the processes of a [`Vm`](crate::Vm) printed and that nobody has taken yet.
+///
+/// It keeps the newest [`LuauOsPlugin::console_bytes`](crate::LuauOsPlugin::console_bytes) bytes.
+/// It is added to a VM when one of its processes prints for the first time. Lines arrive at the end
+/// of the tick in which they were printed, in the order in which they were printed.
+#[derive(Component, Clone, Debug, Default)]
+pub struct VmConsole {
+    buffer: ConsoleBuffer,
+}
+
+impl VmConsole {
+    pub(crate) fn append(&mut self, printed: &mut ConsoleBuffer) {
+        if self.buffer.is_silent() {
+            self.buffer.capacity = printed.capacity;
+        }
+        self.buffer.append(printed);
+    }
+
+    /// What is there, invalid UTF-8 replaced. Each `print` ends with a newline.
+    pub fn text(&self) -> String {
+        let (front, back) = self.buffer.bytes.as_slices();
+        String::from_utf8_lossy(&[front, back].concat()).into_owned()
+    }
+
+    /// Takes what is there, invalid UTF-8 replaced.
+    pub fn take_text(&mut self) -> String {
+        let text = self.text();
+        self.buffer.bytes.clear();
+        text
+    }
+
+    /// How many bytes were dropped so far because nobody took them in time.
+    pub fn dropped_bytes(&self) -> u64 {
+        self.buffer.dropped
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_buffer_drops_the_oldest_bytes_and_counts_them() {
+        let mut buffer = ConsoleBuffer::new(4);
+        buffer.push(b"abc");
+        buffer.push(b"def");
+        assert_eq!((buffer.bytes.make_contiguous() as &[u8], buffer.dropped), (&b"cdef"[..], 2));
+        buffer.push(b"0123456789");
+        assert_eq!((buffer.bytes.make_contiguous() as &[u8], buffer.dropped), (&b"6789"[..], 12));
+    }
+
+    #[test]
+    fn appending_moves_bytes_and_losses() {
+        let (mut console, mut printed) = (ConsoleBuffer::new(4), ConsoleBuffer::new(2));
+        printed.push(b"abc");
+        console.append(&mut printed);
+        console.append(&mut printed);
+        assert_eq!((console.bytes.make_contiguous() as &[u8], console.dropped), (&b"bc"[..], 1));
+        assert!(printed.is_empty());
+    }
+
+    #[test]
+    fn a_silent_buffer_keeps_nothing() {
+        let mut buffer = ConsoleBuffer::default();
+        buffer.push(b"abc");
+        assert!(buffer.is_silent() && buffer.bytes.is_empty());
+    }
+}

@@ -1,0 +1,31 @@
+//! Simulated computers for Bevy games.
+
+pub mod console;
+pub mod metrics;
+pub mod plugin;
+pub mod process;
+mod random;
+pub mod runtime;
+mod scheduler;
+pub mod script;
+pub mod value;
+pub mod vm;
+
+pub use console::VmConsole;
+pub use metrics::Metrics;
+pub use plugin::{LuauOsPlugin, LuauOsSystems};
+pub use process::exit::{CpuUsage, KillReason, Outcome, ProcessExited, ScriptError, VmFinished};
+pub use process::{Pid, Process, ProcessOf, ProcessState, Processes};
+pub use runtime::{LuauRuntime, ProcessInfo};
+pub use scheduler::budget::TickBudget;
+pub use script::{CompileError, Script};
+pub use value::Value;
+pub use vm::Vm;
+
+/// Everything that most games need.
+pub mod prelude {
+    pub use crate::{
+        LuauOsPlugin, LuauOsSystems, LuauRuntime, Outcome, Process, ProcessExited, ProcessOf,
+        ProcessState, Processes, Script, TickBudget, Vm, VmConsole, VmFinished,
+    };
+}

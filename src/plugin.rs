@@ -1,0 +1,132 @@
+//! The plugin: settings and wiring.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use bevy::app::{RunFixedMainLoop, RunFixedMainLoopSystems};
+use bevy::prelude::*;
+
+use crate::metrics::Metrics;
+use crate::runtime::{LuauRuntime, RuntimeSettings};
+use crate::scheduler::budget::TickBudget;
+use crate::scheduler::{self, Tick};
+
+/// Runs the Luau processes of the app's VMs.
+///
+/// Needs Bevy's `TimePlugin` and `TaskPoolPlugin`, which `DefaultPlugins` and `MinimalPlugins` have.
+#[derive(Clone, Debug)]
+pub struct LuauOsPlugin {
+    /// Safepoints (loop back-edges, calls, returns) that a process may pass in one slice; at least 2.
+    ///
+    /// 1,000 by default: some 10 to 50 microseconds of ordinary code, enough for the decision of a
+    /// robot in one tick, and little enough that a hundred endless loops fit into a frame.
+    pub quantum: u32,
+    /// What a tick may cost. 4 ms by default: the game's frame rate is not ours to spend.
+    pub budget: TickBudget,
+    /// How often a second `FixedUpdate`, and with it a tick, runs. 60 by default; `None` leaves the
+    /// app's fixed timestep as it is.
+    pub tick_rate: Option<f64>,
+    /// How many ticks may run in one frame; more that are due are left out and counted as
+    /// [late](Metrics::late_ticks). 2 by default, so that scripts keep up at 30 frames a second.
+    pub max_ticks_per_frame: u32,
+    /// VMs that share a Luau state (a heap). 255 by default and at most, if the memory of each VM is
+    /// to be known: Luau tells 256 categories apart. With `usize::MAX` and one worker there is one
+    /// state for everything.
+    pub vms_per_heap: usize,
+    /// Threads that run heaps, of Bevy's compute task pool and the main thread. By default one per
+    /// processor.
+    pub workers: Option<NonZeroUsize>,
+    /// Bytes of printed text that are kept for each VM until the game takes them; 4 KiB by default.
+    /// With 0, `print` does nothing.
+    pub console_bytes: usize,
+    /// How long a process may run on after its slice in code that cannot be preempted (a metamethod,
+    /// a `table.sort` comparator, a `string.gsub` callback) before it is killed; 1 ms by default.
+    pub overrun_limit: Duration,
+    /// What the random numbers of all processes depend on; 0 by default.
+    pub seed: u64,
+}
+
+impl Default for LuauOsPlugin {
+    fn default() -> Self {
+        Self {
+            quantum: 1_000,
+            budget: TickBudget::default(),
+            tick_rate: Some(60.0),
+            max_ticks_per_frame: 2,
+            vms_per_heap: 255,
+            workers: None,
+            console_bytes: 4 * 1024,
+            overrun_limit: Duration::from_millis(1),
+            seed: 0,
+        }
+    }
+}
+
+/// The steps of a tick, in [`FixedUpdate`], in this order.
+#[derive(SystemSet, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LuauOsSystems {
+    /// New processes get their heap, their PID and their thread.
+    Admit,
+    /// For systems that make waiting processes runnable.
+    Wake,
+    /// Runnable processes get a slice.
+    Run,
+    /// Heaps that have grown are collected.
+    Collect,
+    /// Prints and exits reach the ECS; ended processes and finished VMs are despawned.
+    Settle,
+}
+
+impl Plugin for LuauOsPlugin {
+    /// # Panics
+    ///
+    /// When a setting is out of its range.
+    fn build(&self, app: &mut App) {
+        assert!(self.quantum >= 2, "LuauOsPlugin::quantum is {}; it must be at least 2", self.quantum);
+        assert!(self.vms_per_heap > 0, "LuauOsPlugin::vms_per_heap is 0; it must be at least 1");
+        assert!(self.max_ticks_per_frame > 0, "LuauOsPlugin::max_ticks_per_frame is 0: nothing would run");
+        if let Some(rate) = self.tick_rate {
+            assert!(rate > 0.0 && rate.is_finite(), "LuauOsPlugin::tick_rate is {rate}; it must be above 0");
+            app.insert_resource(Time::<Fixed>::from_hz(rate));
+        }
+        let workers = self.workers.or(std::thread::available_parallelism().ok());
+        app.insert_resource(LuauRuntime::new(RuntimeSettings {
+            quantum: self.quantum,
+            overrun_limit: self.overrun_limit,
+            console_bytes: self.console_bytes,
+            seed: self.seed,
+            vms_per_heap: self.vms_per_heap,
+            workers: workers.map_or(1, NonZeroUsize::get),
+            budget: self.budget,
+        }))
+        .insert_resource(Tick::new(self.max_ticks_per_frame))
+        .init_resource::<Metrics>()
+        .configure_sets(
+            FixedUpdate,
+            (
+                LuauOsSystems::Admit,
+                LuauOsSystems::Wake,
+                LuauOsSystems::Run,
+                LuauOsSystems::Collect,
+                LuauOsSystems::Settle,
+            )
+                .chain()
+                .run_if(scheduler::tick_is_due),
+        )
+        .add_systems(
+            RunFixedMainLoop,
+            scheduler::begin_frame.in_set(RunFixedMainLoopSystems::BeforeFixedMainLoop),
+        )
+        .add_systems(
+            FixedUpdate,
+            (
+                scheduler::begin_tick.before(LuauOsSystems::Admit),
+                scheduler::admit.in_set(LuauOsSystems::Admit),
+                scheduler::run.in_set(LuauOsSystems::Run),
+                scheduler::collect.in_set(LuauOsSystems::Collect),
+                scheduler::settle.in_set(LuauOsSystems::Settle),
+                scheduler::end_tick.after(LuauOsSystems::Settle),
+            ),
+        );
+    }
+}

@@ -1,0 +1,158 @@
+//! Processes: the running programs of a VM.
+
+pub mod exit;
+
+use std::fmt;
+use std::sync::Arc;
+
+use bevy::ecs::lifecycle::HookContext;
+use bevy::ecs::world::DeferredWorld;
+use bevy::prelude::*;
+use smallvec::SmallVec;
+
+use crate::runtime::{LuauRuntime, ProcessHandle};
+use crate::script::Script;
+
+/// One running Luau program. Spawn it with a [`ProcessOf`] that names its VM:
+///
+/// ```
+/// # use bevy::prelude::*;
+/// # use bevy_luau_os::prelude::*;
+/// fn boot(mut commands: Commands) {
+///     let vm = commands.spawn(Vm::new()).id();
+///     let script = Script::new("hello", "print('hello from ' .. _VERSION)");
+///     commands.spawn((Process::new(script), ProcessOf(vm)));
+/// }
+/// ```
+///
+/// It starts in the next tick. When it ends, [`ProcessExited`](crate::ProcessExited) is triggered on
+/// its entity and the entity is despawned. Despawning the entity, or its VM, stops the process where
+/// it is, without an event.
+#[derive(Component, Clone, Debug)]
+#[component(on_insert = enqueue, on_discard = release)]
+pub struct Process {
+    script: Script,
+    name: Option<Arc<str>>,
+    pub(crate) state: ProcessState,
+    pub(crate) pid: Option<Pid>,
+    pub(crate) handle: Option<ProcessHandle>,
+}
+
+impl Process {
+    /// A process that will run `script`.
+    pub fn new(script: Script) -> Self {
+        Self { script, name: None, state: ProcessState::New, pid: None, handle: None }
+    }
+
+    /// Gives the process a name of its own instead of its script's.
+    #[must_use]
+    pub fn with_name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// The process's name.
+    pub fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or(self.script.name())
+    }
+
+    pub(crate) fn shared_name(&self) -> Arc<str> {
+        self.name.clone().unwrap_or_else(|| self.script.shared_name())
+    }
+
+    /// What the process runs.
+    pub fn script(&self) -> &Script {
+        &self.script
+    }
+
+    /// Where the process is in its life. [`LuauRuntime::process_info`] also knows
+    /// [`ProcessState::Running`].
+    pub fn state(&self) -> ProcessState {
+        self.state
+    }
+
+    /// The number by which scripts of its VM know the process; `None` while it is
+    /// [new](ProcessState::New).
+    pub fn pid(&self) -> Option<Pid> {
+        self.pid
+    }
+}
+
+fn enqueue(mut world: DeferredWorld, HookContext { entity, .. }: HookContext) {
+    match world.get_resource_mut::<LuauRuntime>() {
+        Some(mut runtime) => runtime.enqueue(entity),
+        None => warn_once!("a Process was spawned, but LuauOsPlugin was not added: nothing will run it"),
+    }
+}
+
+fn release(mut world: DeferredWorld, HookContext { entity, .. }: HookContext) {
+    let handle = world.get::<Process>(entity).and_then(|process| process.handle);
+    if let (Some(handle), Some(mut runtime)) = (handle, world.get_resource_mut::<LuauRuntime>()) {
+        runtime.release_process(handle);
+    }
+}
+
+/// The VM that a [`Process`] belongs to.
+#[derive(Component, Clone, Copy, Debug, PartialEq, Eq)]
+#[relationship(relationship_target = Processes)]
+pub struct ProcessOf(
+    /// An entity with [`Vm`](crate::Vm).
+    pub Entity,
+);
+
+/// The processes of a VM, in the order in which they were spawned. Despawning the VM despawns them.
+#[derive(Component, Debug, Default)]
+#[relationship_target(relationship = ProcessOf, linked_spawn)]
+pub struct Processes(SmallVec<[Entity; 2]>);
+
+impl Processes {
+    pub(crate) fn as_slice(&self) -> &[Entity] {
+        &self.0
+    }
+}
+
+/// A process's number on its VM: 1, 2, 3 and so on in the order in which processes start there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Pid(pub(crate) std::num::NonZeroU32);
+
+impl Pid {
+    /// The number.
+    pub fn get(self) -> u32 {
+        self.0.get()
+    }
+}
+
+impl fmt::Display for Pid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The life of a process.
+///
+/// `New` -> `Runnable` -> `Running` -> `Runnable` (preempted, or it yielded) / `Finished` / `Failed`
+/// / `Killed`. A process in one of the last three is despawned at the end of the tick, or as soon as
+/// the tick budget allows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ProcessState {
+    /// Spawned, and not admitted yet: it has no PID.
+    #[default]
+    New,
+    /// Waiting for its next slice.
+    Runnable,
+    /// In its slice. Only [`LuauRuntime::process_info`] says so: between ticks nothing runs.
+    Running,
+    /// Its main chunk returned.
+    Finished,
+    /// An error left its main chunk, or its script did not compile.
+    Failed,
+    /// It was stopped.
+    Killed,
+}
+
+impl ProcessState {
+    /// Whether the process has ended.
+    pub fn has_ended(self) -> bool {
+        matches!(self, Self::Finished | Self::Failed | Self::Killed)
+    }
+}

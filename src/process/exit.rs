@@ -1,0 +1,118 @@
+//! How processes and VMs end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bevy::prelude::*;
+use thiserror::Error;
+
+use super::{Pid, ProcessState};
+use crate::value::Value;
+
+/// Triggered on a process's entity when it has ended, just before the entity is despawned.
+///
+/// ```
+/// # use bevy::prelude::*;
+/// # use bevy_luau_os::prelude::*;
+/// fn report(exit: On<ProcessExited>) {
+///     if let Outcome::Failed(error) = &exit.outcome {
+///         warn!("{} (pid {}) failed: {error}", exit.name, exit.pid);
+///     }
+/// }
+/// # App::new().add_observer(report);
+/// ```
+#[derive(EntityEvent, Clone, Debug)]
+pub struct ProcessExited {
+    /// The process.
+    pub entity: Entity,
+    /// Its VM.
+    pub vm: Entity,
+    /// Its number on that VM.
+    pub pid: Pid,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Virtual time from when it was spawned to the tick in which it ended.
+    pub lifetime: Duration,
+    /// What it cost.
+    pub cpu: CpuUsage,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// Triggered on a VM's entity when its last process has ended, just before the entity is despawned.
+/// VMs that are [persistent](crate::Vm::persistent) never finish.
+#[derive(EntityEvent, Clone, Debug)]
+pub struct VmFinished {
+    /// The VM.
+    pub entity: Entity,
+    /// How many processes ran on it.
+    pub processes: u32,
+    /// Virtual time from when it was spawned to the tick in which it finished.
+    pub lifetime: Duration,
+    /// What its processes cost, together.
+    pub cpu: CpuUsage,
+}
+
+/// What a process has used of the processor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CpuUsage {
+    /// Safepoints passed: loop back-edges, calls and returns. The last safepoint of a slice counts
+    /// again when the next slice starts from it.
+    pub safepoints: u64,
+    /// Slices run.
+    pub slices: u64,
+}
+
+impl std::ops::AddAssign for CpuUsage {
+    fn add_assign(&mut self, other: Self) {
+        self.safepoints += other.safepoints;
+        self.slices += other.slices;
+    }
+}
+
+/// How a process ended.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Its main chunk returned these values.
+    Finished(Vec<Value>),
+    /// An error left its main chunk, or its script did not compile.
+    Failed(ScriptError),
+    /// It was stopped.
+    Killed(KillReason),
+}
+
+impl Outcome {
+    /// The state that the process is in afterwards.
+    pub fn state(&self) -> ProcessState {
+        match self {
+            Self::Finished(_) => ProcessState::Finished,
+            Self::Failed(_) => ProcessState::Failed,
+            Self::Killed(_) => ProcessState::Killed,
+        }
+    }
+}
+
+/// An error that a script did not catch.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{message}")]
+pub struct ScriptError {
+    /// The error value as text, with script and line where Luau adds them; at most a few KiB. A
+    /// value that is neither string, number, boolean nor nil is named by its type.
+    pub message: String,
+    /// The functions that were running, innermost first, one line each. Empty when nothing was.
+    pub traceback: String,
+}
+
+/// Why a process was stopped.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KillReason {
+    /// It stayed in code that cannot be preempted (a metamethod, a `table.sort` comparator, a
+    /// `string.gsub` callback) after its slice was over.
+    #[error("it ran on for more than {limit:?} after its slice in code that cannot be preempted")]
+    Overrun {
+        /// [`LuauOsPlugin::overrun_limit`](crate::LuauOsPlugin::overrun_limit).
+        limit: Duration,
+    },
+}

@@ -1,0 +1,255 @@
+//! The shared Luau runtime: heaps, and who lives where.
+
+pub(crate) mod heap;
+mod luau;
+mod sandbox;
+
+use std::collections::VecDeque;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use bevy::prelude::*;
+
+use crate::console::ConsoleBuffer;
+use crate::metrics::Metrics;
+use crate::process::exit::CpuUsage;
+use crate::process::{Pid, Process, ProcessState};
+use crate::scheduler::budget::TickBudget;
+use crate::script::CompileCache;
+use crate::vm::Vm;
+
+use heap::{Exit, Heap, HeapConfig, MAX_EXACT_VMS, PlaceId, SlotId};
+
+/// The one shared, sandboxed Luau runtime of the app.
+///
+/// It is made of heaps, Luau states that host up to
+/// [`vms_per_heap`](crate::LuauOsPlugin::vms_per_heap) VMs each and run in parallel.
+#[derive(Resource)]
+pub struct LuauRuntime {
+    pub(crate) heaps: Vec<Heap>,
+    config: HeapConfig,
+    vms_per_heap: usize,
+    workers: usize,
+    budget: TickBudget,
+    /// Heaps that may have a free place, in the order in which they get the next VM.
+    roomy_heaps: VecDeque<u32>,
+    /// Which heaps are in `roomy_heaps`.
+    is_roomy: Vec<bool>,
+    /// Processes that were spawned and not admitted, with the virtual time of their spawning.
+    arrivals: VecDeque<(Entity, Duration)>,
+    scripts: CompileCache,
+    /// Virtual time of the current tick.
+    pub(crate) now: Duration,
+    pub(crate) metrics: Metrics,
+}
+
+/// Where a process lives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ProcessHandle {
+    heap: u32,
+    slot: SlotId,
+}
+
+/// Where a VM lives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct VmHandle {
+    heap: u32,
+    place: PlaceId,
+}
+
+/// What [`LuauRuntime::process_info`] tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ProcessInfo {
+    /// Where the process is in its life.
+    pub state: ProcessState,
+    /// What it has cost so far.
+    pub cpu: CpuUsage,
+}
+
+/// What a new runtime is made with; see the fields of [`LuauOsPlugin`](crate::LuauOsPlugin).
+pub(crate) struct RuntimeSettings {
+    pub(crate) quantum: u32,
+    pub(crate) overrun_limit: Duration,
+    pub(crate) console_bytes: usize,
+    pub(crate) seed: u64,
+    pub(crate) vms_per_heap: usize,
+    pub(crate) workers: usize,
+    pub(crate) budget: TickBudget,
+}
+
+impl LuauRuntime {
+    pub(crate) fn new(settings: RuntimeSettings) -> Self {
+        let RuntimeSettings { quantum, overrun_limit, console_bytes, seed, .. } = settings;
+        let exact_memory = settings.vms_per_heap <= MAX_EXACT_VMS;
+        Self {
+            heaps: Vec::new(),
+            config: HeapConfig { quantum, overrun_limit, console_bytes, seed, exact_memory },
+            vms_per_heap: settings.vms_per_heap,
+            workers: settings.workers,
+            budget: settings.budget,
+            roomy_heaps: VecDeque::new(),
+            is_roomy: Vec::new(),
+            arrivals: VecDeque::new(),
+            scripts: CompileCache::default(),
+            now: Duration::ZERO,
+            metrics: Metrics::default(),
+        }
+    }
+
+    /// How many heaps are open.
+    pub fn heap_count(&self) -> usize {
+        self.heaps.len()
+    }
+
+    /// Bytes that all Luau states use, garbage included.
+    pub fn heap_bytes(&self) -> usize {
+        self.heaps.iter().map(Heap::bytes).sum()
+    }
+
+    /// How many processes wait for their next slice.
+    pub fn runnable(&self) -> usize {
+        self.heaps.iter().map(Heap::runnable).sum()
+    }
+
+    /// How many threads run heaps.
+    pub fn workers(&self) -> usize {
+        self.workers
+    }
+
+    /// What a tick may cost.
+    pub fn budget(&self) -> TickBudget {
+        self.budget
+    }
+
+    /// Sets what a tick may cost, from the next tick on.
+    pub fn set_budget(&mut self, budget: TickBudget) {
+        self.budget = budget;
+    }
+
+    /// The quantum: safepoints that a process may pass in one slice.
+    pub fn quantum(&self) -> u32 {
+        self.config.quantum
+    }
+
+    /// Sets the quantum from the next tick on. Less than 2 counts as 2: the safepoint at which a
+    /// slice ended is passed again at the start of the next, so a quantum of 1 would get nowhere.
+    pub fn set_quantum(&mut self, quantum: u32) {
+        self.config.quantum = quantum.max(2);
+        for heap in &mut self.heaps {
+            heap.set_quantum(self.config.quantum);
+        }
+    }
+
+    /// State and cost of a process; `None` before it is admitted and after it has ended.
+    pub fn process_info(&self, process: &Process) -> Option<ProcessInfo> {
+        let handle = process.handle?;
+        let (state, cpu) = self.heaps[handle.heap as usize].process_info(handle.slot)?;
+        Some(ProcessInfo { state, cpu })
+    }
+
+    /// Bytes that the objects of a VM take, garbage included. `None` before its first process has
+    /// started, and when [`vms_per_heap`](crate::LuauOsPlugin::vms_per_heap) is more than 255: Luau
+    /// cannot tell more VMs of one state apart.
+    pub fn vm_bytes(&self, vm: &Vm) -> Option<usize> {
+        let handle = vm.handle?;
+        self.heaps[handle.heap as usize].vm_bytes(handle.place)
+    }
+
+    // --- For the ECS ---
+
+    pub(crate) fn enqueue(&mut self, process: Entity) {
+        self.metrics.processes_created += 1;
+        self.arrivals.push_back((process, self.now));
+    }
+
+    /// The process that was spawned first among those that were not admitted.
+    pub(crate) fn next_arrival(&mut self) -> Option<(Entity, Duration)> {
+        self.arrivals.pop_front()
+    }
+
+    /// How many processes wait to be admitted.
+    pub(crate) fn arrivals(&self) -> usize {
+        self.arrivals.len()
+    }
+
+    /// Puts a process that cannot be admitted yet behind all others.
+    pub(crate) fn postpone_arrival(&mut self, process: Entity, spawned_at: Duration) {
+        self.arrivals.push_back((process, spawned_at));
+    }
+
+    pub(crate) fn vm_created(&mut self) {
+        self.metrics.vms_created += 1;
+    }
+
+    /// Gives a process its PID and its place on its VM's heap, and the VM a heap if it has none.
+    pub(crate) fn admit(
+        &mut self,
+        (process_entity, process): (Entity, &mut Process),
+        (vm_entity, vm): (Entity, &mut Vm),
+        spawned_at: Duration,
+    ) {
+        let handle = *vm.handle.get_or_insert_with(|| self.place_vm(vm_entity, spawned_at));
+        vm.last_pid += 1;
+        let pid = Pid(NonZeroU32::new(vm.last_pid).expect("fewer than 2^32 processes on one VM"));
+        let script = self.scripts.intern(process.script());
+        let heap = &mut self.heaps[handle.heap as usize];
+        let slot = heap.admit(handle.place, process_entity, pid, script, spawned_at);
+        process.pid = Some(pid);
+        process.state = ProcessState::Runnable;
+        process.handle = Some(ProcessHandle { heap: handle.heap, slot });
+    }
+
+    fn place_vm(&mut self, vm: Entity, spawned_at: Duration) -> VmHandle {
+        loop {
+            let Some(heap) = self.roomy_heaps.pop_front() else {
+                for _ in 0..self.workers {
+                    let heap = self.heaps.len() as u32;
+                    self.heaps.push(Heap::new(self.config));
+                    self.is_roomy.push(true);
+                    self.roomy_heaps.push_back(heap);
+                }
+                continue;
+            };
+            if self.heaps[heap as usize].vms() >= self.vms_per_heap {
+                self.is_roomy[heap as usize] = false;
+                continue;
+            }
+            self.roomy_heaps.push_back(heap);
+            let place = self.heaps[heap as usize].add_vm(vm, spawned_at);
+            return VmHandle { heap, place };
+        }
+    }
+
+    pub(crate) fn release_process(&mut self, handle: ProcessHandle) {
+        if self.heaps[handle.heap as usize].remove_process(handle.slot) {
+            self.metrics.processes_killed += 1;
+        }
+    }
+
+    pub(crate) fn release_vm(&mut self, handle: Option<VmHandle>) {
+        self.metrics.vms_removed += 1;
+        let Some(VmHandle { heap, place }) = handle else { return };
+        self.heaps[heap as usize].remove_vm(place);
+        if !std::mem::replace(&mut self.is_roomy[heap as usize], true) {
+            self.roomy_heaps.push_back(heap);
+        }
+    }
+
+    /// Takes up to `limit` exits, heap by heap.
+    pub(crate) fn take_exits(&mut self, limit: usize) -> Vec<Exit> {
+        let mut exits = Vec::new();
+        for heap in self.heaps.iter_mut().filter(|heap| heap.has_exits()) {
+            while exits.len() < limit {
+                let Some(exit) = heap.take_exit() else { break };
+                exits.push(exit);
+            }
+        }
+        exits
+    }
+
+    /// Takes what one VM has printed.
+    pub(crate) fn take_printed(&mut self) -> Option<(Entity, ConsoleBuffer)> {
+        self.heaps.iter_mut().find_map(Heap::take_printed)
+    }
+}

@@ -1,0 +1,397 @@
+//! One Luau state behind a safe interface: the only module of the crate with `unsafe` code.
+//!
+//! What keeps it sound:
+//!
+//! - A [`LuauState`] owns its state and never hands out a handle to it, so `&mut self` is exclusive
+//!   access to everything in it, and moving it to another operating-system thread is fine.
+//! - Every `lua_State` pointer kept here belongs to a thread that the state's registry anchors: the
+//!   main thread, or the root of a process, held by its [`ThreadId`]'s entry in an anchor table from
+//!   the moment it is made until the entry is overwritten. Coroutines of a break chain are kept
+//!   alive by their parents' stacks.
+//! - Calls that can throw are made inside [`LuauState::protect`], or by Luau itself.
+//! - Callbacks ([`functions`], [`slice`]) hold nothing that needs dropping where Luau may throw.
+
+#![expect(
+    unsafe_code,
+    reason = "mlua's safe interface cannot break and resume nested coroutines; see `slice`"
+)]
+
+mod functions;
+mod slice;
+mod transfer;
+
+use std::ffi::{CString, c_int, c_void};
+use std::ptr;
+use std::time::Duration;
+
+use mlua::Lua;
+use mlua::ffi::{self, lua_State};
+
+use super::sandbox;
+use crate::console::ConsoleBuffer;
+use crate::process::exit::ScriptError;
+use crate::random::Pcg32;
+use crate::script::Bytecode;
+use crate::value::Value;
+
+pub(crate) use functions::register as register_functions;
+pub(crate) use slice::{SliceEnd, SliceReport};
+
+/// Threads in one anchor table. The collector marks a table in one indivisible step, so one table
+/// with hundreds of thousands of threads would be a pause of milliseconds.
+const ANCHORS_PER_TABLE: u32 = 1024;
+
+/// Work of one collector step, in KiB: about 20 microseconds.
+const GC_STEP_KIB: c_int = 64;
+
+/// The root thread of one process, by its place in the state's table of threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ThreadId(pub(crate) u32);
+
+/// A loaded script: the registry reference of its main function.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MainFunction(c_int);
+
+/// What the host functions of a slice read and write.
+#[derive(Debug, Default)]
+pub(crate) struct Context {
+    /// Virtual time, in seconds.
+    pub(crate) now: f64,
+    /// What the process printed in this slice.
+    pub(crate) console: ConsoleBuffer,
+    /// The random generator of the process that runs.
+    random: Pcg32,
+}
+
+/// What is kept of a process between its slices.
+struct ProcessThread {
+    /// Null until the first process of this place starts, and after [`LuauState::discard`].
+    root: *mut lua_State,
+    /// The nested coroutines of the break chain, innermost last. Most processes never have one.
+    #[expect(clippy::box_collection, reason = "8 bytes instead of 24 in each process")]
+    chain: Option<Box<Vec<*mut lua_State>>>,
+    random: Pcg32,
+}
+
+impl ProcessThread {
+    fn innermost(&self) -> *mut lua_State {
+        self.chain.as_ref().and_then(|chain| chain.last().copied()).unwrap_or(self.root)
+    }
+
+    /// Takes the thread that has ended off the chain. `false` if it was the root.
+    fn pop_innermost(&mut self) -> bool {
+        self.chain.as_mut().is_some_and(|chain| chain.pop().is_some())
+    }
+
+    /// Puts a new break, innermost first and ending with the thread that was resumed, on the chain.
+    fn splice(&mut self, broken: impl DoubleEndedIterator<Item = *mut lua_State>) {
+        let innermost = self.innermost();
+        for thread in broken.rev().filter(|&thread| thread != innermost) {
+            self.chain.get_or_insert_default().push(thread);
+        }
+    }
+}
+
+/// One sandboxed Luau state and the threads of its processes.
+pub(crate) struct LuauState {
+    main: *mut lua_State,
+    threads: Vec<ProcessThread>,
+    /// Registry references of the anchor tables, [`ANCHORS_PER_TABLE`] threads each.
+    anchors: Vec<c_int>,
+    /// Registry reference of the metatable that all environments share.
+    environment_metatable: c_int,
+    context: Box<Context>,
+    /// Owns the state; closed last.
+    lua: Lua,
+}
+
+// SAFETY: the raw pointers point into the state that `lua` owns, and `Lua` is `Send` (mlua's `send`
+// feature). Nothing else refers to the state, and Luau states are not tied to a thread.
+unsafe impl Send for LuauState {}
+// SAFETY: `&LuauState` only reads counters of the state (`bytes`, `category_bytes`), which only
+// change through `&mut LuauState`.
+unsafe impl Sync for LuauState {}
+
+impl LuauState {
+    /// Opens a sandboxed state whose garbage collector only runs when it is asked to.
+    pub(crate) fn open() -> Result<Self, mlua::Error> {
+        let lua = Lua::new_with(sandbox::libraries(), mlua::LuaOptions::default())?;
+        let mut main = ptr::null_mut();
+        // SAFETY: the closure only reads the pointer of the main thread.
+        unsafe { lua.exec_raw::<()>((), |state| main = ffi::lua_mainthread(state))? };
+        let base = sandbox::build(&lua, |base, metatable| register_functions(&lua, base, metatable))?;
+        let mut environment_metatable = 0;
+        // SAFETY: the arguments are at 1 (base) and 2 (metatable) of the state's stack, inside a
+        // protected call; indices and types are as the calls want them.
+        unsafe {
+            lua.exec_raw::<()>((base.globals, base.environment_metatable), |state| {
+                environment_metatable = ffi::lua_ref(state, 2);
+                // Scripts are loaded on the main thread, and `luau_load` resolves their imports in
+                // its globals: they must be the frozen base and nothing that a script can change.
+                ffi::lua_pushvalue(state, 1);
+                ffi::lua_xmove(state, main, 1);
+                ffi::lua_replace(main, ffi::LUA_GLOBALSINDEX);
+                ffi::lua_gc(state, ffi::LUA_GCSETSTEPSIZE, GC_STEP_KIB);
+                let [a, b, c, d] = sandbox::pointer_keys();
+                ffi::lua_setpointerencodekey(state, a, b, c, d);
+                slice::install(main);
+            })?;
+        }
+        let mut state = Self {
+            main,
+            threads: Vec::new(),
+            anchors: Vec::new(),
+            environment_metatable,
+            context: Box::default(),
+            lua,
+        };
+        state.collect();
+        Ok(state)
+    }
+
+    /// What the functions that scripts call read and write.
+    pub(crate) fn context(&mut self) -> &mut Context {
+        &mut self.context
+    }
+
+    /// Runs `f` where Luau may throw (here: out of memory), with the main thread's stack restored
+    /// afterwards. `f` must hold nothing that needs dropping across such calls.
+    fn protect<R>(&mut self, mut f: impl FnMut(*mut lua_State) -> R) -> Result<R, ScriptError> {
+        struct Call<'a, R> {
+            f: &'a mut dyn FnMut(*mut lua_State) -> R,
+            result: Option<R>,
+        }
+        unsafe extern "C-unwind" fn trampoline<R>(state: *mut lua_State) -> c_int {
+            // SAFETY: `protect` passes a `Call<R>` that outlives the call.
+            let call = unsafe { &mut *ffi::lua_touserdata(state, 1).cast::<Call<R>>() };
+            call.result = Some((call.f)(state));
+            0
+        }
+        let mut call = Call { f: &mut f, result: None };
+        let data = (&raw mut call).cast::<c_void>();
+        // SAFETY: `main` is live and not running; `trampoline::<R>` gets the `Call<R>` it wants.
+        let status = unsafe { ffi::lua_cpcall(self.main, trampoline::<R>, data) };
+        match call.result {
+            Some(result) if status == ffi::LUA_OK => Ok(result),
+            _ => {
+                // SAFETY: a failed protected call leaves its error on top of the main thread's stack.
+                let message = unsafe { transfer::error_message(self.main) };
+                // SAFETY: takes that error off again.
+                unsafe { ffi::lua_settop(self.main, 0) };
+                Err(ScriptError { message, traceback: String::new() })
+            }
+        }
+    }
+
+    /// Loads a compiled script.
+    ///
+    /// # Errors
+    ///
+    /// When the state is out of memory.
+    pub(crate) fn load(&mut self, name: &str, bytecode: &Bytecode) -> Result<MainFunction, ScriptError> {
+        // `=` tells Luau to show the name as it is.
+        let name: Vec<u8> = [b"=", name.as_bytes()].concat().into_iter().filter(|&b| b != 0).collect();
+        let name = CString::new(name).unwrap_or_default();
+        let code = bytecode.as_bytes();
+        let loaded = self.protect(|state| {
+            // SAFETY: `Bytecode` comes from our own compiler, and `luau_load` trusts nothing else.
+            // It pushes a function or an error message.
+            unsafe {
+                let status = ffi::luau_load(state, name.as_ptr(), code.as_ptr().cast(), code.len(), 0);
+                if status == ffi::LUA_OK {
+                    Ok(MainFunction(ffi::lua_ref(state, -1)))
+                } else {
+                    Err(transfer::error_message(state))
+                }
+            }
+        })?;
+        loaded.map_err(|message| ScriptError { message, traceback: String::new() })
+    }
+
+    /// Forgets a loaded script. Processes that run it are not affected.
+    pub(crate) fn unload(&mut self, function: MainFunction) {
+        // SAFETY: `function` is a reference that `load` made; `lua_unref` does not throw.
+        unsafe { ffi::lua_unref(self.main, function.0) };
+    }
+
+    /// Prepares a thread that will run `function` with an environment of its own, charging what it
+    /// allocates to memory category `category`. `thread` is a place that was never started, reset (with
+    /// the same category) or discarded.
+    pub(crate) fn start(
+        &mut self,
+        thread: ThreadId,
+        function: MainFunction,
+        category: u8,
+        seed: u64,
+    ) -> Result<(), ScriptError> {
+        let index = thread.0 as usize;
+        if index >= self.threads.len() {
+            let unused = || ProcessThread { root: ptr::null_mut(), chain: None, random: Pcg32::default() };
+            self.threads.resize_with(index + 1, unused);
+        }
+        let (existing, metatable) = (self.threads[index].root, self.environment_metatable);
+        let table = index / ANCHORS_PER_TABLE as usize;
+        while table >= self.anchors.len() {
+            let anchor = self.protect(|state| {
+                // SAFETY: pushes a table and takes it off again as a reference.
+                unsafe {
+                    ffi::lua_createtable(state, ANCHORS_PER_TABLE.cast_signed(), 0);
+                    let anchor = ffi::lua_ref(state, -1);
+                    ffi::lua_pop(state, 1);
+                    anchor
+                }
+            })?;
+            self.anchors.push(anchor);
+        }
+        let anchors = self.anchors[table];
+        let root = self.protect(|state| {
+            // SAFETY: stack slots are pushed and popped in balance, and a C call has 20 of them.
+            // `existing`, if not null, was reset, so its stack is empty. The references are live and
+            // hold what the names say, hence `lua_clonefunction` gets a Luau function.
+            unsafe {
+                ffi::lua_setmemcat(state, c_int::from(category));
+                let root = if existing.is_null() {
+                    let root = ffi::lua_newthread(state);
+                    ffi::lua_rawgeti_(state, ffi::LUA_REGISTRYINDEX, anchors);
+                    ffi::lua_insert(state, -2);
+                    ffi::lua_rawseti_(state, -2, anchor_index(thread));
+                    root
+                } else {
+                    existing
+                };
+                ffi::lua_setmemcat(root, c_int::from(category));
+                ffi::lua_createtable(root, 0, 0);
+                ffi::lua_rawgeti_(root, ffi::LUA_REGISTRYINDEX, metatable);
+                ffi::lua_setmetatable(root, -2);
+                ffi::lua_setsafeenv(root, -1, 1);
+                ffi::lua_replace(root, ffi::LUA_GLOBALSINDEX);
+                ffi::lua_rawgeti_(root, ffi::LUA_REGISTRYINDEX, function.0);
+                ffi::lua_clonefunction(root, -1);
+                ffi::lua_remove(root, 1);
+                root
+            }
+        });
+        // SAFETY: only sets a number.
+        unsafe { ffi::lua_setmemcat(self.main, 0) };
+        self.threads[index].root = root?;
+        self.threads[index].random = Pcg32::from_seed(seed);
+        Ok(())
+    }
+
+    /// Runs one slice of a started process.
+    pub(crate) fn resume(&mut self, thread: ThreadId, quantum: u32, overrun_limit: Duration) -> SliceReport {
+        let process = &mut self.threads[thread.0 as usize];
+        assert!(!process.root.is_null(), "thread {} was never started", thread.0);
+        self.context.random = process.random;
+        let context: *mut Context = &raw mut *self.context;
+        // SAFETY: the root is anchored and holds what `start` or an earlier slice left; finished
+        // threads are reset or discarded by our caller before they are started again, and Luau
+        // refuses to resume a finished thread with an error. `context` is ours alone.
+        let report = unsafe { slice::run(process, context, quantum, overrun_limit) };
+        process.random = self.context.random;
+        report
+    }
+
+    /// The results of a process whose last slice ended as [`SliceEnd::Returned`].
+    pub(crate) fn results(&mut self, thread: ThreadId) -> Vec<Value> {
+        let root = self.threads[thread.0 as usize].root;
+        // SAFETY: `root` is live and not running.
+        if unsafe { ffi::lua_gettop(root) } == 0 {
+            return Vec::new();
+        }
+        // SAFETY: as above; the slots are made first.
+        let results = self.protect(|_| unsafe {
+            ffi::lua_rawcheckstack(root, transfer::RESULT_SLOTS);
+            transfer::results(root)
+        });
+        results.unwrap_or_default()
+    }
+
+    /// The error of a process whose last slice ended as [`SliceEnd::Failed`].
+    pub(crate) fn error(&self, thread: ThreadId) -> ScriptError {
+        let root = self.threads[thread.0 as usize].root;
+        // SAFETY: `root` is live, not running, and has its error on top of its stack.
+        unsafe {
+            ScriptError {
+                message: transfer::error_message(root),
+                traceback: transfer::traceback(root),
+            }
+        }
+    }
+
+    /// Ends whatever runs on `thread` and keeps the thread for the next [`LuauState::start`].
+    pub(crate) fn reset(&mut self, thread: ThreadId) {
+        let metatable = self.environment_metatable;
+        let Some(process) = self.threads.get_mut(thread.0 as usize) else { return };
+        process.chain = None;
+        let root = process.root;
+        if root.is_null() {
+            return;
+        }
+        let emptied = self.protect(|_| {
+            // SAFETY: `root` is live and not running. Resetting may reallocate its stack. The
+            // environment goes too, so that it does not outlive its process.
+            unsafe {
+                ffi::lua_resetthread(root);
+                ffi::lua_rawgeti_(root, ffi::LUA_REGISTRYINDEX, metatable);
+                ffi::lua_replace(root, ffi::LUA_GLOBALSINDEX);
+            }
+        });
+        if emptied.is_err() {
+            self.discard(thread);
+        }
+    }
+
+    /// Ends whatever runs on `thread` and gives the thread to the garbage collector.
+    pub(crate) fn discard(&mut self, thread: ThreadId) {
+        let Some(process) = self.threads.get_mut(thread.0 as usize) else { return };
+        process.chain = None;
+        if std::mem::replace(&mut process.root, ptr::null_mut()).is_null() {
+            return;
+        }
+        let anchors = self.anchors[thread.0 as usize / ANCHORS_PER_TABLE as usize];
+        // SAFETY: overwrites an existing entry of the anchor table, which does not allocate.
+        unsafe {
+            ffi::lua_rawgeti_(self.main, ffi::LUA_REGISTRYINDEX, anchors);
+            ffi::lua_pushnil(self.main);
+            ffi::lua_rawseti_(self.main, -2, anchor_index(thread));
+            ffi::lua_pop(self.main, 1);
+        }
+    }
+
+    /// Bytes in use, garbage included.
+    pub(crate) fn bytes(&self) -> usize {
+        self.lua.used_memory()
+    }
+
+    /// Bytes in use by one memory category, garbage included.
+    pub(crate) fn category_bytes(&self, category: u8) -> usize {
+        // SAFETY: reads one counter.
+        unsafe { ffi::lua_totalbytes(self.main, c_int::from(category)) }
+    }
+
+    /// Collects all garbage, however long it takes.
+    pub(crate) fn collect(&mut self) {
+        // SAFETY: the state is not running. The collector is stopped again because a collection
+        // leaves it with a threshold at which the next allocation would start it.
+        unsafe {
+            ffi::lua_gc(self.main, ffi::LUA_GCCOLLECT, 0);
+            ffi::lua_gc(self.main, ffi::LUA_GCSTOP, 0);
+        }
+    }
+
+    /// Does one step of a collection, about 64 KiB of work. `true` if that ended the cycle.
+    pub(crate) fn collect_step(&mut self) -> bool {
+        // SAFETY: as for `collect`.
+        unsafe {
+            let done = ffi::lua_gc(self.main, ffi::LUA_GCSTEP, 0) != 0;
+            ffi::lua_gc(self.main, ffi::LUA_GCSTOP, 0);
+            done
+        }
+    }
+}
+
+/// The place of a thread in its anchor table.
+fn anchor_index(thread: ThreadId) -> c_int {
+    (thread.0 % ANCHORS_PER_TABLE).cast_signed() + 1
+}

@@ -1,0 +1,192 @@
+//! Copies what a process leaves behind out of its thread: results, error message, traceback.
+//!
+//! Nothing here runs code of the script (no `__tostring`, no `__index`), and everything is bounded.
+
+use std::ffi::{CStr, c_char, c_int};
+use std::fmt::Write;
+use std::mem::MaybeUninit;
+
+use mlua::ffi::{self, lua_State};
+
+use crate::value::Value;
+
+/// Values handed over as results of one process, nested ones included.
+const MAX_VALUES: usize = 1024;
+/// Bytes of strings and buffers handed over as results of one process.
+const MAX_BYTES: usize = 64 * 1024;
+/// Tables inside tables inside results.
+const MAX_DEPTH: usize = 8;
+/// Bytes kept of an error message.
+const MAX_MESSAGE: usize = 4 * 1024;
+/// Frames shown at either end of a traceback.
+const TRACEBACK_FRAMES: usize = 10;
+
+/// Stack slots that [`results`] needs: a key and a value for each level.
+pub(super) const RESULT_SLOTS: c_int = 2 * (MAX_DEPTH as c_int + 1);
+
+/// The values on the stack of a thread that has returned.
+///
+/// # Safety
+///
+/// `thread` must be live, not running, and have room for [`RESULT_SLOTS`] more values.
+pub(super) unsafe fn results(thread: *mut lua_State) -> Vec<Value> {
+    let mut copier = Copier { thread, values: MAX_VALUES, bytes: MAX_BYTES };
+    // SAFETY: the indices are those of the thread's own stack.
+    unsafe {
+        let count = ffi::lua_gettop(thread).min(MAX_VALUES as c_int);
+        (1..=count).map(|index| copier.copy(index, 0)).collect()
+    }
+}
+
+struct Copier {
+    thread: *mut lua_State,
+    values: usize,
+    bytes: usize,
+}
+
+impl Copier {
+    /// # Safety
+    ///
+    /// `index` must be a valid positive index, with room for two more values per level.
+    unsafe fn copy(&mut self, index: c_int, depth: usize) -> Value {
+        let thread = self.thread;
+        // SAFETY: `index` is valid; each accessor is called for a value of its type, so none
+        // converts, allocates or throws.
+        unsafe {
+            let kind = ffi::lua_type(thread, index);
+            if self.values == 0 {
+                return Value::Opaque(type_name(thread, kind));
+            }
+            self.values -= 1;
+            match kind {
+                ffi::LUA_TNIL => Value::Nil,
+                ffi::LUA_TBOOLEAN => Value::Boolean(ffi::lua_toboolean(thread, index) != 0),
+                ffi::LUA_TNUMBER => Value::Number(ffi::lua_tonumber(thread, index)),
+                ffi::LUA_TVECTOR => {
+                    let lanes = ffi::lua_tovector(thread, index);
+                    Value::Vector([*lanes, *lanes.add(1), *lanes.add(2)])
+                }
+                ffi::LUA_TSTRING => {
+                    let mut length = 0;
+                    let text = ffi::lua_tolstring(thread, index, &raw mut length);
+                    self.take_bytes(text.cast(), length).map_or(Value::Opaque("string"), Value::String)
+                }
+                ffi::LUA_TBUFFER => {
+                    let mut length = 0;
+                    let data = ffi::lua_tobuffer(thread, index, &raw mut length);
+                    self.take_bytes(data.cast(), length).map_or(Value::Opaque("buffer"), Value::Buffer)
+                }
+                ffi::LUA_TTABLE if depth < MAX_DEPTH => {
+                    let mut entries = Vec::new();
+                    let mut iterator = 0;
+                    while self.values > 0 {
+                        iterator = ffi::lua_rawiter(thread, index, iterator);
+                        if iterator < 0 {
+                            return Value::Table(entries);
+                        }
+                        let top = ffi::lua_gettop(thread);
+                        entries.push((self.copy(top - 1, depth + 1), self.copy(top, depth + 1)));
+                        ffi::lua_settop(thread, top - 2);
+                    }
+                    Value::Opaque("table")
+                }
+                _ => Value::Opaque(type_name(thread, kind)),
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `data` must be valid for reads of `length` bytes.
+    unsafe fn take_bytes(&mut self, data: *const u8, length: usize) -> Option<Box<[u8]>> {
+        self.bytes = self.bytes.checked_sub(length)?;
+        if length == 0 {
+            return Some(Box::default());
+        }
+        // SAFETY: by the contract.
+        Some(unsafe { std::slice::from_raw_parts(data, length) }.into())
+    }
+}
+
+/// # Safety
+///
+/// `thread` must be live and `kind` one of Luau's types.
+unsafe fn type_name(thread: *mut lua_State, kind: c_int) -> &'static str {
+    // SAFETY: Luau's type names are literals.
+    unsafe { CStr::from_ptr(ffi::lua_typename(thread, kind)) }.to_str().unwrap_or("value")
+}
+
+/// The error value on top of a thread's stack, as bounded text. Only strings and numbers are shown:
+/// turning anything else into text could run a script's `__tostring`.
+///
+/// # Safety
+///
+/// `thread` must be live, not running, with at least one value on its stack.
+pub(super) unsafe fn error_message(thread: *mut lua_State) -> String {
+    // SAFETY: `-1` is valid; the accessors match the type.
+    unsafe {
+        match ffi::lua_type(thread, -1) {
+            ffi::LUA_TSTRING => {
+                let mut length = 0;
+                let text = ffi::lua_tolstring(thread, -1, &raw mut length);
+                let shown = std::slice::from_raw_parts(text.cast::<u8>(), length.min(MAX_MESSAGE));
+                let mut message = String::from_utf8_lossy(shown).into_owned();
+                if length > MAX_MESSAGE {
+                    let _ = write!(message, "... ({length} bytes)");
+                }
+                message
+            }
+            ffi::LUA_TNUMBER => ffi::lua_tonumber(thread, -1).to_string(),
+            ffi::LUA_TBOOLEAN => (ffi::lua_toboolean(thread, -1) != 0).to_string(),
+            ffi::LUA_TNIL => "nil".to_owned(),
+            kind => format!("(error object is a {} value)", type_name(thread, kind)),
+        }
+    }
+}
+
+/// The call stack of a thread that failed or was stopped, innermost frame first, one line each.
+///
+/// # Safety
+///
+/// `thread` must be live and not running.
+pub(super) unsafe fn traceback(thread: *mut lua_State) -> String {
+    let mut text = String::new();
+    // SAFETY: `lua_getinfo` fills what "sln" names, pointing into live prototypes; levels past the
+    // stack's depth are refused with 0.
+    unsafe {
+        let depth = ffi::lua_stackdepth(thread).max(0).cast_unsigned() as usize;
+        for level in 0..depth {
+            if level == TRACEBACK_FRAMES && depth > 2 * TRACEBACK_FRAMES {
+                let _ = writeln!(text, "... ({} frames)", depth - 2 * TRACEBACK_FRAMES);
+            }
+            if (TRACEBACK_FRAMES..depth.saturating_sub(TRACEBACK_FRAMES)).contains(&level) {
+                continue;
+            }
+            let mut frame = MaybeUninit::<ffi::lua_Debug>::zeroed();
+            if ffi::lua_getinfo(thread, level as c_int, c"sln".as_ptr(), frame.as_mut_ptr()) == 0 {
+                break;
+            }
+            let frame = frame.assume_init_ref();
+            let _ = match (show(frame.short_src), frame.currentline) {
+                (source, line @ 1..) => write!(text, "{source}:{line}"),
+                (source, _) => write!(text, "{source}"),
+            };
+            if !frame.name.is_null() {
+                let _ = write!(text, " function {}", show(frame.name));
+            }
+            text.push('\n');
+        }
+    }
+    text
+}
+
+/// # Safety
+///
+/// `text` must be null or a C string.
+unsafe fn show<'a>(text: *const c_char) -> std::borrow::Cow<'a, str> {
+    if text.is_null() {
+        return "?".into();
+    }
+    // SAFETY: by the contract.
+    unsafe { CStr::from_ptr(text) }.to_string_lossy()
+}

@@ -1,0 +1,101 @@
+//! The systems of a tick: admit, wake, run, collect, settle.
+
+mod admit;
+pub(crate) mod budget;
+mod collect;
+mod parallel;
+mod run;
+pub(crate) mod run_queue;
+mod settle;
+
+use std::time::{Duration, Instant};
+
+use bevy::prelude::*;
+
+use crate::runtime::LuauRuntime;
+
+pub(crate) use admit::admit;
+pub(crate) use collect::collect;
+pub(crate) use run::run;
+pub(crate) use settle::settle;
+
+/// At most one warning of late ticks in this time.
+const WARNING_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The tick under way.
+#[derive(Resource, Debug)]
+pub(crate) struct Tick {
+    max_per_frame: u32,
+    begun_in_frame: u32,
+    /// Whether the current run of `FixedUpdate` is a tick. Those beyond the maximum of a frame are
+    /// not: catching up would make the next frame late as well.
+    is_due: bool,
+    pub(crate) began: Instant,
+    late_at_last_warning: u64,
+    last_warning: Option<Instant>,
+}
+
+impl Tick {
+    pub(crate) fn new(max_per_frame: u32) -> Self {
+        Self {
+            max_per_frame,
+            begun_in_frame: 0,
+            is_due: false,
+            began: Instant::now(),
+            late_at_last_warning: 0,
+            last_warning: None,
+        }
+    }
+}
+
+/// Before the ticks of a frame.
+pub(crate) fn begin_frame(mut tick: ResMut<Tick>) {
+    tick.begun_in_frame = 0;
+}
+
+/// Before the systems of a tick.
+pub(crate) fn begin_tick(mut tick: ResMut<Tick>, mut runtime: ResMut<LuauRuntime>, time: Res<Time>) {
+    tick.is_due = tick.begun_in_frame < tick.max_per_frame;
+    if tick.is_due {
+        tick.begun_in_frame += 1;
+        tick.began = Instant::now();
+        runtime.metrics.ticks += 1;
+        runtime.metrics.last_tick_resumes = 0;
+        runtime.now = time.elapsed();
+    } else {
+        runtime.metrics.late_ticks += 1;
+    }
+}
+
+/// Whether the systems of a tick have to run.
+pub(crate) fn tick_is_due(tick: Res<Tick>) -> bool {
+    tick.is_due
+}
+
+/// After the systems of a tick.
+pub(crate) fn end_tick(
+    mut tick: ResMut<Tick>,
+    mut runtime: ResMut<LuauRuntime>,
+    mut metrics: ResMut<crate::Metrics>,
+    fixed: Res<Time<Fixed>>,
+) {
+    if tick.is_due {
+        let took = tick.began.elapsed();
+        runtime.metrics.last_tick_time = took;
+        if took > fixed.timestep() {
+            runtime.metrics.late_ticks += 1;
+        }
+    }
+    warn_of_late_ticks(&mut tick, &runtime);
+    *metrics = runtime.metrics.clone();
+}
+
+fn warn_of_late_ticks(tick: &mut Tick, runtime: &LuauRuntime) {
+    let late = runtime.metrics.late_ticks - tick.late_at_last_warning;
+    let may_warn = tick.last_warning.is_none_or(|last| last.elapsed() >= WARNING_INTERVAL);
+    if late > 0 && may_warn {
+        warn!("{late} late ticks; the last tick took {:?}", runtime.metrics.last_tick_time);
+        tick.late_at_last_warning = runtime.metrics.late_ticks;
+        tick.last_warning = Some(Instant::now());
+    }
+}

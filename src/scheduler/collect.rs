@@ -1,0 +1,32 @@
+//! Collect: the garbage of heaps that have grown, heaps in parallel.
+
+use std::time::{Duration, Instant};
+
+use bevy::prelude::*;
+
+use super::Tick;
+use super::budget::Phase;
+use super::parallel::for_each_heap;
+use crate::runtime::LuauRuntime;
+
+/// What a large heap's collection may take of a tick whose budget is unlimited.
+const STEPS_PER_UNLIMITED_TICK: Duration = Duration::from_millis(2);
+
+pub(crate) fn collect(mut runtime: ResMut<LuauRuntime>, tick: Res<Tick>) {
+    let runtime = &mut *runtime;
+    let deadline = runtime.budget().deadline(tick.began, Phase::Collect);
+    let workers = runtime.workers();
+    let heaps = runtime.heaps.iter_mut().filter(|heap| heap.collection_is_due());
+    for_each_heap(heaps, workers, |heap| {
+        let now = Instant::now();
+        if deadline.is_none_or(|deadline| now < deadline) || heap.collection_is_overdue() {
+            heap.collect(deadline.unwrap_or(now + STEPS_PER_UNLIMITED_TICK));
+        }
+    });
+    for heap in &mut runtime.heaps {
+        let stats = heap.take_stats();
+        runtime.metrics.gc_time += stats.gc_time;
+        runtime.metrics.gc_longest_pause =
+            runtime.metrics.gc_longest_pause.max(stats.gc_longest_pause);
+    }
+}

@@ -1,0 +1,34 @@
+//! Run: every runnable process gets a slice, heaps in parallel.
+
+use std::time::Instant;
+
+use bevy::prelude::*;
+
+use super::Tick;
+use super::budget::Phase;
+use super::parallel::for_each_heap;
+use crate::runtime::LuauRuntime;
+use crate::runtime::heap::Heap;
+
+pub(crate) fn run(mut runtime: ResMut<LuauRuntime>, tick: Res<Tick>) {
+    let runtime = &mut *runtime;
+    let began = Instant::now();
+    let deadline = runtime.budget().deadline(tick.began, Phase::Run);
+    if runtime.heaps.iter().all(Heap::pass_is_over) {
+        runtime.heaps.iter_mut().for_each(Heap::begin_pass);
+    }
+    let (tick_number, now, workers) = (runtime.metrics.ticks, runtime.now, runtime.workers());
+    let heaps = runtime.heaps.iter_mut().filter(|heap| !heap.pass_is_over());
+    for_each_heap(heaps, workers, |heap| {
+        if deadline.is_none_or(|deadline| Instant::now() < deadline) {
+            heap.run(tick_number, now, deadline);
+        }
+    });
+    runtime.metrics.run_time += began.elapsed();
+    for heap in &mut runtime.heaps {
+        let stats = heap.take_stats();
+        runtime.metrics.resumes += stats.resumes;
+        runtime.metrics.last_tick_resumes += stats.resumes;
+        runtime.metrics.vm_ticks += stats.vm_ticks;
+    }
+}

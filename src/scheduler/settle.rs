@@ -1,0 +1,106 @@
+//! Settle: the ECS hears what happened; ended processes and finished VMs are despawned.
+
+use std::time::Instant;
+
+use bevy::prelude::*;
+use smallvec::SmallVec;
+
+use super::Tick;
+use super::budget::Phase;
+use crate::console::VmConsole;
+use crate::process::exit::{ProcessExited, VmFinished};
+use crate::process::{Process, ProcessState, Processes};
+use crate::runtime::LuauRuntime;
+use crate::runtime::heap::{Aftermath, Exit, VmSummary};
+use crate::vm::Vm;
+
+/// Exits settled between two looks at the clock.
+const EXITS_PER_CLOCK_LOOK: usize = 64;
+
+pub(crate) fn settle(world: &mut World) {
+    let tick_began = world.resource::<Tick>().began;
+    let deadline = world.resource::<LuauRuntime>().budget().deadline(tick_began, Phase::Settle);
+    while let Some((vm, mut printed)) = world.resource_mut::<LuauRuntime>().take_printed() {
+        if let Ok(mut vm) = world.get_entity_mut(vm) {
+            vm.entry::<VmConsole>().or_default().get_mut().append(&mut printed);
+        }
+    }
+    loop {
+        let exits = world.resource_mut::<LuauRuntime>().take_exits(EXITS_PER_CLOCK_LOOK);
+        if exits.is_empty() {
+            break;
+        }
+        for exit in exits {
+            settle_exit(world, exit);
+        }
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            break;
+        }
+    }
+}
+
+fn settle_exit(world: &mut World, exit: Exit) {
+    let mut runtime = world.resource_mut::<LuauRuntime>();
+    let now = runtime.now;
+    let metrics = &mut runtime.metrics;
+    let state = exit.outcome.state();
+    match state {
+        ProcessState::Finished => metrics.processes_finished += 1,
+        ProcessState::Failed => metrics.processes_failed += 1,
+        _ => metrics.processes_killed += 1,
+    }
+    // It may have been despawned since it ended.
+    if let Some(mut process) = world.get_mut::<Process>(exit.process) {
+        process.state = state;
+        process.handle = None;
+        let name = process.shared_name();
+        world.trigger(ProcessExited {
+            entity: exit.process,
+            vm: exit.vm,
+            pid: exit.pid,
+            name,
+            lifetime: now - exit.spawned_at,
+            cpu: exit.cpu,
+            outcome: exit.outcome,
+        });
+    }
+    match exit.aftermath {
+        Aftermath::ProcessIsDone => despawn(world, exit.process),
+        Aftermath::VmEndsLater => {}
+        Aftermath::VmIsDone(summary) => {
+            settle_vm(world, exit.vm, summary);
+            despawn(world, exit.process); // unless that has been done: it may not be the VM's any more
+        }
+    }
+}
+
+/// Despawns a VM, or, if it stays or its observers gave it new processes, those that have ended.
+fn settle_vm(world: &mut World, vm: Entity, summary: VmSummary) {
+    let Ok(entity) = world.get_entity(vm) else { return };
+    let has_ended = |process: &Entity| {
+        world.get::<Process>(*process).is_some_and(|process| process.state.has_ended())
+    };
+    let members = entity.get::<Processes>().map_or(&[][..], Processes::as_slice);
+    let stays = entity.get::<Vm>().is_none_or(Vm::is_persistent);
+    if stays || !members.iter().all(has_ended) {
+        let ended: SmallVec<[Entity; 8]> = members.iter().copied().filter(has_ended).collect();
+        for process in ended {
+            despawn(world, process);
+        }
+        return;
+    }
+    let now = world.resource::<LuauRuntime>().now;
+    world.trigger(VmFinished {
+        entity: vm,
+        processes: summary.processes,
+        lifetime: now - summary.spawned_at,
+        cpu: summary.cpu,
+    });
+    despawn(world, vm);
+}
+
+fn despawn(world: &mut World, entity: Entity) {
+    if let Ok(entity) = world.get_entity_mut(entity) {
+        entity.despawn();
+    }
+}

@@ -1,0 +1,223 @@
+//! Scripts: source text that is compiled once, however many processes run it.
+
+use std::fmt;
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::{Arc, OnceLock};
+
+use bevy::platform::collections::HashSet;
+use bevy::platform::hash::FixedHasher;
+use thiserror::Error;
+
+/// The source of a program, with the name under which errors and tracebacks show it.
+///
+/// Cloning is cheap. The source is compiled the first time a process needs it, or when
+/// [`Script::compile`] is called.
+///
+/// ```
+/// use bevy_luau_os::Script;
+///
+/// let script = Script::new("greet", "print('hello')");
+/// assert!(script.compile().is_ok());
+/// assert!(Script::new("typo", "prin(").compile().is_err());
+/// ```
+#[derive(Clone)]
+pub struct Script(Arc<ScriptData>);
+
+struct ScriptData {
+    name: Arc<str>,
+    source: Box<[u8]>,
+    /// Of name and source.
+    hash: u64,
+    bytecode: OnceLock<Result<Bytecode, CompileError>>,
+}
+
+/// Code that our compiler made. Luau runs it unchecked, so nothing else may be one.
+#[derive(Debug)]
+pub(crate) struct Bytecode(Vec<u8>);
+
+impl Bytecode {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Why a script has no code.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CompileError {
+    /// The source is not Luau.
+    #[error("{script}:{line}: {message}")]
+    Syntax {
+        /// The script's name.
+        script: String,
+        /// Where Luau's parser stopped, counted from 1.
+        line: u32,
+        /// What Luau's parser says.
+        message: String,
+    },
+    /// The source starts like compiled bytecode, which Luau would run unchecked.
+    #[error("{script}: this is compiled bytecode (it starts with byte {first_byte:#04x}); only source text is run")]
+    Bytecode {
+        /// The script's name.
+        script: String,
+        /// The byte that gave it away.
+        first_byte: u8,
+    },
+}
+
+impl Script {
+    /// A script from its source, which may hold any bytes in its string literals.
+    pub fn new(name: impl Into<Arc<str>>, source: impl Into<Vec<u8>>) -> Self {
+        let (name, source) = (name.into(), source.into().into_boxed_slice());
+        let hash = FixedHasher.hash_one((&name, &source));
+        Self(Arc::new(ScriptData { name, source, hash, bytecode: OnceLock::new() }))
+    }
+
+    /// The name under which errors and tracebacks show this script.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    pub(crate) fn shared_name(&self) -> Arc<str> {
+        self.0.name.clone()
+    }
+
+    /// The source text.
+    pub fn source(&self) -> &[u8] {
+        &self.0.source
+    }
+
+    /// Compiles the script, unless that has been done.
+    ///
+    /// # Errors
+    ///
+    /// [`CompileError`], the same one each time. A process of such a script fails with it.
+    pub fn compile(&self) -> Result<(), CompileError> {
+        self.bytecode().map(|_| ()).map_err(Clone::clone)
+    }
+
+    pub(crate) fn bytecode(&self) -> Result<&Bytecode, &CompileError> {
+        self.0.bytecode.get_or_init(|| compile(&self.0.name, &self.0.source)).as_ref()
+    }
+
+    /// A number that tells this script from all other scripts that live.
+    pub(crate) fn address(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+}
+
+/// Scripts are equal when their names and sources are.
+impl PartialEq for Script {
+    fn eq(&self, other: &Self) -> bool {
+        let (a, b) = (&self.0, &other.0);
+        Arc::ptr_eq(a, b) || (a.hash == b.hash && a.name == b.name && a.source == b.source)
+    }
+}
+
+impl Eq for Script {}
+
+impl Hash for Script {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0.hash);
+    }
+}
+
+impl fmt::Debug for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Script({:?}, {} bytes)", self.0.name, self.0.source.len())
+    }
+}
+
+/// What Luau writes at the start of bytecode: a version, which is below every character of text.
+const FIRST_TEXT_BYTE: u8 = b'\t';
+
+fn compile(name: &str, source: &[u8]) -> Result<Bytecode, CompileError> {
+    if let Some(&first_byte) = source.first().filter(|&&byte| byte < FIRST_TEXT_BYTE) {
+        return Err(CompileError::Bytecode { script: name.to_owned(), first_byte });
+    }
+    mlua::chunk::Compiler::new()
+        // Ours must be called: it keeps a process's globals its own.
+        .add_disabled_builtin("rawset")
+        .compile(source)
+        .map(Bytecode)
+        .map_err(|error| syntax_error(name, error))
+}
+
+fn syntax_error(name: &str, error: mlua::Error) -> CompileError {
+    let text = match error {
+        mlua::Error::SyntaxError { message, .. } => message,
+        other => other.to_string(),
+    };
+    // Luau writes ":LINE: MESSAGE"; mlua takes the first colon off.
+    let parsed = text
+        .trim_start_matches(':')
+        .split_once(": ")
+        .and_then(|(line, message)| Some((line.parse().ok()?, message.to_owned())));
+    let (line, message) = parsed.unwrap_or((1, text));
+    CompileError::Syntax { script: name.to_owned(), line, message }
+}
+
+/// Scripts by content, so that the same text given twice is compiled once.
+#[derive(Debug, Default)]
+pub(crate) struct CompileCache(HashSet<Script>);
+
+/// Beyond this many, the cache starts anew: scripts that are still needed are compiled again.
+const CACHED_SCRIPTS: usize = 4096;
+
+impl CompileCache {
+    /// The script with this content that came first.
+    pub(crate) fn intern(&mut self, script: &Script) -> Script {
+        if let Some(known) = self.0.get(script) {
+            return known.clone();
+        }
+        if self.0.len() == CACHED_SCRIPTS {
+            self.0.clear();
+        }
+        self.0.insert(script.clone());
+        script.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn syntax_errors_name_the_script_and_the_line() {
+        let error = Script::new("bad.luau", "local x = 1\nlocal = 2").compile().unwrap_err();
+        let CompileError::Syntax { script, line, message } = &error else { panic!("{error}") };
+        assert_eq!((script.as_str(), *line), ("bad.luau", 2));
+        assert!(message.contains("identifier"), "{message}");
+        assert!(error.to_string().starts_with("bad.luau:2: "), "{error}");
+    }
+
+    #[test]
+    fn bytecode_is_refused_and_bytes_in_literals_are_not() {
+        for first_byte in 0..FIRST_TEXT_BYTE {
+            let error = Script::new("blob", [first_byte, 1, 2]).compile().unwrap_err();
+            assert_eq!(error, CompileError::Bytecode { script: "blob".into(), first_byte });
+        }
+        let literal = b"return \"\x01\x02\xff\xfe\"".to_vec();
+        assert_eq!(Script::new("literal", literal).compile(), Ok(()));
+        assert_eq!(Script::new("empty", "").compile(), Ok(()));
+        assert_eq!(Script::new("tab", "\treturn 1").compile(), Ok(()));
+    }
+
+    #[test]
+    fn the_same_content_is_interned_once() {
+        let mut cache = CompileCache::default();
+        let (a, b) = (Script::new("a", "return 1"), Script::new("a", "return 1"));
+        assert_eq!(cache.intern(&a).address(), cache.intern(&b).address());
+        assert_ne!(cache.intern(&Script::new("b", "return 1")).address(), a.address());
+        assert_ne!(cache.intern(&Script::new("a", "return 2")).address(), a.address());
+    }
+
+    #[test]
+    fn the_cache_is_bounded() {
+        let mut cache = CompileCache::default();
+        for i in 0..3 * CACHED_SCRIPTS {
+            cache.intern(&Script::new(i.to_string(), ""));
+        }
+        assert!(cache.0.len() <= CACHED_SCRIPTS);
+    }
+}

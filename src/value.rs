@@ -1,0 +1,81 @@
+//! Values that cross the border between scripts and the game.
+
+use std::fmt;
+
+/// A copy of a Luau value.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Value {
+    /// `nil`.
+    Nil,
+    /// `true` or `false`.
+    Boolean(bool),
+    /// Any number: Luau has one kind.
+    Number(f64),
+    /// A `vector`.
+    Vector([f32; 3]),
+    /// A string. Luau's strings are bytes, not necessarily UTF-8.
+    String(Box<[u8]>),
+    /// A `buffer`.
+    Buffer(Box<[u8]>),
+    /// A table's entries, in the table's own order.
+    Table(Vec<(Value, Value)>),
+    /// Something that cannot leave its VM (a function, a thread, a userdata), or that is too large
+    /// or too deeply nested to be copied, by the name of its type.
+    Opaque(&'static str),
+}
+
+impl Value {
+    /// The text of a string that is valid UTF-8.
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::String(bytes) => std::str::from_utf8(bytes).ok(),
+            _ => None,
+        }
+    }
+
+    /// The number, if it is one.
+    pub fn as_f64(&self) -> Option<f64> {
+        match self {
+            Self::Number(number) => Some(*number),
+            _ => None,
+        }
+    }
+}
+
+/// Shows the value much as Luau would write it.
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nil => f.write_str("nil"),
+            Self::Boolean(boolean) => boolean.fmt(f),
+            Self::Number(number) => number.fmt(f),
+            Self::Vector([x, y, z]) => write!(f, "{x}, {y}, {z}"),
+            Self::String(bytes) => write!(f, "{:?}", String::from_utf8_lossy(bytes)),
+            Self::Buffer(bytes) => write!(f, "buffer of {} bytes", bytes.len()),
+            Self::Table(entries) => {
+                f.write_str("{")?;
+                for (i, (key, value)) in entries.iter().enumerate() {
+                    let comma = if i > 0 { ", " } else { "" };
+                    write!(f, "{comma}[{key}] = {value}")?;
+                }
+                f.write_str("}")
+            }
+            Self::Opaque(kind) => f.write_str(kind),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_shown_as_luau_writes_them() {
+        let table = Value::Table(vec![
+            (Value::Number(1.0), Value::String(b"a\xff".as_slice().into())),
+            (Value::Boolean(true), Value::Nil),
+        ]);
+        assert_eq!(table.to_string(), "{[1] = \"a\u{fffd}\", [true] = nil}");
+    }
+}

@@ -1,0 +1,60 @@
+//! VMs: simulated computers.
+
+use bevy::ecs::lifecycle::HookContext;
+use bevy::ecs::world::DeferredWorld;
+use bevy::prelude::*;
+use smallvec::SmallVec;
+
+use crate::process::{Process, Processes};
+use crate::runtime::{LuauRuntime, ProcessHandle, VmHandle};
+
+/// A simulated computer: an entity that owns processes.
+///
+/// Processes are entities of their own, related to their VM by [`ProcessOf`](crate::ProcessOf). When
+/// the last of them has ended, [`VmFinished`](crate::VmFinished) is triggered and the VM is
+/// despawned. Despawning a VM, or taking its `Vm` away, stops its processes where they are; despawning
+/// it despawns them, too.
+#[derive(Component, Clone, Debug, Default)]
+#[component(on_insert = count, on_discard = release)]
+pub struct Vm {
+    persistent: bool,
+    /// PIDs handed out so far.
+    pub(crate) last_pid: u32,
+    pub(crate) handle: Option<VmHandle>,
+}
+
+impl Vm {
+    /// A VM that is despawned when its last process has ended.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A VM that stays when its last process has ended, ready for the next.
+    pub fn persistent() -> Self {
+        Self { persistent: true, ..Self::default() }
+    }
+
+    /// Whether the VM stays when its last process has ended.
+    pub fn is_persistent(&self) -> bool {
+        self.persistent
+    }
+}
+
+fn count(mut world: DeferredWorld, _: HookContext) {
+    if let Some(mut runtime) = world.get_resource_mut::<LuauRuntime>() {
+        runtime.vm_created();
+    }
+}
+
+fn release(mut world: DeferredWorld, HookContext { entity, .. }: HookContext) {
+    let handle = world.get::<Vm>(entity).and_then(|vm| vm.handle);
+    let members = world.get::<Processes>(entity).map_or(&[][..], Processes::as_slice);
+    let running: SmallVec<[ProcessHandle; 4]> =
+        members.iter().filter_map(|&process| world.get::<Process>(process)?.handle).collect();
+    if let Some(mut runtime) = world.get_resource_mut::<LuauRuntime>() {
+        for process in running {
+            runtime.release_process(process);
+        }
+        runtime.release_vm(handle);
+    }
+}

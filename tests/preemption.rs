@@ -1,0 +1,79 @@
+//! A script cannot notice that it is preempted: at any quantum it does exactly what it does when it
+//! runs through on a plain Luau state.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+
+use bevy_luau_os::prelude::*;
+use mlua::Lua;
+
+const QUANTA: [u32; 4] = [2, 3, 7, 1000];
+
+/// The result of a script: what it returned, or the error that ended it.
+fn uninterrupted(name: &str, source: &[u8]) -> Result<String, String> {
+    let lua = Lua::new();
+    let main = lua.load(source).set_name(format!("={name}")).into_function().expect("compiles");
+    // On a thread, as in a process: the main thread cannot yield.
+    let thread = lua.create_thread(main).expect("thread");
+    loop {
+        match thread.resume::<mlua::Value>(()) {
+            Ok(_) if thread.is_resumable() => {}
+            Ok(value) => return Ok(value.to_string().expect("a string")),
+            Err(mlua::Error::RuntimeError(message)) => {
+                return Err(message.split("\nstack traceback:").next().unwrap_or_default().to_owned());
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+fn preempted(name: &str, source: &[u8], quantum: u32) -> (Result<String, String>, u64) {
+    let mut app = common::app_with(LuauOsPlugin { quantum, ..common::plugin() });
+    let vm = common::vm(&mut app);
+    app.world_mut().spawn((Process::new(Script::new(name, source)), ProcessOf(vm)));
+    let exit = common::until_ended(&mut app, 1)[0].clone();
+    let result = match exit.outcome {
+        Outcome::Finished(values) => {
+            Ok(values.first().and_then(|value| value.as_str()).unwrap_or("no string").to_owned())
+        }
+        Outcome::Failed(error) => Err(error.message),
+        other => panic!("{name} at quantum {quantum}: {other:?}"),
+    };
+    (result, exit.cpu.slices)
+}
+
+fn scripts(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts").join(folder);
+    let entries = std::fs::read_dir(&folder).expect("folder of scripts");
+    let mut paths: Vec<_> = entries.map(|entry| entry.expect("entry").path()).collect();
+    paths.sort();
+    assert!(!paths.is_empty(), "no scripts in {}", folder.display());
+    paths
+}
+
+fn compare(folder: &str, expect_error: bool) {
+    for path in scripts(folder) {
+        let name = path.file_name().expect("file").to_string_lossy().into_owned();
+        let source = std::fs::read(&path).expect("source");
+        let expected = uninterrupted(&name, &source);
+        assert_eq!(expected.is_err(), expect_error, "{name} uninterrupted: {expected:?}");
+        let mut slices = Vec::new();
+        for quantum in QUANTA {
+            let (result, used) = preempted(&name, &source, quantum);
+            assert_eq!(result, expected, "{name} at quantum {quantum}");
+            slices.push(used);
+        }
+        assert!(slices[0] > slices[3], "{name} was never preempted: {slices:?} slices");
+    }
+}
+
+#[test]
+fn scripts_give_the_same_results_at_every_quantum() {
+    compare("pass", false);
+}
+
+#[test]
+fn scripts_fail_with_the_same_errors_at_every_quantum() {
+    compare("fault", true);
+}
