@@ -1,6 +1,7 @@
 //! Simulated computers for Bevy games.
 
 pub mod console;
+pub mod diagnostics;
 pub mod metrics;
 pub mod plugin;
 pub mod process;
@@ -12,6 +13,7 @@ pub mod value;
 pub mod vm;
 
 pub use console::VmConsole;
+pub use diagnostics::LuauOsDiagnosticsPlugin;
 pub use metrics::Metrics;
 pub use plugin::{LuauOsPlugin, LuauOsSystems};
 pub use process::exit::{CpuUsage, KillReason, Outcome, ProcessExited, ScriptError, VmFinished};

@@ -2,7 +2,6 @@
 
 pub(crate) mod heap;
 mod luau;
-mod sandbox;
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
@@ -165,7 +164,11 @@ impl LuauRuntime {
 
     /// The process that was spawned first among those that were not admitted.
     pub(crate) fn next_arrival(&mut self) -> Option<(Entity, Duration)> {
-        self.arrivals.pop_front()
+        let next = self.arrivals.pop_front();
+        if self.arrivals.is_empty() {
+            self.arrivals = VecDeque::new(); // it may have been long
+        }
+        next
     }
 
     /// How many processes wait to be admitted.

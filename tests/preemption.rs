@@ -37,7 +37,7 @@ fn preempted(name: &str, source: &[u8], quantum: u32) -> (Result<String, String>
         Outcome::Finished(values) => {
             Ok(values.first().and_then(|value| value.as_str()).unwrap_or("no string").to_owned())
         }
-        Outcome::Failed(error) => Err(error.message),
+        Outcome::Failed(error) => Err(error.message.into()),
         other => panic!("{name} at quantum {quantum}: {other:?}"),
     };
     (result, exit.cpu.slices)

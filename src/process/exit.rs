@@ -99,9 +99,9 @@ impl Outcome {
 pub struct ScriptError {
     /// The error value as text, with script and line where Luau adds them; at most a few KiB. A
     /// value that is neither string, number, boolean nor nil is named by its type.
-    pub message: String,
+    pub message: Box<str>,
     /// The functions that were running, innermost first, one line each. Empty when nothing was.
-    pub traceback: String,
+    pub traceback: Box<str>,
 }
 
 /// Why a process was stopped.

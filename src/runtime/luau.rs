@@ -4,6 +4,7 @@
 //!
 //! - A [`LuauState`] owns its state and never hands out a handle to it, so `&mut self` is exclusive
 //!   access to everything in it, and moving it to another operating-system thread is fine.
+//! - Its allocator ([`memory`]) and its sandbox ([`open`]) are ours, so no other code finds its way in.
 //! - Every `lua_State` pointer kept here belongs to a thread that the state's registry anchors: the
 //!   main thread, or the root of a process, held by its [`ThreadId`]'s entry in an anchor table from
 //!   the moment it is made until the entry is overwritten. Coroutines of a break chain are kept
@@ -13,10 +14,12 @@
 
 #![expect(
     unsafe_code,
-    reason = "mlua's safe interface cannot break and resume nested coroutines; see `slice`"
+    reason = "mlua's safe interface cannot break and resume nested coroutines, see `slice`"
 )]
 
 mod functions;
+mod memory;
+mod open;
 mod slice;
 mod transfer;
 
@@ -24,25 +27,19 @@ use std::ffi::{CString, c_int, c_void};
 use std::ptr;
 use std::time::Duration;
 
-use mlua::Lua;
 use mlua::ffi::{self, lua_State};
 
-use super::sandbox;
 use crate::console::ConsoleBuffer;
 use crate::process::exit::ScriptError;
 use crate::random::Pcg32;
 use crate::script::Bytecode;
 use crate::value::Value;
 
-pub(crate) use functions::register as register_functions;
 pub(crate) use slice::{SliceEnd, SliceReport};
 
 /// Threads in one anchor table. The collector marks a table in one indivisible step, so one table
 /// with hundreds of thousands of threads would be a pause of milliseconds.
-const ANCHORS_PER_TABLE: u32 = 1024;
-
-/// Work of one collector step, in KiB: about 20 microseconds.
-const GC_STEP_KIB: c_int = 64;
+const ANCHORS_PER_TABLE: u32 = 512;
 
 /// The root thread of one process, by its place in the state's table of threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,55 +97,22 @@ pub(crate) struct LuauState {
     anchors: Vec<c_int>,
     /// Registry reference of the metatable that all environments share.
     environment_metatable: c_int,
+    /// Registry reference of the function that [`LuauState::protect`] calls. A new one for each call
+    /// would be garbage.
+    protected_call: c_int,
     context: Box<Context>,
-    /// Owns the state; closed last.
-    lua: Lua,
+    /// What the state's allocator counts. It must outlive the state.
+    memory: Box<memory::Memory>,
 }
 
-// SAFETY: the raw pointers point into the state that `lua` owns, and `Lua` is `Send` (mlua's `send`
-// feature). Nothing else refers to the state, and Luau states are not tied to a thread.
+// SAFETY: the raw pointers point into the state, which is ours alone: nothing else refers to it, and
+// Luau states are not tied to an operating-system thread.
 unsafe impl Send for LuauState {}
 // SAFETY: `&LuauState` only reads counters of the state (`bytes`, `category_bytes`), which only
 // change through `&mut LuauState`.
 unsafe impl Sync for LuauState {}
 
 impl LuauState {
-    /// Opens a sandboxed state whose garbage collector only runs when it is asked to.
-    pub(crate) fn open() -> Result<Self, mlua::Error> {
-        let lua = Lua::new_with(sandbox::libraries(), mlua::LuaOptions::default())?;
-        let mut main = ptr::null_mut();
-        // SAFETY: the closure only reads the pointer of the main thread.
-        unsafe { lua.exec_raw::<()>((), |state| main = ffi::lua_mainthread(state))? };
-        let base = sandbox::build(&lua, |base, metatable| register_functions(&lua, base, metatable))?;
-        let mut environment_metatable = 0;
-        // SAFETY: the arguments are at 1 (base) and 2 (metatable) of the state's stack, inside a
-        // protected call; indices and types are as the calls want them.
-        unsafe {
-            lua.exec_raw::<()>((base.globals, base.environment_metatable), |state| {
-                environment_metatable = ffi::lua_ref(state, 2);
-                // Scripts are loaded on the main thread, and `luau_load` resolves their imports in
-                // its globals: they must be the frozen base and nothing that a script can change.
-                ffi::lua_pushvalue(state, 1);
-                ffi::lua_xmove(state, main, 1);
-                ffi::lua_replace(main, ffi::LUA_GLOBALSINDEX);
-                ffi::lua_gc(state, ffi::LUA_GCSETSTEPSIZE, GC_STEP_KIB);
-                let [a, b, c, d] = sandbox::pointer_keys();
-                ffi::lua_setpointerencodekey(state, a, b, c, d);
-                slice::install(main);
-            })?;
-        }
-        let mut state = Self {
-            main,
-            threads: Vec::new(),
-            anchors: Vec::new(),
-            environment_metatable,
-            context: Box::default(),
-            lua,
-        };
-        state.collect();
-        Ok(state)
-    }
-
     /// What the functions that scripts call read and write.
     pub(crate) fn context(&mut self) -> &mut Context {
         &mut self.context
@@ -156,29 +120,28 @@ impl LuauState {
 
     /// Runs `f` where Luau may throw (here: out of memory), with the main thread's stack restored
     /// afterwards. `f` must hold nothing that needs dropping across such calls.
-    fn protect<R>(&mut self, mut f: impl FnMut(*mut lua_State) -> R) -> Result<R, ScriptError> {
-        struct Call<'a, R> {
-            f: &'a mut dyn FnMut(*mut lua_State) -> R,
-            result: Option<R>,
-        }
-        unsafe extern "C-unwind" fn trampoline<R>(state: *mut lua_State) -> c_int {
-            // SAFETY: `protect` passes a `Call<R>` that outlives the call.
-            let call = unsafe { &mut *ffi::lua_touserdata(state, 1).cast::<Call<R>>() };
-            call.result = Some((call.f)(state));
-            0
-        }
-        let mut call = Call { f: &mut f, result: None };
-        let data = (&raw mut call).cast::<c_void>();
-        // SAFETY: `main` is live and not running; `trampoline::<R>` gets the `Call<R>` it wants.
-        let status = unsafe { ffi::lua_cpcall(self.main, trampoline::<R>, data) };
-        match call.result {
+    fn protect<R>(&mut self, f: impl FnOnce(*mut lua_State) -> R) -> Result<R, ScriptError> {
+        let mut f = Some(f);
+        let mut result = None;
+        let mut call = |state| result = f.take().map(|f| f(state));
+        let mut call: &mut dyn FnMut(*mut lua_State) = &mut call;
+        // SAFETY: `main` is live and not running, and has room for two values: its stack is empty
+        // between calls. `protected_call` is `open::call_closure`, which gets the pointer to a
+        // `&mut dyn FnMut` that it wants.
+        let status = unsafe {
+            ffi::lua_rawgeti_(self.main, ffi::LUA_REGISTRYINDEX, self.protected_call);
+            ffi::lua_pushlightuserdata(self.main, (&raw mut call).cast::<c_void>());
+            ffi::lua_pcall(self.main, 1, 0, 0)
+        };
+        match result {
             Some(result) if status == ffi::LUA_OK => Ok(result),
             _ => {
-                // SAFETY: a failed protected call leaves its error on top of the main thread's stack.
+                // SAFETY: a failed protected call leaves its error on top of the stack, and the stack
+                // is empty but for that.
                 let message = unsafe { transfer::error_message(self.main) };
-                // SAFETY: takes that error off again.
+                // SAFETY: takes it off again.
                 unsafe { ffi::lua_settop(self.main, 0) };
-                Err(ScriptError { message, traceback: String::new() })
+                Err(ScriptError { message, traceback: Box::default() })
             }
         }
     }
@@ -205,7 +168,7 @@ impl LuauState {
                 }
             }
         })?;
-        loaded.map_err(|message| ScriptError { message, traceback: String::new() })
+        loaded.map_err(|message| ScriptError { message, traceback: Box::default() })
     }
 
     /// Forgets a loaded script. Processes that run it are not affected.
@@ -230,24 +193,11 @@ impl LuauState {
             self.threads.resize_with(index + 1, unused);
         }
         let (existing, metatable) = (self.threads[index].root, self.environment_metatable);
-        let table = index / ANCHORS_PER_TABLE as usize;
-        while table >= self.anchors.len() {
-            let anchor = self.protect(|state| {
-                // SAFETY: pushes a table and takes it off again as a reference.
-                unsafe {
-                    ffi::lua_createtable(state, ANCHORS_PER_TABLE.cast_signed(), 0);
-                    let anchor = ffi::lua_ref(state, -1);
-                    ffi::lua_pop(state, 1);
-                    anchor
-                }
-            })?;
-            self.anchors.push(anchor);
-        }
-        let anchors = self.anchors[table];
+        let anchors = self.anchor_table(thread)?;
         let root = self.protect(|state| {
-            // SAFETY: stack slots are pushed and popped in balance, and a C call has 20 of them.
-            // `existing`, if not null, was reset, so its stack is empty. The references are live and
-            // hold what the names say, hence `lua_clonefunction` gets a Luau function.
+            // SAFETY: stack slots are pushed and popped in balance, and a protected call has 20 of
+            // them. `existing`, if not null, was reset, so its stack is empty. The references are
+            // live and hold what the names say, hence `lua_clonefunction` gets a Luau function.
             unsafe {
                 ffi::lua_setmemcat(state, c_int::from(category));
                 let root = if existing.is_null() {
@@ -259,7 +209,6 @@ impl LuauState {
                 } else {
                     existing
                 };
-                ffi::lua_setmemcat(root, c_int::from(category));
                 ffi::lua_createtable(root, 0, 0);
                 ffi::lua_rawgeti_(root, ffi::LUA_REGISTRYINDEX, metatable);
                 ffi::lua_setmetatable(root, -2);
@@ -276,6 +225,24 @@ impl LuauState {
         self.threads[index].root = root?;
         self.threads[index].random = Pcg32::from_seed(seed);
         Ok(())
+    }
+
+    /// The registry reference of the table that anchors `thread`.
+    fn anchor_table(&mut self, thread: ThreadId) -> Result<c_int, ScriptError> {
+        let table = (thread.0 / ANCHORS_PER_TABLE) as usize;
+        while table >= self.anchors.len() {
+            let anchors = self.protect(|state| {
+                // SAFETY: pushes a table and takes it off again as a reference.
+                unsafe {
+                    ffi::lua_createtable(state, ANCHORS_PER_TABLE.cast_signed(), 0);
+                    let anchors = ffi::lua_ref(state, -1);
+                    ffi::lua_pop(state, 1);
+                    anchors
+                }
+            })?;
+            self.anchors.push(anchors);
+        }
+        Ok(self.anchors[table])
     }
 
     /// Runs one slice of a started process.
@@ -361,7 +328,7 @@ impl LuauState {
 
     /// Bytes in use, garbage included.
     pub(crate) fn bytes(&self) -> usize {
-        self.lua.used_memory()
+        self.memory.used()
     }
 
     /// Bytes in use by one memory category, garbage included.
@@ -388,6 +355,14 @@ impl LuauState {
             ffi::lua_gc(self.main, ffi::LUA_GCSTOP, 0);
             done
         }
+    }
+}
+
+impl Drop for LuauState {
+    fn drop(&mut self) {
+        // SAFETY: the state is live and not running, and nothing uses it afterwards. Closing it runs
+        // no script code: Luau has no finalizers that scripts can set.
+        unsafe { ffi::lua_close(self.main) };
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use bevy::ecs::system::NonSendMarker;
 use bevy::prelude::*;
 
 use super::Tick;
@@ -16,25 +17,38 @@ use crate::vm::Vm;
 const ADMISSIONS_PER_CLOCK_LOOK: usize = 64;
 
 pub(crate) fn admit(
+    _main_thread: NonSendMarker,
     mut runtime: ResMut<LuauRuntime>,
     tick: Res<Tick>,
     mut processes: Query<(&mut Process, Option<&ProcessOf>)>,
     mut vms: Query<&mut Vm>,
 ) {
     let runtime = &mut *runtime;
-    let deadline = runtime.budget().deadline(tick.began, Phase::Admit);
-    let is_over = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
-    // Not more than there are now: what cannot be admitted goes to the end again.
-    let mut waiting = runtime.arrivals();
-    while waiting > 0 {
-        for _ in 0..waiting.min(ADMISSIONS_PER_CLOCK_LOOK) {
-            waiting -= 1;
-            let Some((entity, spawned_at)) = runtime.next_arrival() else { break };
-            let Ok((mut process, vm)) = processes.get_mut(entity) else { continue };
-            if process.handle.is_some() {
-                continue; // queued twice: the component was replaced before it was admitted
-            }
-            match vm.map(|vm| (vm.0, vms.get_mut(vm.0))) {
+    let deadline = |phase| runtime.budget().deadline(tick.began, phase);
+    let (place_until, start_until) = (deadline(Phase::Place), deadline(Phase::Start));
+    // What an earlier tick had no time to start comes first.
+    if !runtime.heaps.iter().any(Heap::has_admitted) {
+        place_arrivals(runtime, place_until, &mut processes, &mut vms);
+    }
+    let workers = runtime.workers();
+    let heaps = runtime.heaps.iter_mut().filter(|heap| heap.has_admitted());
+    for_each_heap(heaps, workers, |heap| heap.start_admitted(start_until));
+}
+
+/// Gives processes their heap and PID, in the order in which they were spawned.
+fn place_arrivals(
+    runtime: &mut LuauRuntime,
+    deadline: Option<Instant>,
+    processes: &mut Query<(&mut Process, Option<&ProcessOf>)>,
+    vms: &mut Query<&mut Vm>,
+) {
+    // Not more than there are now: what cannot be placed goes to the end again.
+    for placed in 1..=runtime.arrivals() {
+        let Some((entity, spawned_at)) = runtime.next_arrival() else { break };
+        if let Ok((mut process, process_of)) = processes.get_mut(entity)
+            && process.handle.is_none()
+        {
+            match process_of.map(|vm| (vm.0, vms.get_mut(vm.0))) {
                 Some((vm_entity, Ok(mut vm))) => {
                     runtime.admit((entity, &mut process), (vm_entity, &mut vm), spawned_at);
                 }
@@ -44,15 +58,10 @@ pub(crate) fn admit(
                 }
             }
         }
-        start_admitted(runtime);
-        if is_over() {
-            return;
+        if placed % ADMISSIONS_PER_CLOCK_LOOK == 0
+            && deadline.is_some_and(|deadline| Instant::now() >= deadline)
+        {
+            break;
         }
     }
-}
-
-fn start_admitted(runtime: &mut LuauRuntime) {
-    let workers = runtime.workers();
-    let heaps = runtime.heaps.iter_mut().filter(|heap| heap.has_admitted());
-    for_each_heap(heaps, workers, Heap::start_admitted);
 }

@@ -22,7 +22,10 @@ impl Default for TickBudget {
 /// A part of the tick.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Phase {
-    Admit,
+    /// Admit: heap and PID.
+    Place,
+    /// Admit: thread.
+    Start,
     Run,
     Collect,
     Settle,
@@ -34,7 +37,8 @@ impl TickBudget {
     pub(crate) fn deadline(self, tick_began: Instant, phase: Phase) -> Option<Instant> {
         let Self::Time(budget) = self else { return None };
         let share = match phase {
-            Phase::Admit => 0.25,
+            Phase::Place => 0.08,
+            Phase::Start => 0.25,
             Phase::Run => 0.7,
             Phase::Collect => 0.85,
             Phase::Settle => 1.0,
@@ -52,7 +56,7 @@ mod tests {
         let began = Instant::now();
         let budget = TickBudget::Time(Duration::from_millis(100));
         let after = |phase| budget.deadline(began, phase).unwrap() - began;
-        assert!(after(Phase::Admit) < after(Phase::Run));
+        assert!(after(Phase::Place) < after(Phase::Start) && after(Phase::Start) < after(Phase::Run));
         assert!(after(Phase::Run) < after(Phase::Collect));
         assert_eq!(after(Phase::Settle), Duration::from_millis(100));
         assert_eq!(TickBudget::Unlimited.deadline(began, Phase::Settle), None);

@@ -1,18 +1,21 @@
-//! Collect: the garbage of heaps that have grown, heaps in parallel.
+//! Collect: the garbage of heaps that have grown, heaps in parallel; heaps without VMs are closed.
 
 use std::time::{Duration, Instant};
 
+use bevy::ecs::system::NonSendMarker;
 use bevy::prelude::*;
+use bevy::tasks::{AsyncComputeTaskPool, TaskPool};
 
 use super::Tick;
 use super::budget::Phase;
 use super::parallel::for_each_heap;
 use crate::runtime::LuauRuntime;
+use crate::runtime::heap::Heap;
 
 /// What a large heap's collection may take of a tick whose budget is unlimited.
 const STEPS_PER_UNLIMITED_TICK: Duration = Duration::from_millis(2);
 
-pub(crate) fn collect(mut runtime: ResMut<LuauRuntime>, tick: Res<Tick>) {
+pub(crate) fn collect(_main_thread: NonSendMarker, mut runtime: ResMut<LuauRuntime>, tick: Res<Tick>) {
     let runtime = &mut *runtime;
     let deadline = runtime.budget().deadline(tick.began, Phase::Collect);
     let workers = runtime.workers();
@@ -23,6 +26,10 @@ pub(crate) fn collect(mut runtime: ResMut<LuauRuntime>, tick: Res<Tick>) {
             heap.collect(deadline.unwrap_or(now + STEPS_PER_UNLIMITED_TICK));
         }
     });
+    // One a tick, so that a thousand heaps do not fill the pool at once.
+    if let Some(state) = runtime.heaps.iter_mut().find_map(Heap::close_if_unused) {
+        AsyncComputeTaskPool::get_or_init(TaskPool::default).spawn(async move { drop(state) }).detach();
+    }
     for heap in &mut runtime.heaps {
         let stats = heap.take_stats();
         runtime.metrics.gc_time += stats.gc_time;

@@ -1,4 +1,8 @@
 //! Shares heaps out over threads.
+//!
+//! The systems that do this ask for the main thread (`NonSendMarker`): it takes part in the work then,
+//! whereas a system on a thread of the pool would leave it idle, and Bevy sizes its compute task pool
+//! on the understanding that the main thread works, too.
 
 use std::sync::Mutex;
 

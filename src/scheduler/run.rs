@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use bevy::ecs::system::NonSendMarker;
 use bevy::prelude::*;
 
 use super::Tick;
@@ -10,15 +11,16 @@ use super::parallel::for_each_heap;
 use crate::runtime::LuauRuntime;
 use crate::runtime::heap::Heap;
 
-pub(crate) fn run(mut runtime: ResMut<LuauRuntime>, tick: Res<Tick>) {
+pub(crate) fn run(_main_thread: NonSendMarker, mut runtime: ResMut<LuauRuntime>, tick: Res<Tick>) {
     let runtime = &mut *runtime;
     let began = Instant::now();
     let deadline = runtime.budget().deadline(tick.began, Phase::Run);
     if runtime.heaps.iter().all(Heap::pass_is_over) {
         runtime.heaps.iter_mut().for_each(Heap::begin_pass);
     }
+    let is_waiting = |heap: &&mut Heap| !heap.pass_is_over() && !heap.collection_is_overdue();
     let (tick_number, now, workers) = (runtime.metrics.ticks, runtime.now, runtime.workers());
-    let heaps = runtime.heaps.iter_mut().filter(|heap| !heap.pass_is_over());
+    let heaps = runtime.heaps.iter_mut().filter(is_waiting);
     for_each_heap(heaps, workers, |heap| {
         if deadline.is_none_or(|deadline| Instant::now() < deadline) {
             heap.run(tick_number, now, deadline);

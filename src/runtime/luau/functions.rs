@@ -1,47 +1,42 @@
 //! The functions of the sandbox that need the process that calls them: `print`, `os.clock`,
 //! `math.random`, `math.randomseed`, and the ones that keep a process's globals its own.
 
-use std::ffi::c_int;
+use std::ffi::{CStr, c_int};
 use std::ptr;
 
-use mlua::ffi::{self, lua_State};
-use mlua::{Lua, Table};
+use mlua::ffi::{self, lua_CFunction, lua_State};
 
 use super::slice::with_context;
 
-/// Puts our functions into the sandbox's tables before they are frozen. `base` is the table of
-/// globals, `environment_metatable` the metatable that every process's `_G` will share.
-pub(crate) fn register(lua: &Lua, base: &Table, environment_metatable: &Table) -> mlua::Result<()> {
-    let function = |f| {
-        // SAFETY: the functions below keep to the rules of C functions: they check their arguments,
-        // return the number of results they push, and throw only where nothing needs dropping.
-        unsafe { lua.create_c_function(f) }
-    };
-    base.raw_set("print", function(print)?)?;
-    base.raw_get::<Table>("os")?.raw_set("clock", function(clock)?)?;
-    let math = base.raw_get::<Table>("math")?;
-    math.raw_set("random", function(random)?)?;
-    math.raw_set("randomseed", function(random_seed)?)?;
+/// What `sandbox.luau` gets of ours, by the names that it uses.
+pub(super) const FUNCTIONS: &[(&CStr, lua_CFunction)] = &[
+    (c"print", print),
+    (c"clock", clock),
+    (c"random", random),
+    (c"randomseed", random_seed),
+    (c"own_globals", own_globals),
+    (c"newindex", set_global),
+    (c"rawset", raw_set),
+];
 
-    environment_metatable.raw_set("__newindex", new_global(lua, base, None)?)?;
-    base.raw_set("rawset", new_global(lua, base, Some(environment_metatable))?)?;
+/// Where [`set_global`] and [`raw_set`] find the base, in the registry.
+const BASE: &CStr = c"bevy_luau_os.base";
+/// Where [`raw_set`] finds the metatable of environments, in the registry.
+const ENVIRONMENT: &CStr = c"bevy_luau_os.environment";
 
-    let base_metatable = lua.create_table()?;
-    base_metatable.raw_set("__index", function(own_globals)?)?;
-    base_metatable.raw_set("__metatable", false)?;
-    base_metatable.set_readonly(true);
-    base.set_metatable(Some(base_metatable))
-}
-
-/// `__newindex` of environments or, with their metatable, `rawset`.
-fn new_global(lua: &Lua, base: &Table, only_with: Option<&Table>) -> mlua::Result<mlua::Function> {
-    // SAFETY: two upvalues are pushed and taken by the closure, inside a protected call.
+/// Tells the functions of a state which tables are the base, at stack index `base`, and the metatable
+/// of environments, at `environment`.
+///
+/// # Safety
+///
+/// The indices must be valid, absolute, and those of tables; there must be room for a value. May throw.
+pub(super) unsafe fn connect(state: *mut lua_State, base: c_int, environment: c_int) {
+    // SAFETY: by the contract.
     unsafe {
-        lua.exec_raw((base, only_with), |state| {
-            let name = if only_with.is_some() { c"rawset" } else { c"__newindex" };
-            let f = if only_with.is_some() { raw_set } else { set_global };
-            ffi::lua_pushcclosurek(state, f, name.as_ptr(), 2, None);
-        })
+        ffi::lua_pushvalue(state, base);
+        ffi::lua_rawsetfield(state, ffi::LUA_REGISTRYINDEX, BASE.as_ptr());
+        ffi::lua_pushvalue(state, environment);
+        ffi::lua_rawsetfield(state, ffi::LUA_REGISTRYINDEX, ENVIRONMENT.as_ptr());
     }
 }
 
@@ -135,11 +130,12 @@ unsafe extern "C-unwind" fn own_globals(state: *mut lua_State) -> c_int {
 /// while an environment is "safe". A process that gives one of those names a value of its own must
 /// get its own value from then on, so its environment stops being safe.
 unsafe extern "C-unwind" fn set_global(state: *mut lua_State) -> c_int {
-    // SAFETY: `__newindex` is called with table, key and value; the first upvalue is the base.
+    // SAFETY: `__newindex` is called with table, key and value; `connect` was called.
     unsafe {
         ffi::lua_settop(state, 3);
+        ffi::lua_rawgetfield(state, ffi::LUA_REGISTRYINDEX, BASE.as_ptr());
         ffi::lua_pushvalue(state, 2);
-        if ffi::lua_rawget(state, ffi::lua_upvalueindex(1)) != ffi::LUA_TNIL {
+        if ffi::lua_rawget(state, 4) != ffi::LUA_TNIL {
             ffi::lua_setsafeenv(state, 1, 0);
         }
         ffi::lua_settop(state, 3);
@@ -150,14 +146,15 @@ unsafe extern "C-unwind" fn set_global(state: *mut lua_State) -> c_int {
 
 /// `rawset(table, key, value)`, which must not get past [`set_global`].
 unsafe extern "C-unwind" fn raw_set(state: *mut lua_State) -> c_int {
-    // SAFETY: the arguments are checked; the second upvalue is the environments' metatable.
+    // SAFETY: the arguments are checked; `connect` was called.
     unsafe {
         ffi::luaL_checktype(state, 1, ffi::LUA_TTABLE);
         ffi::luaL_checkany(state, 2);
         ffi::luaL_checkany(state, 3);
         ffi::lua_settop(state, 3);
-        let is_environment = ffi::lua_getmetatable(state, 1) != 0
-            && ffi::lua_rawequal(state, -1, ffi::lua_upvalueindex(2)) != 0;
+        ffi::lua_rawgetfield(state, ffi::LUA_REGISTRYINDEX, ENVIRONMENT.as_ptr());
+        let is_environment =
+            ffi::lua_getmetatable(state, 1) != 0 && ffi::lua_rawequal(state, -1, 4) != 0;
         ffi::lua_settop(state, 3);
         if is_environment {
             set_global(state);

@@ -122,10 +122,10 @@ unsafe fn type_name(thread: *mut lua_State, kind: c_int) -> &'static str {
 /// # Safety
 ///
 /// `thread` must be live, not running, with at least one value on its stack.
-pub(super) unsafe fn error_message(thread: *mut lua_State) -> String {
+pub(super) unsafe fn error_message(thread: *mut lua_State) -> Box<str> {
     // SAFETY: `-1` is valid; the accessors match the type.
     unsafe {
-        match ffi::lua_type(thread, -1) {
+        let text = match ffi::lua_type(thread, -1) {
             ffi::LUA_TSTRING => {
                 let mut length = 0;
                 let text = ffi::lua_tolstring(thread, -1, &raw mut length);
@@ -140,7 +140,8 @@ pub(super) unsafe fn error_message(thread: *mut lua_State) -> String {
             ffi::LUA_TBOOLEAN => (ffi::lua_toboolean(thread, -1) != 0).to_string(),
             ffi::LUA_TNIL => "nil".to_owned(),
             kind => format!("(error object is a {} value)", type_name(thread, kind)),
-        }
+        };
+        text.into()
     }
 }
 
@@ -149,7 +150,7 @@ pub(super) unsafe fn error_message(thread: *mut lua_State) -> String {
 /// # Safety
 ///
 /// `thread` must be live and not running.
-pub(super) unsafe fn traceback(thread: *mut lua_State) -> String {
+pub(super) unsafe fn traceback(thread: *mut lua_State) -> Box<str> {
     let mut text = String::new();
     // SAFETY: `lua_getinfo` fills what "sln" names, pointing into live prototypes; levels past the
     // stack's depth are refused with 0.
@@ -177,7 +178,7 @@ pub(super) unsafe fn traceback(thread: *mut lua_State) -> String {
             text.push('\n');
         }
     }
-    text
+    text.into()
 }
 
 /// # Safety

@@ -1,0 +1,155 @@
+//! The run through the plugin.
+
+use std::time::{Duration, Instant};
+
+use bevy::log::LogPlugin;
+use bevy::prelude::*;
+use bevy::time::TimeUpdateStrategy;
+use bevy_luau_os::prelude::*;
+use bevy_luau_os::{LuauOsDiagnosticsPlugin, Metrics};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::options::Options;
+use crate::report::{Report, Times, memory};
+use crate::workload::Workload;
+
+/// VMs spawned between two updates of the progress bar.
+const VMS_PER_BATCH: u32 = 20_000;
+
+pub fn run(options: &Options, workload: &Workload) -> (Report, String) {
+    let mut app = build(options);
+    let idle_bytes = memory("VmRSS");
+    let bar = progress_bar(options);
+
+    let began = Instant::now();
+    spawn(&mut app, options, &workload.script, &bar);
+    let spawn_time = began.elapsed();
+    bar.set_message("running");
+    bar.set_position(0);
+
+    let run_began = Instant::now();
+    let (mut frames, mut ticks) = (Times::new(), Times::new());
+    let (mut frame_count, mut late_frames, mut heap_bytes) = (0, 0, 0);
+    loop {
+        let frame_began = Instant::now();
+        let ticks_before = metrics(&app).ticks;
+        app.update();
+        let work = frame_began.elapsed();
+        frames.record(work);
+        frame_count += 1;
+        late_frames += u64::from(work > options.frame());
+        let metrics = metrics(&app);
+        if metrics.ticks > ticks_before {
+            ticks.record(metrics.last_tick_time);
+            heap_bytes = heap_bytes.max(app.world().resource::<LuauRuntime>().heap_bytes());
+        }
+        bar.set_position(metrics.processes_created - metrics.processes());
+        let done = metrics.ticks > 0 && metrics.vms() == 0;
+        if done || options.time_limit().is_some_and(|limit| run_began.elapsed() >= limit) {
+            break;
+        }
+        if !options.unpaced {
+            // A frame that is late has nothing to wait for: lateness does not pile up.
+            std::thread::sleep(options.frame().saturating_sub(frame_began.elapsed()));
+        }
+    }
+    let elapsed = began.elapsed();
+    bar.finish_and_clear();
+
+    let runtime = app.world().resource::<LuauRuntime>();
+    let metrics = metrics(&app);
+    let peak = memory("VmHWM");
+    let run_ns = metrics.run_time.as_nanos() as f64 * runtime.workers() as f64;
+    let report = Report {
+        workload: workload.name.clone(),
+        vms: metrics.vms_created,
+        processes: metrics.processes_created,
+        finished: metrics.processes_finished,
+        failed: metrics.processes_failed,
+        killed: metrics.processes_killed,
+        unfinished: metrics.processes(),
+        vm_ticks: metrics.vm_ticks,
+        resumes: metrics.resumes,
+        frames: frame_count,
+        late_ticks: late_frames,
+        elapsed_s: elapsed.as_secs_f64(),
+        spawn_s: spawn_time.as_secs_f64(),
+        frame_ms: frames.distribution(),
+        tick_ms: ticks.distribution(),
+        resume_ns: run_ns / metrics.resumes.max(1) as f64,
+        gc_ms: metrics.gc_time.as_secs_f64() * 1e3,
+        gc_pause_max_ms: metrics.gc_longest_pause.as_secs_f64() * 1e3,
+        heap_bytes: heap_bytes as u64,
+        peak_rss_bytes: peak,
+        bytes_per_process: peak.saturating_sub(idle_bytes) as f64 / options.process_count() as f64,
+        workers: runtime.workers() as u64,
+        heaps: runtime.heap_count() as u64,
+        quantum: options.quantum,
+        naive: false,
+    };
+    let summary = metrics.summary(elapsed).to_string();
+    // The operating system takes the memory back faster than we can free it piece by piece.
+    std::mem::forget(app);
+    (report, summary)
+}
+
+fn build(options: &Options) -> App {
+    let mut app = App::new();
+    let pools = options.workers.map_or_else(default, |workers| {
+        TaskPoolPlugin { task_pool_options: TaskPoolOptions::with_num_threads(workers.get()) }
+    });
+    app.add_plugins((
+        MinimalPlugins.set(pools),
+        LuauOsPlugin {
+            quantum: options.quantum,
+            budget: options.budget(),
+            tick_rate: Some(options.fps),
+            vms_per_heap: options.vms_per_heap,
+            workers: options.workers,
+            console_bytes: 0,
+            ..default()
+        },
+        LuauOsDiagnosticsPlugin,
+    ));
+    if !options.quiet {
+        app.add_plugins(LogPlugin::default());
+    }
+    if options.unpaced {
+        app.insert_resource(TimeUpdateStrategy::FixedTimesteps(1));
+    }
+    app.finish();
+    app.cleanup();
+    app
+}
+
+fn spawn(app: &mut App, options: &Options, script: &Script, bar: &ProgressBar) {
+    let world = app.world_mut();
+    let mut left = options.vms;
+    while left > 0 {
+        let batch = left.min(VMS_PER_BATCH);
+        left -= batch;
+        let vms: Vec<Entity> = world.spawn_batch((0..batch).map(|_| Vm::new())).collect();
+        let processes = vms.into_iter().flat_map(|vm| {
+            (0..options.processes).map(move |_| (Process::new(script.clone()), ProcessOf(vm)))
+        });
+        world.spawn_batch(processes);
+        bar.inc(u64::from(batch) * u64::from(options.processes));
+    }
+    world.flush();
+}
+
+fn progress_bar(options: &Options) -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg:9} {wide_bar} {human_pos}/{human_len} {elapsed}")
+        .expect("a valid template");
+    let bar = ProgressBar::new(options.process_count()).with_style(style).with_message("spawning");
+    // It hides by itself where there is no terminal.
+    if options.quiet {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+fn metrics(app: &App) -> &Metrics {
+    app.world().resource()
+}

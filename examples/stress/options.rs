@@ -1,0 +1,96 @@
+//! The command line.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bevy_luau_os::TickBudget;
+use clap::Parser;
+
+/// Creates very many VMs with Luau processes, ticks them until all have finished, and reports.
+#[derive(Parser, Debug)]
+pub struct Options {
+    /// VMs to create
+    #[arg(long, default_value_t = 400_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub vms: u32,
+    /// Processes of each VM
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub processes: u32,
+    /// What the processes run: a script of assets/scripts/stress/
+    #[arg(long, value_name = "NAME", default_value = "seed")]
+    pub workload: String,
+    /// Run this script instead of a workload
+    #[arg(long, value_name = "FILE", conflicts_with = "workload")]
+    pub script: Option<PathBuf>,
+    /// Ticks a second
+    #[arg(long, default_value_t = 60.0, value_parser = positive)]
+    pub fps: f64,
+    /// Safepoints in a slice
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(2..))]
+    pub quantum: u32,
+    /// Threads that run heaps [default: one per processor]
+    #[arg(long)]
+    pub workers: Option<NonZeroUsize>,
+    /// VMs that share a Luau state; `unlimited` for one state for all
+    #[arg(long, default_value = "255", value_name = "N", value_parser = vms_per_heap)]
+    pub vms_per_heap: usize,
+    /// Milliseconds that a tick may take; the rest waits for the next
+    #[arg(long, value_name = "X", conflicts_with = "unlimited", value_parser = positive)]
+    pub tick_budget_ms: Option<f64>,
+    /// Let every tick run all processes, however long that takes (the default)
+    #[arg(long)]
+    pub unlimited: bool,
+    /// Do not wait for the next frame: tick as fast as possible, each tick 1/fps of virtual time
+    #[arg(long)]
+    pub unpaced: bool,
+    /// Stop after this many seconds of ticking
+    #[arg(long, value_name = "S", value_parser = positive)]
+    pub seconds: Option<f64>,
+    /// Run the usual way instead, as a baseline: one Luau state, each process compiled for itself,
+    /// `mlua::Thread::resume`, an interrupt that yields, no ECS
+    #[arg(long)]
+    pub naive: bool,
+    /// Write the report as JSON
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Print the closing summary only
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+impl Options {
+    /// The time from one frame to the next.
+    pub fn frame(&self) -> Duration {
+        Duration::from_secs_f64(1.0 / self.fps)
+    }
+
+    pub fn budget(&self) -> TickBudget {
+        self.tick_budget_ms
+            .map_or(TickBudget::Unlimited, |ms| TickBudget::Time(Duration::from_secs_f64(ms / 1e3)))
+    }
+
+    pub fn time_limit(&self) -> Option<Duration> {
+        self.seconds.map(Duration::from_secs_f64)
+    }
+
+    pub fn process_count(&self) -> u64 {
+        u64::from(self.vms) * u64::from(self.processes)
+    }
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number > 0.0 && number <= 1e6 => Ok(number),
+        _ => Err("expected a number above 0 and up to 1,000,000".to_owned()),
+    }
+}
+
+fn vms_per_heap(text: &str) -> Result<usize, String> {
+    if text == "unlimited" {
+        return Ok(usize::MAX);
+    }
+    match text.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err("expected a number above 0, or `unlimited`".to_owned()),
+    }
+}

@@ -1,0 +1,124 @@
+//! What a run was and what it cost.
+
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+/// The JSON report. Times in the units that the names say.
+#[derive(Serialize, Debug, Default)]
+pub struct Report {
+    pub workload: String,
+    pub vms: u64,
+    pub processes: u64,
+    pub finished: u64,
+    pub failed: u64,
+    pub killed: u64,
+    pub unfinished: u64,
+    pub vm_ticks: u64,
+    pub resumes: u64,
+    pub frames: u64,
+    /// Frames whose work took longer than 1/fps.
+    pub late_ticks: u64,
+    /// From the first spawn to the last despawn.
+    pub elapsed_s: f64,
+    pub spawn_s: f64,
+    pub frame_ms: Distribution,
+    pub tick_ms: Distribution,
+    /// Wall time of the Run phases times workers, divided by resumes.
+    pub resume_ns: f64,
+    pub gc_ms: f64,
+    pub gc_pause_max_ms: f64,
+    /// The most that was in use after a tick.
+    pub heap_bytes: u64,
+    pub peak_rss_bytes: u64,
+    /// Peak memory, less what the program used before it spawned anything, by processes.
+    pub bytes_per_process: f64,
+    pub workers: u64,
+    pub heaps: u64,
+    pub quantum: u32,
+    pub naive: bool,
+}
+
+#[derive(Serialize, Debug, Default)]
+pub struct Distribution {
+    pub mean: f64,
+    pub p50: f64,
+    pub p99: f64,
+    pub p999: f64,
+    pub max: f64,
+}
+
+/// Durations, with a precision of three digits.
+pub struct Times(Histogram<u64>);
+
+impl Times {
+    pub fn new() -> Self {
+        Self(Histogram::new(3).expect("3 is a valid number of digits"))
+    }
+
+    pub fn record(&mut self, time: Duration) {
+        // The histogram grows with what it is given; nothing here takes 500 years.
+        self.0.record(time.as_nanos() as u64).expect("a histogram that grows");
+    }
+
+    pub fn distribution(&self) -> Distribution {
+        let ms = |nanoseconds: u64| nanoseconds as f64 / 1e6;
+        Distribution {
+            mean: self.0.mean() / 1e6,
+            p50: ms(self.0.value_at_quantile(0.5)),
+            p99: ms(self.0.value_at_quantile(0.99)),
+            p999: ms(self.0.value_at_quantile(0.999)),
+            max: ms(self.0.max()),
+        }
+    }
+}
+
+impl Report {
+    pub fn write(&self, path: &Path) -> std::io::Result<()> {
+        std::fs::write(path, serde_json::to_string_pretty(self)? + "\n")
+    }
+}
+
+/// A table for people.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let how = if self.naive { "naive" } else { "bevy_luau_os" };
+        let mib = |bytes: u64| bytes / (1024 * 1024);
+        writeln!(f, "workload     {} ({how}), quantum {}", self.workload, self.quantum)?;
+        writeln!(f, "heaps        {} on {} workers", self.heaps, self.workers)?;
+        writeln!(
+            f,
+            "processes    {} finished, {} failed, {} killed, {} unfinished",
+            self.finished, self.failed, self.killed, self.unfinished
+        )?;
+        writeln!(f, "spawning     {:.2} s", self.spawn_s)?;
+        for (name, times) in [("frame", &self.frame_ms), ("tick", &self.tick_ms)] {
+            writeln!(
+                f,
+                "{name:<13}mean {:.2} ms, p50 {:.2}, p99 {:.2}, p99.9 {:.2}, max {:.2}",
+                times.mean, times.p50, times.p99, times.p999, times.max
+            )?;
+        }
+        writeln!(f, "late         {} of {} frames", self.late_ticks, self.frames)?;
+        writeln!(f, "slices       {}, {:.0} ns each", self.resumes, self.resume_ns)?;
+        writeln!(f, "collector    {:.1} ms, longest pause {:.2} ms", self.gc_ms, self.gc_pause_max_ms)?;
+        write!(
+            f,
+            "memory       {} MiB in heaps, {} MiB peak, {:.0} bytes a process",
+            mib(self.heap_bytes),
+            mib(self.peak_rss_bytes),
+            self.bytes_per_process
+        )
+    }
+}
+
+/// A field of `/proc/self/status`, in bytes; 0 where there is no such file.
+pub fn memory(field: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or_default() * 1024
+}

@@ -1,0 +1,102 @@
+//! What a heap has to tell the ECS: processes that have ended, lines that were printed.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bevy::prelude::*;
+
+use super::{Heap, Place};
+use crate::console::ConsoleBuffer;
+use crate::process::Pid;
+use crate::process::exit::{CpuUsage, Outcome};
+
+/// A process that has ended.
+#[derive(Debug)]
+pub(crate) struct Exit {
+    pub(crate) process: Entity,
+    pub(crate) vm: Entity,
+    pub(crate) pid: Pid,
+    pub(crate) spawned_at: Duration,
+    pub(crate) cpu: CpuUsage,
+    pub(crate) outcome: Outcome,
+    pub(crate) aftermath: Aftermath,
+}
+
+/// What an exit leaves to do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Aftermath {
+    /// Other processes of the VM run on: the process is despawned.
+    ProcessIsDone,
+    /// The VM's other processes have ended, too, and a later exit will deal with all of them.
+    VmEndsLater,
+    /// The VM has no process left, running or to be reported.
+    VmIsDone(VmSummary),
+}
+
+/// What is known of a VM whose processes have all ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct VmSummary {
+    pub(crate) processes: u32,
+    pub(crate) spawned_at: Duration,
+    pub(crate) cpu: CpuUsage,
+}
+
+impl Heap {
+    /// Ends a process. Its slot is taken until [`Heap::take_exit`].
+    pub(super) fn end(&mut self, slot_index: u32, outcome: Outcome) {
+        let slot = &mut self.slots[slot_index as usize];
+        slot.state = outcome.state();
+        let place = &mut self.places[slot.place as usize];
+        place.live -= 1;
+        place.unsettled += 1;
+        place.ended += 1;
+        place.cpu += slot.cpu;
+        let usual = matches!(&outcome, Outcome::Finished(results) if results.is_empty());
+        self.exits.push_back((slot_index, (!usual).then(|| Box::new(outcome))));
+        self.drop_thread(slot_index);
+    }
+
+    /// Whether exits wait to be taken.
+    pub(crate) fn has_exits(&self) -> bool {
+        !self.exits.is_empty()
+    }
+
+    /// Takes the exit that has waited longest.
+    pub(crate) fn take_exit(&mut self) -> Option<Exit> {
+        let (slot_index, outcome) = self.exits.pop_front()?;
+        if self.exits.is_empty() {
+            self.exits = VecDeque::new(); // it may have been long
+        }
+        let slot = &self.slots[slot_index as usize];
+        let place = &mut self.places[slot.place as usize];
+        place.unsettled -= 1;
+        let aftermath = match *place {
+            Place { vm_is_gone: true, .. } | Place { live: 1.., .. } => Aftermath::ProcessIsDone,
+            Place { unsettled: 1.., .. } => Aftermath::VmEndsLater,
+            Place { ended: processes, spawned_at, cpu, .. } => {
+                Aftermath::VmIsDone(VmSummary { processes, spawned_at: spawned_at.into(), cpu })
+            }
+        };
+        let exit = Exit {
+            process: slot.process,
+            vm: place.vm,
+            pid: Pid(slot.pid.try_into().expect("PIDs start at 1")),
+            spawned_at: slot.spawned_at.into(),
+            cpu: slot.cpu,
+            outcome: outcome.map_or(Outcome::Finished(Vec::new()), |outcome| *outcome),
+            aftermath,
+        };
+        self.free_slot(slot_index);
+        Some(exit)
+    }
+
+    /// Takes what the processes of one VM have printed.
+    pub(crate) fn take_printed(&mut self) -> Option<(Entity, ConsoleBuffer)> {
+        loop {
+            let place = &mut self.places[self.printed.pop()? as usize];
+            if let Some(console) = place.console.take() {
+                return Some((place.vm, *console));
+            }
+        }
+    }
+}
