@@ -6,6 +6,7 @@ pub mod metrics;
 pub mod plugin;
 pub mod process;
 mod random;
+pub mod run;
 pub mod runtime;
 mod scheduler;
 pub mod script;
@@ -18,6 +19,7 @@ pub use metrics::Metrics;
 pub use plugin::{LuauOsPlugin, LuauOsSystems};
 pub use process::exit::{CpuUsage, KillReason, Outcome, ProcessExited, ScriptError, VmFinished};
 pub use process::{Pid, Process, ProcessOf, ProcessState, Processes};
+pub use run::{RunProcesses, RunReport};
 pub use runtime::{LuauRuntime, ProcessInfo};
 pub use scheduler::budget::TickBudget;
 pub use script::{CompileError, Script};
@@ -28,6 +30,6 @@ pub use vm::Vm;
 pub mod prelude {
     pub use crate::{
         LuauOsPlugin, LuauOsSystems, LuauRuntime, Outcome, Process, ProcessExited, ProcessOf,
-        ProcessState, Processes, Script, TickBudget, Vm, VmConsole, VmFinished,
+        ProcessState, Processes, RunProcesses, Script, TickBudget, Vm, VmConsole, VmFinished,
     };
 }

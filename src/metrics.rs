@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bevy::prelude::*;
 
-/// What the runtime has done since the app started. Updated at the end of each tick.
+/// What the runtime has done since the app started.
 #[derive(Resource, Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metrics {

@@ -10,6 +10,7 @@ use bevy::ecs::world::DeferredWorld;
 use bevy::prelude::*;
 use smallvec::SmallVec;
 
+use crate::metrics::Metrics;
 use crate::runtime::{LuauRuntime, ProcessHandle};
 use crate::script::Script;
 
@@ -79,16 +80,27 @@ impl Process {
 }
 
 fn enqueue(mut world: DeferredWorld, HookContext { entity, .. }: HookContext) {
-    match world.get_resource_mut::<LuauRuntime>() {
-        Some(mut runtime) => runtime.enqueue(entity),
-        None => warn_once!("a Process was spawned, but LuauOsPlugin was not added: nothing will run it"),
-    }
+    let Some(mut runtime) = world.get_resource_mut::<LuauRuntime>() else {
+        warn_once!("a Process was spawned, but LuauOsPlugin was not added: nothing will run it");
+        return;
+    };
+    runtime.enqueue(entity);
+    world.resource_mut::<Metrics>().processes_created += 1;
 }
 
+/// Stops the process, unless it has ended.
 fn release(mut world: DeferredWorld, HookContext { entity, .. }: HookContext) {
-    let handle = world.get::<Process>(entity).and_then(|process| process.handle);
-    if let (Some(handle), Some(mut runtime)) = (handle, world.get_resource_mut::<LuauRuntime>()) {
-        runtime.release_process(handle);
+    let process = world.get::<Process>(entity).map(|process| (process.handle, process.state));
+    let Some((handle, state)) = process else { return };
+    let stopped = match (handle, world.get_resource_mut::<LuauRuntime>()) {
+        (Some(handle), Some(mut runtime)) => runtime.release_process(handle),
+        // It was never admitted.
+        _ => state == ProcessState::New,
+    };
+    if let Some(mut metrics) = world.get_resource_mut::<Metrics>()
+        && stopped
+    {
+        metrics.processes_killed += 1;
     }
 }
 
@@ -108,6 +120,11 @@ pub struct Processes(SmallVec<[Entity; 2]>);
 impl Processes {
     pub(crate) fn as_slice(&self) -> &[Entity] {
         &self.0
+    }
+
+    /// Leaves the VM without processes. They must be despawned then.
+    pub(crate) fn take(&mut self) -> SmallVec<[Entity; 2]> {
+        std::mem::take(&mut self.0)
     }
 }
 

@@ -10,7 +10,6 @@ use std::time::Duration;
 use bevy::prelude::*;
 
 use crate::console::ConsoleBuffer;
-use crate::metrics::Metrics;
 use crate::process::exit::CpuUsage;
 use crate::process::{Pid, Process, ProcessState};
 use crate::scheduler::budget::TickBudget;
@@ -39,7 +38,6 @@ pub struct LuauRuntime {
     scripts: CompileCache,
     /// Virtual time of the current tick.
     pub(crate) now: Duration,
-    pub(crate) metrics: Metrics,
 }
 
 /// Where a process lives.
@@ -92,7 +90,6 @@ impl LuauRuntime {
             arrivals: VecDeque::new(),
             scripts: CompileCache::default(),
             now: Duration::ZERO,
-            metrics: Metrics::default(),
         }
     }
 
@@ -157,8 +154,8 @@ impl LuauRuntime {
 
     // --- For the ECS ---
 
+    /// Queues a new process for admission.
     pub(crate) fn enqueue(&mut self, process: Entity) {
-        self.metrics.processes_created += 1;
         self.arrivals.push_back((process, self.now));
     }
 
@@ -179,10 +176,6 @@ impl LuauRuntime {
     /// Puts a process that cannot be admitted yet behind all others.
     pub(crate) fn postpone_arrival(&mut self, process: Entity, spawned_at: Duration) {
         self.arrivals.push_back((process, spawned_at));
-    }
-
-    pub(crate) fn vm_created(&mut self) {
-        self.metrics.vms_created += 1;
     }
 
     /// Gives a process its PID and its place on its VM's heap, and the VM a heap if it has none.
@@ -224,15 +217,13 @@ impl LuauRuntime {
         }
     }
 
-    pub(crate) fn release_process(&mut self, handle: ProcessHandle) {
-        if self.heaps[handle.heap as usize].remove_process(handle.slot) {
-            self.metrics.processes_killed += 1;
-        }
+    /// Stops a process. `false` if it had ended already.
+    pub(crate) fn release_process(&mut self, handle: ProcessHandle) -> bool {
+        self.heaps[handle.heap as usize].remove_process(handle.slot)
     }
 
-    pub(crate) fn release_vm(&mut self, handle: Option<VmHandle>) {
-        self.metrics.vms_removed += 1;
-        let Some(VmHandle { heap, place }) = handle else { return };
+    /// Frees a VM's place.
+    pub(crate) fn release_vm(&mut self, VmHandle { heap, place }: VmHandle) {
         self.heaps[heap as usize].remove_vm(place);
         if !std::mem::replace(&mut self.is_roomy[heap as usize], true) {
             self.roomy_heaps.push_back(heap);

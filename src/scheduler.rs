@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use bevy::prelude::*;
 
+use crate::metrics::Metrics;
 use crate::runtime::LuauRuntime;
 
 pub(crate) use admit::admit;
@@ -54,16 +55,21 @@ pub(crate) fn begin_frame(mut tick: ResMut<Tick>) {
 }
 
 /// Before the systems of a tick.
-pub(crate) fn begin_tick(mut tick: ResMut<Tick>, mut runtime: ResMut<LuauRuntime>, time: Res<Time>) {
+pub(crate) fn begin_tick(
+    mut tick: ResMut<Tick>,
+    mut runtime: ResMut<LuauRuntime>,
+    mut metrics: ResMut<Metrics>,
+    time: Res<Time>,
+) {
     tick.is_due = tick.begun_in_frame < tick.max_per_frame;
     if tick.is_due {
         tick.begun_in_frame += 1;
         tick.began = Instant::now();
-        runtime.metrics.ticks += 1;
-        runtime.metrics.last_tick_resumes = 0;
+        metrics.ticks += 1;
+        metrics.last_tick_resumes = 0;
         runtime.now = time.elapsed();
     } else {
-        runtime.metrics.late_ticks += 1;
+        metrics.late_ticks += 1;
     }
 }
 
@@ -73,29 +79,16 @@ pub(crate) fn tick_is_due(tick: Res<Tick>) -> bool {
 }
 
 /// After the systems of a tick.
-pub(crate) fn end_tick(
-    mut tick: ResMut<Tick>,
-    mut runtime: ResMut<LuauRuntime>,
-    mut metrics: ResMut<crate::Metrics>,
-    fixed: Res<Time<Fixed>>,
-) {
+pub(crate) fn end_tick(mut tick: ResMut<Tick>, mut metrics: ResMut<Metrics>, fixed: Res<Time<Fixed>>) {
     if tick.is_due {
-        let took = tick.began.elapsed();
-        runtime.metrics.last_tick_time = took;
-        if took > fixed.timestep() {
-            runtime.metrics.late_ticks += 1;
-        }
+        metrics.last_tick_time = tick.began.elapsed();
+        metrics.late_ticks += u64::from(metrics.last_tick_time > fixed.timestep());
     }
-    warn_of_late_ticks(&mut tick, &runtime);
-    *metrics = runtime.metrics.clone();
-}
-
-fn warn_of_late_ticks(tick: &mut Tick, runtime: &LuauRuntime) {
-    let late = runtime.metrics.late_ticks - tick.late_at_last_warning;
+    let late = metrics.late_ticks - tick.late_at_last_warning;
     let may_warn = tick.last_warning.is_none_or(|last| last.elapsed() >= WARNING_INTERVAL);
     if late > 0 && may_warn {
-        warn!("{late} late ticks; the last tick took {:?}", runtime.metrics.last_tick_time);
-        tick.late_at_last_warning = runtime.metrics.late_ticks;
+        warn!("{late} late ticks; the last tick took {:?}", metrics.last_tick_time);
+        tick.late_at_last_warning = metrics.late_ticks;
         tick.last_warning = Some(Instant::now());
     }
 }

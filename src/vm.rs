@@ -5,6 +5,7 @@ use bevy::ecs::world::DeferredWorld;
 use bevy::prelude::*;
 use smallvec::SmallVec;
 
+use crate::metrics::Metrics;
 use crate::process::{Process, Processes};
 use crate::runtime::{LuauRuntime, ProcessHandle, VmHandle};
 
@@ -41,8 +42,8 @@ impl Vm {
 }
 
 fn count(mut world: DeferredWorld, _: HookContext) {
-    if let Some(mut runtime) = world.get_resource_mut::<LuauRuntime>() {
-        runtime.vm_created();
+    if let Some(mut metrics) = world.get_resource_mut::<Metrics>() {
+        metrics.vms_created += 1;
     }
 }
 
@@ -51,10 +52,15 @@ fn release(mut world: DeferredWorld, HookContext { entity, .. }: HookContext) {
     let members = world.get::<Processes>(entity).map_or(&[][..], Processes::as_slice);
     let running: SmallVec<[ProcessHandle; 4]> =
         members.iter().filter_map(|&process| world.get::<Process>(process)?.handle).collect();
+    let mut stopped = 0;
     if let Some(mut runtime) = world.get_resource_mut::<LuauRuntime>() {
-        for process in running {
-            runtime.release_process(process);
+        stopped = running.into_iter().filter(|&process| runtime.release_process(process)).count() as u64;
+        if let Some(handle) = handle {
+            runtime.release_vm(handle);
         }
-        runtime.release_vm(handle);
+    }
+    if let Some(mut metrics) = world.get_resource_mut::<Metrics>() {
+        metrics.vms_removed += 1;
+        metrics.processes_killed += stopped;
     }
 }

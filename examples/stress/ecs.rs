@@ -44,8 +44,7 @@ pub fn run(options: &Options, workload: &Workload) -> (Report, String) {
             heap_bytes = heap_bytes.max(app.world().resource::<LuauRuntime>().heap_bytes());
         }
         bar.set_position(metrics.processes_created - metrics.processes());
-        let done = metrics.ticks > 0 && metrics.vms() == 0;
-        if done || options.time_limit().is_some_and(|limit| run_began.elapsed() >= limit) {
+        if metrics.vms() == 0 || options.time_limit().is_some_and(|limit| run_began.elapsed() >= limit) {
             break;
         }
         if !options.unpaced {

@@ -9,13 +9,19 @@ use bevy::tasks::{AsyncComputeTaskPool, TaskPool};
 use super::Tick;
 use super::budget::Phase;
 use super::parallel::for_each_heap;
+use crate::metrics::Metrics;
 use crate::runtime::LuauRuntime;
 use crate::runtime::heap::Heap;
 
 /// What a large heap's collection may take of a tick whose budget is unlimited.
 const STEPS_PER_UNLIMITED_TICK: Duration = Duration::from_millis(2);
 
-pub(crate) fn collect(_main_thread: NonSendMarker, mut runtime: ResMut<LuauRuntime>, tick: Res<Tick>) {
+pub(crate) fn collect(
+    _main_thread: NonSendMarker,
+    mut runtime: ResMut<LuauRuntime>,
+    mut metrics: ResMut<Metrics>,
+    tick: Res<Tick>,
+) {
     let runtime = &mut *runtime;
     let deadline = runtime.budget().deadline(tick.began, Phase::Collect);
     let workers = runtime.workers();
@@ -32,8 +38,7 @@ pub(crate) fn collect(_main_thread: NonSendMarker, mut runtime: ResMut<LuauRunti
     }
     for heap in &mut runtime.heaps {
         let stats = heap.take_stats();
-        runtime.metrics.gc_time += stats.gc_time;
-        runtime.metrics.gc_longest_pause =
-            runtime.metrics.gc_longest_pause.max(stats.gc_longest_pause);
+        metrics.gc_time += stats.gc_time;
+        metrics.gc_longest_pause = metrics.gc_longest_pause.max(stats.gc_longest_pause);
     }
 }

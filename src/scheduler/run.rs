@@ -8,10 +8,16 @@ use bevy::prelude::*;
 use super::Tick;
 use super::budget::Phase;
 use super::parallel::for_each_heap;
+use crate::metrics::Metrics;
 use crate::runtime::LuauRuntime;
 use crate::runtime::heap::Heap;
 
-pub(crate) fn run(_main_thread: NonSendMarker, mut runtime: ResMut<LuauRuntime>, tick: Res<Tick>) {
+pub(crate) fn run(
+    _main_thread: NonSendMarker,
+    mut runtime: ResMut<LuauRuntime>,
+    mut metrics: ResMut<Metrics>,
+    tick: Res<Tick>,
+) {
     let runtime = &mut *runtime;
     let began = Instant::now();
     let deadline = runtime.budget().deadline(tick.began, Phase::Run);
@@ -19,18 +25,18 @@ pub(crate) fn run(_main_thread: NonSendMarker, mut runtime: ResMut<LuauRuntime>,
         runtime.heaps.iter_mut().for_each(Heap::begin_pass);
     }
     let is_waiting = |heap: &&mut Heap| !heap.pass_is_over() && !heap.collection_is_overdue();
-    let (tick_number, now, workers) = (runtime.metrics.ticks, runtime.now, runtime.workers());
+    let (tick_number, now, workers) = (metrics.ticks, runtime.now, runtime.workers());
     let heaps = runtime.heaps.iter_mut().filter(is_waiting);
     for_each_heap(heaps, workers, |heap| {
         if deadline.is_none_or(|deadline| Instant::now() < deadline) {
             heap.run(tick_number, now, deadline);
         }
     });
-    runtime.metrics.run_time += began.elapsed();
+    metrics.run_time += began.elapsed();
     for heap in &mut runtime.heaps {
         let stats = heap.take_stats();
-        runtime.metrics.resumes += stats.resumes;
-        runtime.metrics.last_tick_resumes += stats.resumes;
-        runtime.metrics.vm_ticks += stats.vm_ticks;
+        metrics.resumes += stats.resumes;
+        metrics.last_tick_resumes += stats.resumes;
+        metrics.vm_ticks += stats.vm_ticks;
     }
 }

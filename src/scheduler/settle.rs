@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use super::Tick;
 use super::budget::Phase;
 use crate::console::VmConsole;
+use crate::metrics::Metrics;
 use crate::process::exit::{ProcessExited, VmFinished};
 use crate::process::{Process, ProcessState, Processes};
 use crate::runtime::LuauRuntime;
@@ -40,9 +41,8 @@ pub(crate) fn settle(world: &mut World) {
 }
 
 fn settle_exit(world: &mut World, exit: Exit) {
-    let mut runtime = world.resource_mut::<LuauRuntime>();
-    let now = runtime.now;
-    let metrics = &mut runtime.metrics;
+    let now = world.resource::<LuauRuntime>().now;
+    let mut metrics = world.resource_mut::<Metrics>();
     let state = exit.outcome.state();
     match state {
         ProcessState::Finished => metrics.processes_finished += 1,
@@ -96,7 +96,12 @@ fn settle_vm(world: &mut World, vm: Entity, summary: VmSummary) {
         lifetime: now - summary.spawned_at,
         cpu: summary.cpu,
     });
+    // Bevy would despawn the processes too, through two commands for each: twice the time.
+    let members = world.get_mut::<Processes>(vm).map(|mut processes| processes.take());
     despawn(world, vm);
+    for process in members.unwrap_or_default() {
+        despawn(world, process);
+    }
 }
 
 fn despawn(world: &mut World, entity: Entity) {

@@ -1,0 +1,151 @@
+//! A tick of endless loops, quantum 2, against two baselines in the same run:
+//!
+//! - `naive`: one state, `mlua::Thread::resume`, an interrupt closure that yields;
+//! - `bare`: one state, raw `lua_resume` in a loop, a raw interrupt that breaks: nothing can be faster
+//!   without changing Luau, except by touching memory in a better order.
+//!
+//! ```text
+//! cargo bench --bench tick
+//! ```
+#![expect(unsafe_code, reason = "the bare baseline is the raw interface")]
+
+use std::hint::black_box;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bevy::prelude::*;
+use bevy::time::TimeUpdateStrategy;
+use bevy_luau_os::Metrics;
+use bevy_luau_os::prelude::*;
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use mlua::ffi::{self, lua_State};
+use mlua::{Lua, Thread, VmState};
+
+const SPIN: &str = "while true do end";
+const QUANTUM: u32 = 2;
+
+/// The time of `count` rounds of `round`, as far as `measure` counts it.
+fn rounds(count: u64, mut round: impl FnMut() -> Duration) -> Duration {
+    (0..count).map(|_| round()).sum()
+}
+
+fn timed(f: impl FnOnce()) -> Duration {
+    let began = Instant::now();
+    f();
+    began.elapsed()
+}
+
+fn app(processes: u32, workers: usize) -> App {
+    let mut app = App::new();
+    app.add_plugins((
+        MinimalPlugins,
+        LuauOsPlugin {
+            quantum: QUANTUM,
+            budget: TickBudget::Unlimited,
+            workers: NonZeroUsize::new(workers),
+            ..default()
+        },
+    ))
+    .insert_resource(TimeUpdateStrategy::FixedTimesteps(1));
+    let script = Script::new("spin", SPIN);
+    let vms: Vec<Entity> = app.world_mut().spawn_batch((0..processes / 2).map(|_| Vm::new())).collect();
+    let bundles = vms.into_iter().flat_map(|vm| [vm, vm]);
+    let bundles = bundles.map(move |vm| (Process::new(script.clone()), ProcessOf(vm)));
+    app.world_mut().spawn_batch(bundles);
+    app.update();
+    app.update();
+    assert_eq!(app.world().resource::<Metrics>().last_tick_resumes, u64::from(processes));
+    app
+}
+
+/// The wall time of the next tick's Run phase.
+fn run_phase(app: &mut App) -> Duration {
+    let run_time = |app: &App| app.world().resource::<Metrics>().run_time;
+    let before = run_time(app);
+    app.update();
+    run_time(app) - before
+}
+
+fn naive_threads(processes: u32) -> (Lua, Vec<Thread>) {
+    let lua = Lua::new();
+    lua.sandbox(true).expect("sandbox");
+    let safepoints = AtomicU64::new(0);
+    lua.set_interrupt(move |_| {
+        let count = safepoints.fetch_add(1, Ordering::Relaxed);
+        Ok(if count % u64::from(QUANTUM) == 1 { VmState::Yield } else { VmState::Continue })
+    });
+    let threads = threads(&lua, processes);
+    (lua, threads)
+}
+
+fn threads(lua: &Lua, processes: u32) -> Vec<Thread> {
+    let main = lua.load(SPIN).into_function().expect("compiles");
+    (0..processes).map(|_| lua.create_thread(main.clone()).expect("thread")).collect()
+}
+
+/// One state whose interrupt breaks the thread at every second safepoint.
+fn bare_threads(processes: u32) -> (Lua, Vec<Thread>) {
+    static SAFEPOINTS: AtomicU64 = AtomicU64::new(0);
+    unsafe extern "C-unwind" fn interrupt(thread: *mut lua_State, gc: i32) {
+        let count = SAFEPOINTS.load(Ordering::Relaxed) + 1;
+        SAFEPOINTS.store(count, Ordering::Relaxed);
+        if gc < 0 && count.is_multiple_of(u64::from(QUANTUM)) {
+            // SAFETY: Luau passes the running thread, and a loop of the main chunk can be broken.
+            unsafe { ffi::lua_break(thread) };
+        }
+    }
+    let lua = Lua::new();
+    let threads = threads(&lua, processes);
+    // SAFETY: the main state outlives the call; mlua sets no interrupt of its own here.
+    unsafe {
+        lua.exec_raw::<()>((), |state| (*ffi::lua_callbacks(state)).interrupt = Some(interrupt))
+            .expect("nothing is thrown");
+    }
+    (lua, threads)
+}
+
+fn bare_pass(lua: &Lua, threads: &[Thread]) {
+    // SAFETY: the threads are suspended or broken and belong to this state, which is locked meanwhile.
+    unsafe {
+        lua.exec_raw::<()>((), |state| {
+            for thread in threads {
+                black_box(ffi::lua_resume_(thread.state(), state, 0));
+            }
+        })
+        .expect("nothing is thrown");
+    }
+}
+
+fn tick(criterion: &mut Criterion) {
+    for processes in [1_000, 10_000, 100_000] {
+        let mut group = criterion.benchmark_group("tick");
+        group.throughput(Throughput::Elements(u64::from(processes)));
+        group.sample_size(10).measurement_time(Duration::from_secs(2)).warm_up_time(Duration::from_secs(1));
+        {
+            let (_lua, threads) = naive_threads(processes);
+            group.bench_with_input(BenchmarkId::new("naive", processes), &threads, |bencher, threads| {
+                bencher.iter(|| threads.iter().for_each(|thread| thread.resume(()).expect("no error")));
+            });
+        }
+        {
+            let (lua, threads) = bare_threads(processes);
+            group.bench_with_input(BenchmarkId::new("bare", processes), &threads, |bencher, threads| {
+                bencher.iter_custom(|count| rounds(count, || timed(|| bare_pass(&lua, threads))));
+            });
+        }
+        for workers in [1, 2] {
+            let mut app = app(processes, workers);
+            group.bench_function(BenchmarkId::new(format!("run phase, {workers} workers"), processes), |bencher| {
+                bencher.iter_custom(|count| rounds(count, || run_phase(&mut app)));
+            });
+            group.bench_function(BenchmarkId::new(format!("app update, {workers} workers"), processes), |bencher| {
+                bencher.iter_custom(|count| rounds(count, || timed(|| app.update())));
+            });
+        }
+        group.finish();
+    }
+}
+
+criterion_group!(benches, tick);
+criterion_main!(benches);

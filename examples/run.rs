@@ -1,0 +1,250 @@
+//! Runs Luau files, each as a process of its own VM.
+//!
+//! ```text
+//! cargo run --release --example run -- FILE...
+//! ```
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use bevy::prelude::*;
+use bevy::time::TimeUpdateStrategy;
+use bevy_luau_os::prelude::*;
+use bevy_luau_os::{CpuUsage, Metrics};
+use clap::Parser;
+use serde::Serialize;
+
+/// Ticks a second of virtual time.
+const TICK_RATE: f64 = 60.0;
+
+/// Printed bytes kept of one file in one tick.
+const CONSOLE_BYTES: usize = 16 * 1024 * 1024;
+
+/// Runs Luau files, each as a process of its own VM, all at once.
+#[derive(Parser)]
+struct Options {
+    /// Scripts to run
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Safepoints in a slice
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(2..))]
+    quantum: u32,
+    /// Stop after this many ticks
+    #[arg(long)]
+    ticks: Option<u64>,
+    /// Stop after this many seconds
+    #[arg(long, value_parser = positive)]
+    seconds: Option<f64>,
+    /// Run so many ticks a second, instead of as many as can be
+    #[arg(long, value_parser = positive)]
+    fps: Option<f64>,
+    /// Threads that run heaps [default: one per processor]
+    #[arg(long)]
+    workers: Option<NonZeroUsize>,
+    /// Write what happened as JSON
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number > 0.0 && number <= 1e6 => Ok(number),
+        _ => Err("expected a number above 0 and up to 1,000,000".to_owned()),
+    }
+}
+
+/// Which file runs on a VM, and how it ended.
+#[derive(Resource)]
+struct Files {
+    paths: Vec<PathBuf>,
+    of_vm: HashMap<Entity, usize>,
+    exits: Vec<Option<Exit>>,
+}
+
+impl Files {
+    /// Prints what a VM has printed, with the file's name in front if there are several.
+    fn show(&self, vm: Entity, console: &mut VmConsole) {
+        let path = self.paths[self.of_vm[&vm]].display();
+        for line in console.take_text().lines() {
+            if self.paths.len() > 1 {
+                println!("{path}: {line}");
+            } else {
+                println!("{line}");
+            }
+        }
+    }
+}
+
+struct Exit {
+    outcome: Outcome,
+    cpu: CpuUsage,
+    ticks: u64,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    ticks: u64,
+    elapsed_s: f64,
+    files: Vec<FileReport<'a>>,
+}
+
+#[derive(Serialize)]
+struct FileReport<'a> {
+    file: &'a Path,
+    outcome: &'static str,
+    message: String,
+    traceback: String,
+    ticks: u64,
+    slices: u64,
+    safepoints: u64,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let mut scripts = Vec::new();
+    for path in &options.files {
+        match load(path) {
+            Ok(script) => scripts.push(script),
+            Err(error) => eprintln!("{error}"),
+        }
+    }
+    if scripts.len() < options.files.len() {
+        return ExitCode::from(2);
+    }
+    let mut app = build(&options);
+    for (i, script) in scripts.into_iter().enumerate() {
+        let vm = app.world_mut().spawn(Vm::new()).id();
+        app.world_mut().spawn((Process::new(script), ProcessOf(vm)));
+        app.world_mut().resource_mut::<Files>().of_vm.insert(vm, i);
+    }
+    let elapsed = tick(&mut app, &options);
+    let reports = close(&app, &options);
+    let finished = reports.iter().all(|report| report.outcome == "finished");
+    if let Some(path) = &options.report {
+        let ticks = app.world().resource::<Metrics>().ticks;
+        let report = Report { ticks, elapsed_s: elapsed.as_secs_f64(), files: reports };
+        let json = serde_json::to_string_pretty(&report).expect("strings and numbers") + "\n";
+        if let Err(error) = std::fs::write(path, json) {
+            eprintln!("cannot write {}: {error}", path.display());
+            return ExitCode::from(2);
+        }
+    }
+    if finished { ExitCode::SUCCESS } else { ExitCode::from(1) }
+}
+
+/// Reads and compiles a file.
+fn load(path: &Path) -> Result<Script, String> {
+    let source = std::fs::read(path).map_err(|error| format!("{}: cannot be read: {error}", path.display()))?;
+    let script = Script::new(path.display().to_string(), source);
+    script.compile().map_err(|error| error.to_string())?;
+    Ok(script)
+}
+
+fn build(options: &Options) -> App {
+    let mut app = App::new();
+    app.add_plugins((
+        MinimalPlugins,
+        LuauOsPlugin {
+            quantum: options.quantum,
+            budget: TickBudget::Unlimited,
+            tick_rate: Some(TICK_RATE),
+            workers: options.workers,
+            console_bytes: CONSOLE_BYTES,
+            ..default()
+        },
+    ))
+    .insert_resource(TimeUpdateStrategy::FixedTimesteps(1))
+    .insert_resource(Files {
+        paths: options.files.clone(),
+        of_vm: HashMap::new(),
+        exits: options.files.iter().map(|_| None).collect(),
+    })
+    .add_systems(Update, show_consoles)
+    .add_observer(record_exit);
+    app
+}
+
+fn show_consoles(mut consoles: Query<(Entity, &mut VmConsole), Changed<VmConsole>>, files: Res<Files>) {
+    for (vm, mut console) in &mut consoles {
+        files.show(vm, &mut console);
+    }
+}
+
+fn record_exit(
+    exit: On<ProcessExited>,
+    mut files: ResMut<Files>,
+    mut consoles: Query<&mut VmConsole>,
+    metrics: Res<Metrics>,
+) {
+    // The VM is about to go, and its console with it.
+    if let Ok(mut console) = consoles.get_mut(exit.vm) {
+        files.show(exit.vm, &mut console);
+    }
+    let file = files.of_vm[&exit.vm];
+    let (outcome, cpu) = (exit.outcome.clone(), exit.cpu);
+    files.exits[file] = Some(Exit { outcome, cpu, ticks: metrics.ticks });
+}
+
+/// Ticks until everything has ended or a limit is reached. Returns how long that took.
+fn tick(app: &mut App, options: &Options) -> Duration {
+    let began = Instant::now();
+    let limit = options.seconds.map(Duration::from_secs_f64);
+    let frame = options.fps.map(|fps| Duration::from_secs_f64(1.0 / fps));
+    loop {
+        let tick_began = Instant::now();
+        app.update();
+        let metrics = app.world().resource::<Metrics>();
+        let out_of_ticks = options.ticks.is_some_and(|ticks| metrics.ticks >= ticks);
+        let out_of_time = limit.is_some_and(|limit| began.elapsed() >= limit);
+        if metrics.processes() == 0 || out_of_ticks || out_of_time {
+            return began.elapsed();
+        }
+        if let Some(frame) = frame {
+            std::thread::sleep(frame.saturating_sub(tick_began.elapsed()));
+        }
+    }
+}
+
+/// Prints how each file ended.
+fn close<'a>(app: &App, options: &'a Options) -> Vec<FileReport<'a>> {
+    let ticks = app.world().resource::<Metrics>().ticks;
+    let exits = &app.world().resource::<Files>().exits;
+    let reports = options.files.iter().zip(exits).map(|(file, exit)| {
+        let mut report = FileReport {
+            file,
+            outcome: "unfinished",
+            message: String::new(),
+            traceback: String::new(),
+            ticks: exit.as_ref().map_or(ticks, |exit| exit.ticks),
+            slices: exit.as_ref().map_or(0, |exit| exit.cpu.slices),
+            safepoints: exit.as_ref().map_or(0, |exit| exit.cpu.safepoints),
+        };
+        let name = file.display();
+        match exit.as_ref().map(|exit| &exit.outcome) {
+            Some(Outcome::Finished(_)) => {
+                report.outcome = "finished";
+                println!("{name}: finished after {} ticks", report.ticks);
+            }
+            Some(Outcome::Failed(error)) => {
+                report.outcome = "failed";
+                report.message = error.message.to_string();
+                report.traceback = error.traceback.to_string();
+                println!("{name}: failed: {error}");
+                for frame in error.traceback.lines() {
+                    println!("    {frame}");
+                }
+            }
+            Some(Outcome::Killed(reason)) => {
+                report.outcome = "killed";
+                report.message = reason.to_string();
+                println!("{name}: killed: {reason}");
+            }
+            _ => println!("{name}: unfinished after {ticks} ticks"),
+        }
+        report
+    });
+    reports.collect()
+}

@@ -1,0 +1,79 @@
+//! Running an app until its processes have ended.
+
+use std::time::{Duration, Instant};
+
+use bevy::prelude::*;
+use bevy::time::TimeUpdateStrategy;
+
+use crate::metrics::Metrics;
+
+/// What happened during [`RunProcesses::run_processes`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RunReport {
+    /// Ticks run.
+    pub ticks: u64,
+    /// Wall time.
+    pub elapsed: Duration,
+    /// Processes whose main chunk returned.
+    pub finished: u64,
+    /// Processes that an error ended.
+    pub failed: u64,
+    /// Processes that were stopped.
+    pub killed: u64,
+    /// Processes that had not ended when the ticks were used up.
+    pub unfinished: u64,
+}
+
+/// Runs apps tick by tick, for tools and tests.
+pub trait RunProcesses {
+    /// Updates the app, each update one tick of virtual time, until no process is left or `max_ticks`
+    /// ticks have passed. 1,000 is a good limit for scripts that are meant to end.
+    ///
+    /// ```
+    /// use bevy::prelude::*;
+    /// use bevy_luau_os::prelude::*;
+    ///
+    /// let mut app = App::new();
+    /// app.add_plugins((MinimalPlugins, LuauOsPlugin::default()));
+    /// let vm = app.world_mut().spawn(Vm::new()).id();
+    /// app.world_mut().spawn((Process::new(Script::new("sum", "return 1 + 2")), ProcessOf(vm)));
+    ///
+    /// let report = app.run_processes(1_000);
+    /// assert_eq!((report.finished, report.unfinished), (1, 0));
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When the app has no [`LuauOsPlugin`](crate::LuauOsPlugin) or no `TimePlugin`.
+    fn run_processes(&mut self, max_ticks: u64) -> RunReport;
+}
+
+impl RunProcesses for App {
+    fn run_processes(&mut self, max_ticks: u64) -> RunReport {
+        let began = Instant::now();
+        let before = self.world().resource::<Metrics>().clone();
+        let each_update_is_a_tick = TimeUpdateStrategy::FixedTimesteps(1);
+        let strategy = std::mem::replace(
+            &mut *self.world_mut().resource_mut::<TimeUpdateStrategy>(),
+            each_update_is_a_tick,
+        );
+        // A paused clock must not make this endless, hence updates are counted, not ticks.
+        for _ in 0..max_ticks {
+            self.update();
+            if self.world().resource::<Metrics>().processes() == 0 {
+                break;
+            }
+        }
+        *self.world_mut().resource_mut::<TimeUpdateStrategy>() = strategy;
+        let after = self.world().resource::<Metrics>();
+        RunReport {
+            ticks: after.ticks - before.ticks,
+            elapsed: began.elapsed(),
+            finished: after.processes_finished - before.processes_finished,
+            failed: after.processes_failed - before.processes_failed,
+            killed: after.processes_killed - before.processes_killed,
+            unfinished: after.processes(),
+        }
+    }
+}
