@@ -136,12 +136,18 @@ fn tick(criterion: &mut Criterion) {
         }
         for workers in [1, 2] {
             let mut app = app(processes, workers);
-            group.bench_function(BenchmarkId::new(format!("run phase, {workers} workers"), processes), |bencher| {
-                bencher.iter_custom(|count| rounds(count, || run_phase(&mut app)));
-            });
-            group.bench_function(BenchmarkId::new(format!("app update, {workers} workers"), processes), |bencher| {
-                bencher.iter_custom(|count| rounds(count, || timed(|| app.update())));
-            });
+            group.bench_function(
+                BenchmarkId::new(format!("run phase, {workers} workers"), processes),
+                |bencher| {
+                    bencher.iter_custom(|count| rounds(count, || run_phase(&mut app)));
+                },
+            );
+            group.bench_function(
+                BenchmarkId::new(format!("app update, {workers} workers"), processes),
+                |bencher| {
+                    bencher.iter_custom(|count| rounds(count, || timed(|| app.update())));
+                },
+            );
         }
         group.finish();
     }

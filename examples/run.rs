@@ -137,7 +137,8 @@ fn main() -> ExitCode {
 
 /// Reads and compiles a file.
 fn load(path: &Path) -> Result<Script, String> {
-    let source = std::fs::read(path).map_err(|error| format!("{}: cannot be read: {error}", path.display()))?;
+    let source =
+        std::fs::read(path).map_err(|error| format!("{}: cannot be read: {error}", path.display()))?;
     let script = Script::new(path.display().to_string(), source);
     script.compile().map_err(|error| error.to_string())?;
     Ok(script)

@@ -1,5 +1,7 @@
 //! Simulated computers for Bevy games.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod console;
 pub mod diagnostics;
 pub mod metrics;
@@ -29,7 +31,7 @@ pub use vm::Vm;
 /// Everything that most games need.
 pub mod prelude {
     pub use crate::{
-        LuauOsPlugin, LuauOsSystems, LuauRuntime, Outcome, Process, ProcessExited, ProcessOf,
-        ProcessState, Processes, RunProcesses, Script, TickBudget, Vm, VmConsole, VmFinished,
+        LuauOsPlugin, LuauOsSystems, LuauRuntime, Outcome, Process, ProcessExited, ProcessOf, ProcessState,
+        Processes, RunProcesses, Script, TickBudget, Vm, VmConsole, VmFinished,
     };
 }

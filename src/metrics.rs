@@ -51,10 +51,7 @@ impl Metrics {
 
     /// Processes alive.
     pub fn processes(&self) -> u64 {
-        self.processes_created
-            - self.processes_finished
-            - self.processes_failed
-            - self.processes_killed
+        self.processes_created - self.processes_finished - self.processes_failed - self.processes_killed
     }
 
     /// The summary of a run that took `run_time`: four lines.

@@ -56,7 +56,9 @@ pub enum CompileError {
         message: String,
     },
     /// The source starts like compiled bytecode, which Luau would run unchecked.
-    #[error("{script}: this is compiled bytecode (it starts with byte {first_byte:#04x}); only source text is run")]
+    #[error(
+        "{script}: this is compiled bytecode (it starts with byte {first_byte:#04x}); only source text is run"
+    )]
     Bytecode {
         /// The script's name.
         script: String,

@@ -96,8 +96,14 @@ fn random_numbers_are_a_processs_own_and_repeatable() {
     assert_ne!(draw(1)[0], draw(1)[1], "two processes");
     assert_ne!(draw(1), draw(2));
     let mut app = common::app();
-    holds(&mut app, "math.randomseed(7) local a = math.random() math.randomseed(7) return a == math.random()");
-    holds(&mut app, "return not pcall(math.random, 2, 1) and not pcall(math.random, 'x') and not pcall(math.random, 1, 2, 3)");
+    holds(
+        &mut app,
+        "math.randomseed(7) local a = math.random() math.randomseed(7) return a == math.random()",
+    );
+    holds(
+        &mut app,
+        "return not pcall(math.random, 2, 1) and not pcall(math.random, 'x') and not pcall(math.random, 1, 2, 3)",
+    );
 }
 
 #[test]

@@ -94,8 +94,8 @@ pub fn run(options: &Options, workload: &Workload) -> (Report, String) {
 
 fn build(options: &Options) -> App {
     let mut app = App::new();
-    let pools = options.workers.map_or_else(default, |workers| {
-        TaskPoolPlugin { task_pool_options: TaskPoolOptions::with_num_threads(workers.get()) }
+    let pools = options.workers.map_or_else(default, |workers| TaskPoolPlugin {
+        task_pool_options: TaskPoolOptions::with_num_threads(workers.get()),
     });
     app.add_plugins((
         MinimalPlugins.set(pools),

@@ -31,12 +31,7 @@ impl Os {
         let main = lua.load(source).into_function()?;
         let thread = lua.create_thread(main)?;
         self.next_id += 1;
-        self.processes.push(Process {
-            _id: self.next_id,
-            thread,
-            finished: false,
-            _created: Instant::now(),
-        });
+        self.processes.push(Process { _id: self.next_id, thread, finished: false, _created: Instant::now() });
         Ok(())
     }
 

@@ -292,7 +292,8 @@ impl Heap {
     pub(crate) fn start_admitted(&mut self, deadline: Option<Instant>) {
         let bytes_before = self.bytes();
         let mut started = 0;
-        while deadline.is_none_or(|deadline| started % STARTS_PER_CLOCK_LOOK != 0 || Instant::now() < deadline)
+        while deadline
+            .is_none_or(|deadline| started % STARTS_PER_CLOCK_LOOK != 0 || Instant::now() < deadline)
             && let Some((id, script)) = self.starting.pop_front()
         {
             started += 1;
@@ -382,11 +383,8 @@ impl Heap {
         let slot = &mut self.slots[slot_index as usize];
         slot.generation += 1;
         let place = slot.place;
-        let list = if slot.keeps_thread {
-            &mut self.places[place as usize].free_slot
-        } else {
-            &mut self.free_slot
-        };
+        let list =
+            if slot.keeps_thread { &mut self.places[place as usize].free_slot } else { &mut self.free_slot };
         slot.next_free = std::mem::replace(list, slot_index);
         self.free_place_if_unused(place);
     }

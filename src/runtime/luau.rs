@@ -279,10 +279,7 @@ impl LuauState {
         let root = self.threads[thread.0 as usize].root;
         // SAFETY: `root` is live, not running, and has its error on top of its stack.
         unsafe {
-            ScriptError {
-                message: transfer::error_message(root),
-                traceback: transfer::traceback(root),
-            }
+            ScriptError { message: transfer::error_message(root), traceback: transfer::traceback(root) }
         }
     }
 

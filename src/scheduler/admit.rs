@@ -53,7 +53,9 @@ fn place_arrivals(
                     runtime.admit((entity, &mut process), (vm_entity, &mut vm), spawned_at);
                 }
                 _ => {
-                    warn_once!("process {entity} waits: it has no `ProcessOf` that names an entity with `Vm`");
+                    warn_once!(
+                        "process {entity} waits: it has no `ProcessOf` that names an entity with `Vm`"
+                    );
                     runtime.postpone_arrival(entity, spawned_at);
                 }
             }

@@ -63,6 +63,8 @@ fn settle_exit(world: &mut World, exit: Exit) {
             cpu: exit.cpu,
             outcome: exit.outcome,
         });
+        // What observers asked for counts: they may have given the VM a new process.
+        world.flush();
     }
     match exit.aftermath {
         Aftermath::ProcessIsDone => despawn(world, exit.process),
@@ -77,9 +79,8 @@ fn settle_exit(world: &mut World, exit: Exit) {
 /// Despawns a VM, or, if it stays or its observers gave it new processes, those that have ended.
 fn settle_vm(world: &mut World, vm: Entity, summary: VmSummary) {
     let Ok(entity) = world.get_entity(vm) else { return };
-    let has_ended = |process: &Entity| {
-        world.get::<Process>(*process).is_some_and(|process| process.state.has_ended())
-    };
+    let has_ended =
+        |process: &Entity| world.get::<Process>(*process).is_some_and(|process| process.state.has_ended());
     let members = entity.get::<Processes>().map_or(&[][..], Processes::as_slice);
     let stays = entity.get::<Vm>().is_none_or(Vm::is_persistent);
     if stays || !members.iter().all(has_ended) {

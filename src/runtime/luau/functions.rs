@@ -153,8 +153,7 @@ unsafe extern "C-unwind" fn raw_set(state: *mut lua_State) -> c_int {
         ffi::luaL_checkany(state, 3);
         ffi::lua_settop(state, 3);
         ffi::lua_rawgetfield(state, ffi::LUA_REGISTRYINDEX, ENVIRONMENT.as_ptr());
-        let is_environment =
-            ffi::lua_getmetatable(state, 1) != 0 && ffi::lua_rawequal(state, -1, 4) != 0;
+        let is_environment = ffi::lua_getmetatable(state, 1) != 0 && ffi::lua_rawequal(state, -1, 4) != 0;
         ffi::lua_settop(state, 3);
         if is_environment {
             set_global(state);

@@ -33,10 +33,9 @@ pub(super) unsafe extern "C" fn allocate(
     new_size: usize,
 ) -> *mut c_void {
     let old_size = if block.is_null() { 0 } else { old_size };
-    let (Ok(old), Ok(new)) = (
-        Layout::from_size_align(old_size, ALIGNMENT),
-        Layout::from_size_align(new_size, ALIGNMENT),
-    ) else {
+    let (Ok(old), Ok(new)) =
+        (Layout::from_size_align(old_size, ALIGNMENT), Layout::from_size_align(new_size, ALIGNMENT))
+    else {
         return ptr::null_mut();
     };
     // SAFETY: blocks of size 0 are never allocated, and a block is given back with the layout that it

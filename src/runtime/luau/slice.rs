@@ -55,10 +55,7 @@ struct ThreadStack {
 
 impl ThreadStack {
     const fn new() -> Self {
-        Self {
-            len: Cell::new(0),
-            threads: [const { Cell::new(ptr::null_mut()) }; MAX_NESTED_THREADS],
-        }
+        Self { len: Cell::new(0), threads: [const { Cell::new(ptr::null_mut()) }; MAX_NESTED_THREADS] }
     }
 
     fn clear(&self) {
@@ -159,10 +156,7 @@ pub(super) unsafe fn run(
         let end = unsafe { resume_innermost(slice, process) };
         slice.bottom.set(ptr::null_mut());
         slice.context.set(ptr::null_mut());
-        SliceReport {
-            end,
-            safepoints: (i64::from(quantum) - slice.fuel.get()).unsigned_abs(),
-        }
+        SliceReport { end, safepoints: (i64::from(quantum) - slice.fuel.get()).unsigned_abs() }
     })
 }
 

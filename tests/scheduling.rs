@@ -1,0 +1,202 @@
+//! Ticks, passes, budgets, heaps.
+
+mod common;
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use bevy::prelude::*;
+use bevy::time::TimeUpdateStrategy;
+use bevy_luau_os::prelude::*;
+use bevy_luau_os::{LuauOsDiagnosticsPlugin, ProcessInfo};
+use common::{metrics, process, ticks, until_ended, vm};
+
+const SPIN: &str = "while true do end";
+
+fn spinners(app: &mut App, count: usize) -> Vec<Entity> {
+    (0..count)
+        .map(|_| {
+            let vm = vm(app);
+            process(app, vm, SPIN)
+        })
+        .collect()
+}
+
+fn info(app: &App, process: Entity) -> ProcessInfo {
+    let process = app.world().get::<Process>(process).expect("alive");
+    app.world().resource::<LuauRuntime>().process_info(process).expect("admitted")
+}
+
+#[test]
+fn every_process_gets_one_slice_in_a_tick() {
+    let mut app = common::app();
+    let processes = spinners(&mut app, 1000);
+    ticks(&mut app, 2);
+    for _ in 0..5 {
+        let before: Vec<_> = processes.iter().map(|&process| info(&app, process).cpu.slices).collect();
+        app.update();
+        assert_eq!(metrics(&app).last_tick_resumes, 1000);
+        for (&process, before) in processes.iter().zip(before) {
+            assert_eq!(info(&app, process).cpu.slices, before + 1);
+        }
+    }
+}
+
+#[test]
+fn the_quantum_is_counted_in_safepoints() {
+    for quantum in [2, 7, 1000] {
+        let mut app = common::app_with(LuauOsPlugin { quantum, ..common::plugin() });
+        let process = spinners(&mut app, 1)[0];
+        ticks(&mut app, 4);
+        let cpu = info(&app, process).cpu;
+        assert_eq!(cpu.safepoints, cpu.slices * u64::from(quantum));
+    }
+}
+
+#[test]
+fn a_pass_goes_on_in_the_next_tick_when_the_budget_is_used_up() {
+    let mut app = common::app_with(LuauOsPlugin {
+        quantum: 20_000,
+        budget: TickBudget::Time(Duration::from_millis(5)),
+        ..common::plugin()
+    });
+    let processes = spinners(&mut app, 600);
+    let mut interrupted = 0;
+    for _ in 0..60 {
+        app.update();
+        let slices = |app: &App| -> Vec<u64> {
+            let runtime = app.world().resource::<LuauRuntime>();
+            let slices = |&process| {
+                let process = app.world().get::<Process>(process).expect("alive");
+                runtime.process_info(process).map_or(0, |info| info.cpu.slices)
+            };
+            processes.iter().map(slices).collect()
+        };
+        let slices = slices(&app);
+        let (least, most) = (slices.iter().min().unwrap(), slices.iter().max().unwrap());
+        // Newcomers of the first ticks start one pass later.
+        assert!(most - least <= 2, "{least} to {most} slices");
+        interrupted += u32::from(metrics(&app).last_tick_resumes < 600);
+    }
+    assert!(interrupted > 10, "600 slices of 20,000 safepoints fit into 5 ms {interrupted}");
+}
+
+#[test]
+fn work_beyond_the_maximum_of_a_frame_is_left_out_and_counted_late() {
+    let mut app = common::app();
+    app.insert_resource(TimeUpdateStrategy::FixedTimesteps(5));
+    ticks(&mut app, 1);
+    let before = metrics(&app).clone();
+    app.update();
+    assert_eq!(metrics(&app).ticks - before.ticks, 2);
+    assert!(metrics(&app).late_ticks - before.late_ticks >= 3);
+}
+
+#[test]
+fn all_layouts_give_the_same_results() {
+    let outcomes = |vms_per_heap, workers| {
+        let mut app = common::app_with(LuauOsPlugin {
+            vms_per_heap,
+            workers: NonZeroUsize::new(workers),
+            quantum: 5,
+            ..common::plugin()
+        });
+        for i in 0..40 {
+            let vm = vm(&mut app);
+            process(
+                &mut app,
+                vm,
+                &format!("local s = {i} for i = 1, 20 do s += i * math.random(3) end return s"),
+            );
+            process(
+                &mut app,
+                vm,
+                "return coroutine.wrap(function() for i = 1, 9 do coroutine.yield(i) end end)()",
+            );
+        }
+        let mut ended: Vec<_> = until_ended(&mut app, 80)
+            .iter()
+            .map(|exit| (exit.entity, exit.pid.get(), exit.cpu, exit.lifetime, format!("{:?}", exit.outcome)))
+            .collect();
+        ended.sort_by_key(|exit| exit.0);
+        let heaps = app.world().resource::<LuauRuntime>().heap_count();
+        (ended, heaps)
+    };
+    let (expected, heaps) = outcomes(usize::MAX, 1);
+    assert_eq!(heaps, 1, "one state for everything");
+    for (vms_per_heap, workers) in [(1, 1), (3, 2), (255, 4)] {
+        let (ended, heaps) = outcomes(vms_per_heap, workers);
+        assert_eq!(ended, expected, "{vms_per_heap} VMs a heap, {workers} workers");
+        assert!(heaps >= workers && heaps >= 40_usize.div_ceil(vms_per_heap));
+    }
+}
+
+#[test]
+fn two_runs_of_the_same_app_are_the_same() {
+    let run = || {
+        let mut app = common::app_with(LuauOsPlugin { seed: 9, quantum: 3, ..common::plugin() });
+        for _ in 0..50 {
+            let vm = vm(&mut app);
+            process(
+                &mut app,
+                vm,
+                "local s = 0 for i = 1, math.random(30) do s += math.random() end return s, os.clock()",
+            );
+        }
+        until_ended(&mut app, 50).iter().map(|exit| format!("{exit:?}")).collect::<Vec<_>>()
+    };
+    assert_eq!(run(), run());
+}
+
+#[test]
+fn vm_memory_is_known_exactly() {
+    let mut app = common::app();
+    let (small, large) = (vm(&mut app), vm(&mut app));
+    process(&mut app, small, "while true do end");
+    process(&mut app, large, "local b = buffer.create(1000000) while true do end");
+    ticks(&mut app, 4);
+    let bytes = |vm| {
+        let vm = app.world().get::<Vm>(vm).expect("alive");
+        app.world().resource::<LuauRuntime>().vm_bytes(vm).expect("started")
+    };
+    assert!(bytes(small) < 4_000, "{}", bytes(small));
+    assert!((1_000_000..1_004_000).contains(&bytes(large)), "{}", bytes(large));
+}
+
+#[test]
+fn garbage_of_endless_loops_is_collected() {
+    let mut app = common::app();
+    for _ in 0..20 {
+        let vm = vm(&mut app);
+        process(&mut app, vm, "while true do local garbage = { 1, 2, 3 } end");
+    }
+    ticks(&mut app, 300);
+    let bytes = app.world().resource::<LuauRuntime>().heap_bytes();
+    assert!(metrics(&app).gc_time > Duration::ZERO);
+    assert!(bytes < 20_000_000, "{bytes} bytes");
+}
+
+#[test]
+fn diagnostics_are_measured() {
+    use bevy::diagnostic::{DiagnosticPath, DiagnosticsPlugin, DiagnosticsStore};
+    let mut app = common::app();
+    app.add_plugins((DiagnosticsPlugin, LuauOsDiagnosticsPlugin));
+    spinners(&mut app, 10);
+    ticks(&mut app, 5);
+    let store = app.world().resource::<DiagnosticsStore>();
+    let value =
+        |path: DiagnosticPath| store.get(&path).and_then(|diagnostic| diagnostic.value()).expect("measured");
+    type Paths = LuauOsDiagnosticsPlugin;
+    assert_eq!(value(Paths::VMS), 10.0);
+    assert_eq!(value(Paths::PROCESSES), 10.0);
+    assert_eq!(value(Paths::RUNNABLE), 10.0);
+    assert_eq!(value(Paths::RESUMES), 10.0);
+    assert!(value(Paths::TICK_TIME) > 0.0 && value(Paths::HEAP_BYTES) > 0.0);
+    assert!(value(Paths::GC_TIME) >= 0.0 && value(Paths::LATE_TICKS) >= 0.0);
+}
+
+#[test]
+#[should_panic(expected = "LuauOsPlugin::quantum is 1; it must be at least 2")]
+fn a_setting_out_of_range_is_explained() {
+    App::new().add_plugins((MinimalPlugins, LuauOsPlugin { quantum: 1, ..default() }));
+}
