@@ -1,4 +1,77 @@
-//! Simulated computers for Bevy games.
+//! Simulated computers for Bevy games: VMs that run preempted, sandboxed Luau processes.
+//!
+//! # Quick start
+//!
+//! Add [`LuauOsPlugin`], spawn a [`Vm`], and spawn [`Process`]es that belong to it:
+//!
+//! ```
+//! use bevy::prelude::*;
+//! use bevy_luau_os::prelude::*;
+//!
+//! let mut app = App::new();
+//! app.add_plugins((MinimalPlugins, LuauOsPlugin::default()));
+//! app.add_observer(|exit: On<ProcessExited>| info!("{}: {:?}", exit.name, exit.outcome));
+//!
+//! let vm = app.world_mut().spawn(Vm::new()).id();
+//! let script = Script::new("sum", "local s = 0 for i = 1, 100000 do s += i end return s");
+//! app.world_mut().spawn((Process::new(script), ProcessOf(vm)));
+//!
+//! let report = app.run_processes(1_000); // in a game: app.run()
+//! assert_eq!(report.finished, 1);
+//! ```
+//!
+//! # VMs and processes
+//!
+//! A [`Vm`] is a simulated computer. It hands out PIDs, owns its processes ([`Processes`]), and keeps
+//! what they print ([`VmConsole`]). When the last process has ended, [`VmFinished`] is triggered and the
+//! VM is despawned, unless it is [persistent](Vm::persistent).
+//!
+//! A [`Process`] is one running program. It has its own globals: nothing that it sets is seen by another
+//! process, not even on the same VM. Its life is a [`ProcessState`]; when it ends,
+//! [`ProcessExited`] is triggered on its entity, with the [`Outcome`]: the values that its main chunk
+//! returned, the error that ended it with a traceback, or the reason why it was killed. Despawning a
+//! process or a VM stops it where it is.
+//!
+//! Spawn them one at a time with `Commands`, or in bulk with `spawn_batch`; a [`Script`] that many
+//! processes share is compiled once.
+//!
+//! # What a tick does
+//!
+//! The plugin runs in [`FixedUpdate`](bevy::app::FixedUpdate), at 60 Hz unless
+//! [told otherwise](LuauOsPlugin::tick_rate). [`LuauOsSystems`] names the steps. In each tick every
+//! runnable process gets one slice: it runs until it has passed
+//! [`quantum`](LuauOsPlugin::quantum) safepoints (loop back-edges, calls, returns). Then it is
+//! interrupted, wherever it is, and goes on in the next tick. A script cannot notice that, not in
+//! coroutines, generators, `pcall`s or error handlers.
+//!
+//! With a [time budget](TickBudget::Time), the default, a tick ends when its time is used up, and the
+//! next goes on where it stopped: nobody gets a second slice before everybody had the first. With
+//! [`TickBudget::Unlimited`] every tick runs everybody, and two runs of the same app with the same
+//! [seed](LuauOsPlugin::seed) give the same results.
+//!
+//! When ticks do not keep up, at most [`max_ticks_per_frame`](LuauOsPlugin::max_ticks_per_frame) are run
+//! in a frame; the rest are left out, and counted in [`Metrics::late_ticks`].
+//!
+//! # Where scripts live
+//!
+//! VMs share Luau states, called heaps: up to [`vms_per_heap`](LuauOsPlugin::vms_per_heap) VMs on each.
+//! Heaps run in parallel on Bevy's compute task pool, are collected one by one, and know
+//! [what each VM takes](LuauRuntime::vm_bytes). All of them together are the resource [`LuauRuntime`].
+//!
+//! # What scripts can do
+//!
+//! Compute, and `print`. They have Luau's `bit32`, `buffer`, `coroutine`, `math`, `string`, `table`, `utf8`
+//! and `vector` libraries, `debug.traceback`, and `os.clock`, which tells the game's virtual time;
+//! `math.random` is each process's own. There is no I/O, no `require`, no `loadstring`, no `getfenv`, and
+//! nothing that reaches another process. All that is shared is frozen.
+//!
+//! Code that cannot be preempted (metamethods, `table.sort` comparators, `string.gsub` callbacks) may run
+//! on after its slice for [`overrun_limit`](LuauOsPlugin::overrun_limit); then the process is killed.
+//!
+//! # Watching it
+//!
+//! [`Metrics`] counts, [`LuauOsDiagnosticsPlugin`] feeds Bevy's diagnostics, and
+//! [`LuauRuntime::process_info`] tells what a process has cost so far.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
@@ -27,6 +100,11 @@ pub use scheduler::budget::TickBudget;
 pub use script::{CompileError, Script};
 pub use value::Value;
 pub use vm::Vm;
+
+/// The README's examples, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 /// Everything that most games need.
 pub mod prelude {

@@ -24,6 +24,7 @@ mod slice;
 mod transfer;
 
 use std::ffi::{CString, c_int, c_void};
+use std::marker::PhantomData;
 use std::ptr;
 use std::time::Duration;
 
@@ -245,18 +246,14 @@ impl LuauState {
         Ok(self.anchors[table])
     }
 
-    /// Runs one slice of a started process.
-    pub(crate) fn resume(&mut self, thread: ThreadId, quantum: u32, overrun_limit: Duration) -> SliceReport {
-        let process = &mut self.threads[thread.0 as usize];
-        assert!(!process.root.is_null(), "thread {} was never started", thread.0);
-        self.context.random = process.random;
+    /// Slices that run on this operating-system thread from now on are slices of this state.
+    pub(crate) fn slices(&mut self, quantum: u32, overrun_limit: Duration) -> Slices<'_> {
         let context: *mut Context = &raw mut *self.context;
-        // SAFETY: the root is anchored and holds what `start` or an earlier slice left; finished
-        // threads are reset or discarded by our caller before they are started again, and Luau
-        // refuses to resume a finished thread with an error. `context` is ours alone.
-        let report = unsafe { slice::run(process, context, quantum, overrun_limit) };
-        process.random = self.context.random;
-        report
+        // SAFETY: the context is ours alone, and `Slices` borrows us for as long as it can run any.
+        // `Slices` is not `Send`, so they run on this thread; they do not nest, so nobody else calls
+        // `prepare` in between.
+        unsafe { slice::prepare(context, overrun_limit) };
+        Slices { state: self, quantum, not_send: PhantomData }
     }
 
     /// The results of a process whose last slice ended as [`SliceEnd::Returned`].
@@ -352,6 +349,48 @@ impl LuauState {
             ffi::lua_gc(self.main, ffi::LUA_GCSTOP, 0);
             done
         }
+    }
+}
+
+/// Runs slices of one state; see [`LuauState::slices`].
+pub(crate) struct Slices<'a> {
+    state: &'a mut LuauState,
+    quantum: u32,
+    not_send: PhantomData<*mut ()>,
+}
+
+impl Slices<'_> {
+    /// Runs one slice of a started process.
+    pub(crate) fn run(&mut self, thread: ThreadId) -> SliceReport {
+        let process = &mut self.state.threads[thread.0 as usize];
+        assert!(!process.root.is_null(), "thread {} was never started", thread.0);
+        self.state.context.random = process.random;
+        // SAFETY: `prepare` was called for this state. The root is anchored and holds what `start` or
+        // an earlier slice left; finished threads are reset or discarded by our caller before they are
+        // started again, and Luau refuses to resume a finished thread with an error.
+        let report = unsafe { slice::run(process, self.quantum) };
+        process.random = self.state.context.random;
+        report
+    }
+
+    /// Starts loading what a slice of this process will need first. To be followed, a few slices
+    /// later, by [`Slices::prefetch_frame`].
+    pub(crate) fn prefetch_thread(&self, thread: ThreadId) {
+        slice::prefetch_thread(self.state.threads[thread.0 as usize].root);
+    }
+
+    /// Starts loading the rest.
+    pub(crate) fn prefetch_frame(&self, thread: ThreadId) {
+        let root = self.state.threads[thread.0 as usize].root;
+        if !root.is_null() {
+            // SAFETY: `root` is anchored.
+            unsafe { slice::prefetch_frame(root) };
+        }
+    }
+
+    /// The state, between slices.
+    pub(crate) fn state(&mut self) -> &mut LuauState {
+        self.state
     }
 }
 

@@ -32,6 +32,11 @@ impl<T> RunQueue<T> {
         self.entries.pop_front()
     }
 
+    /// Who comes `ahead` places after the next.
+    pub(crate) fn peek(&self, ahead: usize) -> Option<&T> {
+        self.entries.get(ahead)
+    }
+
     /// Whether everybody had a turn in this pass.
     pub(crate) fn pass_is_over(&self) -> bool {
         self.left_in_pass == 0

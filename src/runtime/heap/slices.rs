@@ -2,14 +2,20 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Heap, SlotId};
+use super::Heap;
 use crate::console::ConsoleBuffer;
 use crate::process::ProcessState;
 use crate::process::exit::{CpuUsage, KillReason, Outcome};
 use crate::runtime::luau::{SliceEnd, ThreadId};
 
 /// Slices between two looks at the clock.
-const SLICES_PER_CLOCK_LOOK: usize = 64;
+const SLICES_PER_CLOCK_LOOK: u32 = 64;
+
+/// How many slices ahead a process's thread is prefetched.
+const PREFETCH_THREAD: usize = 8;
+
+/// How many slices ahead its call frame and stack are.
+const PREFETCH_FRAME: usize = 4;
 
 impl Heap {
     /// How many processes wait for their turn.
@@ -29,53 +35,69 @@ impl Heap {
 
     /// Runs slices until the pass is over or `deadline` is past.
     pub(crate) fn run(&mut self, tick: u64, now: Duration, deadline: Option<Instant>) {
-        if let Some(state) = &mut self.state {
-            state.context().now = now.as_secs_f64();
+        let Self { state: Some(state), queue, slots, places, stats, config, printed, .. } = self else {
+            return;
+        };
+        state.context().now = now.as_secs_f64();
+        let mut slices = state.slices(config.quantum, config.overrun_limit);
+        let mut slices_to_clock = SLICES_PER_CLOCK_LOOK;
+        // What ends is dealt with after its slice, outside the loop that lives on borrowed parts.
+        let mut ended = Vec::new();
+        while let Some(id) = queue.next_in_pass() {
+            if let Some(soon) = queue.peek(PREFETCH_THREAD) {
+                slices.prefetch_thread(ThreadId(soon.slot));
+            }
+            if let Some(soon) = queue.peek(PREFETCH_FRAME) {
+                slices.prefetch_frame(ThreadId(soon.slot));
+            }
+            let slot = &mut slots[id.slot as usize];
+            if slot.generation != id.generation {
+                continue; // it was removed while it was queued
+            }
+            let place = &mut places[slot.place as usize];
+            if place.last_tick != tick {
+                place.last_tick = tick;
+                stats.vm_ticks += 1;
+            }
+            stats.resumes += 1;
+            slot.state = ProcessState::Running;
+            let report = slices.run(ThreadId(id.slot));
+            slot.cpu += CpuUsage { safepoints: report.safepoints, slices: 1 };
+            slot.state = ProcessState::Runnable;
+            let console = &mut slices.state().context().console;
+            if !console.is_empty() {
+                if place.console.is_none() {
+                    printed.push(slot.place);
+                }
+                let new = || Box::new(ConsoleBuffer::new(config.console_bytes));
+                place.console.get_or_insert_with(new).append(console);
+            }
+            match report.end {
+                SliceEnd::Preempted | SliceEnd::Yielded => queue.push(id),
+                end => ended.push((id.slot, end)),
+            }
+            slices_to_clock -= 1;
+            if slices_to_clock == 0 {
+                if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                    break;
+                }
+                slices_to_clock = SLICES_PER_CLOCK_LOOK;
+            }
         }
-        while !self.queue.pass_is_over() {
-            for _ in 0..SLICES_PER_CLOCK_LOOK {
-                let Some(id) = self.queue.next_in_pass() else { return };
-                self.run_slice(id, tick);
-            }
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                return;
-            }
+        for (slot, end) in ended {
+            self.end_as(slot, end);
         }
     }
 
-    fn run_slice(&mut self, id: SlotId, tick: u64) {
-        let slot = &mut self.slots[id.slot as usize];
-        let Some(state) = self.state.as_mut().filter(|_| slot.generation == id.generation) else {
-            return; // it was removed while it was queued
-        };
-        let place = &mut self.places[slot.place as usize];
-        if place.last_tick != tick {
-            place.last_tick = tick;
-            self.stats.vm_ticks += 1;
-        }
-        self.stats.resumes += 1;
-        slot.state = ProcessState::Running;
-        let thread = ThreadId(id.slot);
-        let report = state.resume(thread, self.config.quantum, self.config.overrun_limit);
-        slot.cpu += CpuUsage { safepoints: report.safepoints, slices: 1 };
-        let printed = &mut state.context().console;
-        if !printed.is_empty() {
-            if place.console.is_none() {
-                self.printed.push(slot.place);
-            }
-            let capacity = self.config.console_bytes;
-            place.console.get_or_insert_with(|| Box::new(ConsoleBuffer::new(capacity))).append(printed);
-        }
-        let outcome = match report.end {
-            SliceEnd::Preempted | SliceEnd::Yielded => {
-                slot.state = ProcessState::Runnable;
-                self.queue.push(id);
-                return;
-            }
+    fn end_as(&mut self, slot: u32, end: SliceEnd) {
+        let Some(state) = &mut self.state else { return };
+        let thread = ThreadId(slot);
+        let outcome = match end {
+            SliceEnd::Preempted | SliceEnd::Yielded => return,
             SliceEnd::Returned => Outcome::Finished(state.results(thread)),
             SliceEnd::Failed => Outcome::Failed(state.error(thread)),
             SliceEnd::Overrun => Outcome::Killed(KillReason::Overrun { limit: self.config.overrun_limit }),
         };
-        self.end(id.slot, outcome);
+        self.end(slot, outcome);
     }
 }
