@@ -10,7 +10,7 @@
 //!   the moment it is made until the entry is overwritten. Coroutines of a break chain are kept
 //!   alive by their parents' stacks.
 //! - Calls that can throw are made inside [`LuauState::protect`], or by Luau itself.
-//! - Callbacks ([`functions`], [`slice`]) hold nothing that needs dropping where Luau may throw.
+//! - Callbacks ([`functions`], [`mod@slice`]) hold nothing that needs dropping where Luau may throw.
 
 #![expect(
     unsafe_code,
