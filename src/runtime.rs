@@ -36,6 +36,8 @@ pub struct LuauRuntime {
     /// Processes that were spawned and not admitted, with the virtual time of their spawning.
     arrivals: VecDeque<(Entity, Duration)>,
     scripts: CompileCache,
+    /// The heap whose exits are taken next.
+    next_exits: usize,
     /// Virtual time of the current tick.
     pub(crate) now: Duration,
 }
@@ -89,6 +91,7 @@ impl LuauRuntime {
             is_roomy: Vec::new(),
             arrivals: VecDeque::new(),
             scripts: CompileCache::default(),
+            next_exits: 0,
             now: Duration::ZERO,
         }
     }
@@ -230,16 +233,13 @@ impl LuauRuntime {
         }
     }
 
-    /// Takes up to `limit` exits, heap by heap.
+    /// Takes up to `limit` exits of one heap, heap after heap.
     pub(crate) fn take_exits(&mut self, limit: usize) -> Vec<Exit> {
-        let mut exits = Vec::new();
-        for heap in self.heaps.iter_mut().filter(|heap| heap.has_exits()) {
-            while exits.len() < limit {
-                let Some(exit) = heap.take_exit() else { break };
-                exits.push(exit);
-            }
-        }
-        exits
+        let count = self.heaps.len();
+        let mut heaps = (0..count).map(|skipped| (self.next_exits + skipped) % count);
+        let Some(next) = heaps.find(|&heap| self.heaps[heap].has_exits()) else { return Vec::new() };
+        self.next_exits = next;
+        std::iter::from_fn(|| self.heaps[next].take_exit()).take(limit).collect()
     }
 
     /// Takes what one VM has printed.

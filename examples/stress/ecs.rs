@@ -48,7 +48,7 @@ pub fn run(options: &Options, workload: &Workload) -> (Report, String) {
             break;
         }
         if !options.unpaced {
-            // A frame that is late has nothing to wait for: lateness does not pile up.
+            // A frame that is late has nothing to wait for.
             std::thread::sleep(options.frame().saturating_sub(frame_began.elapsed()));
         }
     }
@@ -113,11 +113,12 @@ fn build(options: &Options) -> App {
     if !options.quiet {
         app.add_plugins(LogPlugin::default());
     }
-    if options.unpaced {
-        app.insert_resource(TimeUpdateStrategy::FixedTimesteps(1));
-    }
+    // Every frame is one tick, late or not: lateness does not pile up, and `--unpaced` only leaves the
+    // waiting out.
+    app.insert_resource(TimeUpdateStrategy::FixedTimesteps(1));
     app.finish();
     app.cleanup();
+    app.update(); // the first frame of an app starts its clock and has no tick
     app
 }
 

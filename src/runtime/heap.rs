@@ -302,7 +302,10 @@ impl Heap {
             }
             match self.start(id.slot, &script) {
                 Ok(()) => self.queue.push(id),
-                Err(error) => self.end(id.slot, Outcome::Failed(error)),
+                Err(error) => {
+                    self.end(id.slot, Outcome::Failed(error));
+                    self.drop_thread(id.slot);
+                }
             }
         }
         self.garbage.expect_live(self.bytes().saturating_sub(bytes_before));

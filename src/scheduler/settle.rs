@@ -1,6 +1,6 @@
 //! Settle: the ECS hears what happened; ended processes and finished VMs are despawned.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bevy::prelude::*;
 use smallvec::SmallVec;
@@ -9,8 +9,8 @@ use super::Tick;
 use super::budget::Phase;
 use crate::console::VmConsole;
 use crate::metrics::Metrics;
-use crate::process::exit::{ProcessExited, VmFinished};
-use crate::process::{Process, ProcessState, Processes};
+use crate::process::exit::{Outcome, ProcessExited, VmFinished};
+use crate::process::{Process, Processes};
 use crate::runtime::LuauRuntime;
 use crate::runtime::heap::{Aftermath, Exit, VmSummary};
 use crate::vm::Vm;
@@ -26,13 +26,15 @@ pub(crate) fn settle(world: &mut World) {
             vm.entry::<VmConsole>().or_default().get_mut().append(&mut printed);
         }
     }
+    let now = world.resource::<LuauRuntime>().now;
     loop {
         let exits = world.resource_mut::<LuauRuntime>().take_exits(EXITS_PER_CLOCK_LOOK);
         if exits.is_empty() {
             break;
         }
+        count(&mut world.resource_mut::<Metrics>(), &exits);
         for exit in exits {
-            settle_exit(world, exit);
+            settle_exit(world, now, exit);
         }
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             break;
@@ -40,18 +42,20 @@ pub(crate) fn settle(world: &mut World) {
     }
 }
 
-fn settle_exit(world: &mut World, exit: Exit) {
-    let now = world.resource::<LuauRuntime>().now;
-    let mut metrics = world.resource_mut::<Metrics>();
-    let state = exit.outcome.state();
-    match state {
-        ProcessState::Finished => metrics.processes_finished += 1,
-        ProcessState::Failed => metrics.processes_failed += 1,
-        _ => metrics.processes_killed += 1,
+fn count(metrics: &mut Metrics, exits: &[Exit]) {
+    for exit in exits {
+        match exit.outcome {
+            Outcome::Finished(_) => metrics.processes_finished += 1,
+            Outcome::Failed(_) => metrics.processes_failed += 1,
+            Outcome::Killed(_) => metrics.processes_killed += 1,
+        }
     }
+}
+
+fn settle_exit(world: &mut World, now: Duration, exit: Exit) {
     // It may have been despawned since it ended.
     if let Some(mut process) = world.get_mut::<Process>(exit.process) {
-        process.state = state;
+        process.state = exit.outcome.state();
         process.handle = None;
         let name = process.shared_name();
         world.trigger(ProcessExited {
@@ -70,14 +74,14 @@ fn settle_exit(world: &mut World, exit: Exit) {
         Aftermath::ProcessIsDone => despawn(world, exit.process),
         Aftermath::VmEndsLater => {}
         Aftermath::VmIsDone(summary) => {
-            settle_vm(world, exit.vm, summary);
+            settle_vm(world, now, exit.vm, summary);
             despawn(world, exit.process); // unless that has been done: it may not be the VM's any more
         }
     }
 }
 
 /// Despawns a VM, or, if it stays or its observers gave it new processes, those that have ended.
-fn settle_vm(world: &mut World, vm: Entity, summary: VmSummary) {
+fn settle_vm(world: &mut World, now: Duration, vm: Entity, summary: VmSummary) {
     let Ok(entity) = world.get_entity(vm) else { return };
     let has_ended =
         |process: &Entity| world.get::<Process>(*process).is_some_and(|process| process.state.has_ended());
@@ -90,7 +94,6 @@ fn settle_vm(world: &mut World, vm: Entity, summary: VmSummary) {
         }
         return;
     }
-    let now = world.resource::<LuauRuntime>().now;
     world.trigger(VmFinished {
         entity: vm,
         processes: summary.processes,

@@ -42,7 +42,7 @@ pub(crate) struct VmSummary {
 }
 
 impl Heap {
-    /// Ends a process. Its slot is taken until [`Heap::take_exit`].
+    /// Ends a process. Its slot is taken until [`Heap::take_exit`]; its thread is still to be dropped.
     pub(super) fn end(&mut self, slot_index: u32, outcome: Outcome) {
         let slot = &mut self.slots[slot_index as usize];
         slot.state = outcome.state();
@@ -53,7 +53,6 @@ impl Heap {
         place.cpu += slot.cpu;
         let usual = matches!(&outcome, Outcome::Finished(results) if results.is_empty());
         self.exits.push_back((slot_index, (!usual).then(|| Box::new(outcome))));
-        self.drop_thread(slot_index);
     }
 
     /// Whether exits wait to be taken.

@@ -84,8 +84,12 @@ impl Heap {
                 slices_to_clock = SLICES_PER_CLOCK_LOOK;
             }
         }
-        for (slot, end) in ended {
+        for &(slot, end) in &ended {
             self.end_as(slot, end);
+        }
+        // Only now is it known which VMs have processes left, for which threads are worth keeping.
+        for (slot, _) in ended {
+            self.drop_thread(slot);
         }
     }
 
