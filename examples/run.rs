@@ -5,6 +5,7 @@
 //! ```
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -51,8 +52,15 @@ struct Options {
 
 fn positive(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
-        Ok(number) if number > 0.0 && number <= 1e6 => Ok(number),
-        _ => Err("expected a number above 0 and up to 1,000,000".to_owned()),
+        Ok(number) if (1e-3..=1e6).contains(&number) => Ok(number),
+        _ => Err("expected a number from 0.001 to 1,000,000".to_owned()),
+    }
+}
+
+/// Prints a line. Where nobody reads any more, there is nothing left to do.
+fn say(line: std::fmt::Arguments) {
+    if writeln!(std::io::stdout(), "{line}").is_err() {
+        std::process::exit(1);
     }
 }
 
@@ -70,9 +78,9 @@ impl Files {
         let path = self.paths[self.of_vm[&vm]].display();
         for line in console.take_text().lines() {
             if self.paths.len() > 1 {
-                println!("{path}: {line}");
+                say(format_args!("{path}: {line}"));
             } else {
-                println!("{line}");
+                say(format_args!("{line}"));
             }
         }
     }
@@ -227,23 +235,23 @@ fn close<'a>(app: &App, options: &'a Options) -> Vec<FileReport<'a>> {
         match exit.as_ref().map(|exit| &exit.outcome) {
             Some(Outcome::Finished(_)) => {
                 report.outcome = "finished";
-                println!("{name}: finished after {} ticks", report.ticks);
+                say(format_args!("{name}: finished after {} ticks", report.ticks));
             }
             Some(Outcome::Failed(error)) => {
                 report.outcome = "failed";
                 report.message = error.message.to_string();
                 report.traceback = error.traceback.to_string();
-                println!("{name}: failed: {error}");
+                say(format_args!("{name}: failed: {error}"));
                 for frame in error.traceback.lines() {
-                    println!("    {frame}");
+                    say(format_args!("    {frame}"));
                 }
             }
             Some(Outcome::Killed(reason)) => {
                 report.outcome = "killed";
                 report.message = reason.to_string();
-                println!("{name}: killed: {reason}");
+                say(format_args!("{name}: killed: {reason}"));
             }
-            _ => println!("{name}: unfinished after {ticks} ticks"),
+            _ => say(format_args!("{name}: unfinished after {ticks} ticks")),
         }
         report
     });

@@ -75,6 +75,12 @@
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+#[cfg(panic = "abort")]
+compile_error!(
+    "bevy_luau_os needs `panic = \"unwind\"`: Luau's errors are C++ exceptions that pass through Rust \
+     functions, and with `panic = \"abort\"` any script could abort the game. Remove `panic` from the profile."
+);
+
 pub mod console;
 pub mod diagnostics;
 pub mod metrics;

@@ -46,12 +46,13 @@ pub struct Metrics {
 impl Metrics {
     /// VMs alive.
     pub fn vms(&self) -> u64 {
-        self.vms_created - self.vms_removed
+        self.vms_created.saturating_sub(self.vms_removed)
     }
 
     /// Processes alive.
     pub fn processes(&self) -> u64 {
-        self.processes_created - self.processes_finished - self.processes_failed - self.processes_killed
+        let ended = self.processes_finished + self.processes_failed + self.processes_killed;
+        self.processes_created.saturating_sub(ended)
     }
 
     /// The summary of a run that took `run_time`: four lines.

@@ -23,7 +23,7 @@ pub struct LuauOsPlugin {
     pub quantum: u32,
     /// What a tick may cost. 4 ms by default: the game's frame rate is not ours to spend.
     pub budget: TickBudget,
-    /// How often a second `FixedUpdate`, and with it a tick, runs. 60 by default; `None` leaves the
+    /// How often a second `FixedUpdate`, and with it a tick, runs, at least 4. 60 by default; `None` leaves the
     /// app's fixed timestep as it is.
     pub tick_rate: Option<f64>,
     /// How many ticks may run in one frame; more that are due are left out and counted as
@@ -86,7 +86,11 @@ impl Plugin for LuauOsPlugin {
         assert!(self.vms_per_heap > 0, "LuauOsPlugin::vms_per_heap is 0; it must be at least 1");
         assert!(self.max_ticks_per_frame > 0, "LuauOsPlugin::max_ticks_per_frame is 0: nothing would run");
         if let Some(rate) = self.tick_rate {
-            assert!(rate > 0.0 && rate.is_finite(), "LuauOsPlugin::tick_rate is {rate}; it must be above 0");
+            // Bevy's virtual clock advances by 250 ms a frame at most.
+            assert!(
+                (4.0..=1e6).contains(&rate),
+                "LuauOsPlugin::tick_rate is {rate}; it must be 4 to 1,000,000"
+            );
             app.insert_resource(Time::<Fixed>::from_hz(rate));
         }
         let workers = self.workers.or(std::thread::available_parallelism().ok());

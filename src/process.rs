@@ -29,7 +29,7 @@ use crate::script::Script;
 /// It starts in the next tick. When it ends, [`ProcessExited`](crate::ProcessExited) is triggered on
 /// its entity and the entity is despawned. Despawning the entity, or its VM, stops the process where
 /// it is, without an event.
-#[derive(Component, Clone, Debug)]
+#[derive(Component, Debug)]
 #[component(on_insert = enqueue, on_discard = release)]
 pub struct Process {
     script: Script,

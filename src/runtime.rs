@@ -16,7 +16,7 @@ use crate::scheduler::budget::TickBudget;
 use crate::script::CompileCache;
 use crate::vm::Vm;
 
-use heap::{Exit, Heap, HeapConfig, MAX_EXACT_VMS, PlaceId, SlotId};
+use heap::{Exit, Heap, HeapConfig, MAX_EXACT_VMS, PlaceId, SlotId, VmSummary};
 
 /// The one shared, sandboxed Luau runtime of the app.
 ///
@@ -46,7 +46,7 @@ pub struct LuauRuntime {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ProcessHandle {
     heap: u32,
-    slot: SlotId,
+    pub(crate) slot: SlotId,
 }
 
 /// Where a VM lives.
@@ -188,7 +188,9 @@ impl LuauRuntime {
         (vm_entity, vm): (Entity, &mut Vm),
         spawned_at: Duration,
     ) {
-        let handle = *vm.handle.get_or_insert_with(|| self.place_vm(vm_entity, spawned_at));
+        let is_current = |handle: &VmHandle| self.heaps[handle.heap as usize].place_is_current(handle.place);
+        let handle = vm.handle.filter(is_current).unwrap_or_else(|| self.place_vm(vm_entity, spawned_at));
+        vm.handle = Some(handle);
         vm.last_pid += 1;
         let pid = Pid(NonZeroU32::new(vm.last_pid).expect("fewer than 2^32 processes on one VM"));
         let script = self.scripts.intern(process.script());
@@ -228,9 +230,6 @@ impl LuauRuntime {
     /// Frees a VM's place.
     pub(crate) fn release_vm(&mut self, VmHandle { heap, place }: VmHandle) {
         self.heaps[heap as usize].remove_vm(place);
-        if !std::mem::replace(&mut self.is_roomy[heap as usize], true) {
-            self.roomy_heaps.push_back(heap);
-        }
     }
 
     /// Takes up to `limit` exits of one heap, heap after heap.
@@ -242,8 +241,23 @@ impl LuauRuntime {
         std::iter::from_fn(|| self.heaps[next].take_exit()).take(limit).collect()
     }
 
-    /// Takes what one VM has printed.
-    pub(crate) fn take_printed(&mut self) -> Option<(Entity, ConsoleBuffer)> {
-        self.heaps.iter_mut().find_map(Heap::take_printed)
+    /// Takes the VMs whose last process was removed.
+    pub(crate) fn take_emptied(&mut self) -> Vec<(Entity, VmSummary)> {
+        self.heaps.iter_mut().flat_map(|heap| std::iter::from_fn(|| heap.take_emptied())).collect()
+    }
+
+    /// Takes what has been printed, VM by VM.
+    pub(crate) fn take_printed(&mut self) -> Vec<(Entity, ConsoleBuffer)> {
+        self.heaps.iter_mut().flat_map(|heap| std::iter::from_fn(|| heap.take_printed())).collect()
+    }
+
+    /// Lists the heaps where places have become free.
+    pub(crate) fn find_roomy_heaps(&mut self) {
+        for (i, heap) in self.heaps.iter().enumerate() {
+            if !self.is_roomy[i] && heap.vms() < self.vms_per_heap {
+                self.is_roomy[i] = true;
+                self.roomy_heaps.push_back(i as u32);
+            }
+        }
     }
 }

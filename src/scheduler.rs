@@ -31,7 +31,10 @@ pub(crate) struct Tick {
     /// Whether the current run of `FixedUpdate` is a tick. Those beyond the maximum of a frame are
     /// not: catching up would make the next frame late as well.
     is_due: bool,
-    pub(crate) began: Instant,
+    began: Instant,
+    /// What our own systems took of this tick so far. Other systems run in between, and their time is
+    /// not charged to the budget.
+    spent: Duration,
     late_at_last_warning: u64,
     last_warning: Option<Instant>,
 }
@@ -43,6 +46,7 @@ impl Tick {
             begun_in_frame: 0,
             is_due: false,
             began: Instant::now(),
+            spent: Duration::ZERO,
             late_at_last_warning: 0,
             last_warning: None,
         }
@@ -65,6 +69,7 @@ pub(crate) fn begin_tick(
     if tick.is_due {
         tick.begun_in_frame += 1;
         tick.began = Instant::now();
+        tick.spent = Duration::ZERO;
         metrics.ticks += 1;
         metrics.last_tick_resumes = 0;
         runtime.now = time.elapsed();

@@ -20,8 +20,8 @@ pub enum Value {
     Buffer(Box<[u8]>),
     /// A table's entries, in the table's own order.
     Table(Vec<(Value, Value)>),
-    /// Something that cannot leave its VM (a function, a thread, a userdata), or that is too large
-    /// or too deeply nested to be copied, by the name of its type.
+    /// Something that cannot leave its VM (a function, a thread, a userdata), that is too large or too
+    /// deeply nested to be copied, or a table that was there before, by the name of its type.
     Opaque(&'static str),
 }
 

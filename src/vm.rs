@@ -6,7 +6,7 @@ use bevy::prelude::*;
 use smallvec::SmallVec;
 
 use crate::metrics::Metrics;
-use crate::process::{Process, Processes};
+use crate::process::{Process, ProcessState, Processes};
 use crate::runtime::{LuauRuntime, ProcessHandle, VmHandle};
 
 /// A simulated computer: an entity that owns processes.
@@ -15,7 +15,7 @@ use crate::runtime::{LuauRuntime, ProcessHandle, VmHandle};
 /// the last of them has ended, [`VmFinished`](crate::VmFinished) is triggered and the VM is
 /// despawned. Despawning a VM, or taking its `Vm` away, stops its processes where they are; despawning
 /// it despawns them, too.
-#[derive(Component, Clone, Debug, Default)]
+#[derive(Component, Debug, Default)]
 #[component(on_insert = count, on_discard = release)]
 pub struct Vm {
     persistent: bool,
@@ -49,9 +49,17 @@ fn count(mut world: DeferredWorld, _: HookContext) {
 
 fn release(mut world: DeferredWorld, HookContext { entity, .. }: HookContext) {
     let handle = world.get::<Vm>(entity).and_then(|vm| vm.handle);
-    let members = world.get::<Processes>(entity).map_or(&[][..], Processes::as_slice);
-    let running: SmallVec<[ProcessHandle; 4]> =
-        members.iter().filter_map(|&process| world.get::<Process>(process)?.handle).collect();
+    let members: SmallVec<[Entity; 4]> =
+        world.get::<Processes>(entity).map_or(&[][..], Processes::as_slice).into();
+    let mut running = SmallVec::<[ProcessHandle; 4]>::new();
+    for process in members {
+        if let Some(mut process) = world.get_mut::<Process>(process)
+            && let Some(handle) = process.handle.take()
+        {
+            process.state = ProcessState::Killed;
+            running.push(handle);
+        }
+    }
     let mut stopped = 0;
     if let Some(mut runtime) = world.get_resource_mut::<LuauRuntime>() {
         stopped = running.into_iter().filter(|&process| runtime.release_process(process)).count() as u64;

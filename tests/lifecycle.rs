@@ -304,3 +304,102 @@ fn an_app_runs_until_its_processes_have_ended() {
     assert_eq!((report.finished, report.unfinished), (0, 1));
     assert!(report.elapsed < Duration::from_secs(60));
 }
+
+#[test]
+fn a_vm_goes_when_its_last_process_is_despawned() {
+    let mut app = common::app();
+    let (vm, kept) = (vm(&mut app), app.world_mut().spawn(Vm::persistent()).id());
+    let processes = [process(&mut app, vm, SPIN), process(&mut app, kept, SPIN)];
+    ticks(&mut app, 3);
+    for process in processes {
+        app.world_mut().entity_mut(process).despawn();
+    }
+    ticks(&mut app, 2);
+    assert!(!exists(&app, vm) && exists(&app, kept));
+    assert_eq!(ended(&app).vms.len(), 1);
+}
+
+#[test]
+fn a_vm_component_that_is_replaced_starts_over() {
+    let mut app = common::app();
+    let vm = vm(&mut app);
+    process(&mut app, vm, SPIN);
+    ticks(&mut app, 3);
+    app.world_mut().entity_mut(vm).insert(Vm::new());
+    process(&mut app, vm, "return");
+    assert_eq!(until_ended(&mut app, 1)[0].pid.get(), 1);
+    assert!(!exists(&app, vm), "the process of the old VM does not keep it");
+    assert_eq!((metrics(&app).vms(), metrics(&app).processes()), (0, 0));
+}
+
+#[test]
+fn a_process_component_that_is_replaced_starts_the_new_process() {
+    let mut app = common::app();
+    // Between the end of a process and the report of it.
+    app.add_systems(
+        FixedUpdate,
+        (|mut commands: Commands, processes: Query<(Entity, &Process)>| {
+            for (entity, process) in &processes {
+                if process.name() == "first" && process.pid().is_some() {
+                    commands.entity(entity).insert(Process::new(Script::new("second", SPIN)));
+                }
+            }
+        })
+        .after(LuauOsSystems::Run)
+        .before(LuauOsSystems::Settle),
+    );
+    let vm = vm(&mut app);
+    let first = Process::new(Script::new("first", "return"));
+    let entity = app.world_mut().spawn((first, ProcessOf(vm))).id();
+    ticks(&mut app, 6);
+    let process = app.world().get::<Process>(entity).expect("runs");
+    assert_eq!((process.name(), process.state()), ("second", ProcessState::Runnable));
+    assert_eq!(metrics(&app).last_tick_resumes, 1);
+    app.world_mut().entity_mut(vm).despawn();
+    app.update();
+    assert_eq!((metrics(&app).last_tick_resumes, metrics(&app).processes()), (0, 0));
+}
+
+#[test]
+fn one_overrun_does_not_count_against_the_next_process() {
+    let limit = Duration::from_millis(50);
+    let mut app = common::app_with(LuauOsPlugin { quantum: 2, overrun_limit: limit, ..common::plugin() });
+    // Ends by an error at the safepoint that uses its quantum up, where it cannot be preempted.
+    let fails = "return setmetatable({}, {__index = function() error('x') end}).y";
+    for _ in 0..3 {
+        assert!(matches!(common::outcome(&mut app, fails), Outcome::Failed(_)));
+        std::thread::sleep(2 * limit);
+        let sorts = "local t = {} for i = 1, 50 do t[i] = -i end table.sort(t, function(a, b) return a < b end) return t[1]";
+        assert_eq!(common::outcome(&mut app, sorts), Outcome::Finished(vec![Value::Number(-50.0)]));
+    }
+}
+
+#[test]
+fn results_are_copied_once_and_within_limits() {
+    let mut app = common::app();
+    let Outcome::Finished(values) = common::outcome(&mut app, "local t = {} return t, t, ('x'):rep(100000)")
+    else {
+        panic!()
+    };
+    let expected = [Value::Table(vec![]), Value::Opaque("table"), Value::Opaque("string")];
+    assert_eq!(values, expected);
+    let deep = "local t = {} for _ = 1, 100 do t = { t } end return t";
+    let Outcome::Finished(values) = common::outcome(&mut app, deep) else { panic!() };
+    assert!(format!("{values:?}").contains("Opaque(\"table\")"), "{values:?}");
+}
+
+#[test]
+fn scripts_that_are_never_used_again_do_not_pile_up() {
+    let mut app = common::app();
+    let vm = app.world_mut().spawn(Vm::persistent()).id();
+    let mut bytes = Vec::new();
+    for round in 0..40 {
+        for i in 0..50 {
+            let source = format!("return {round}, {i} -- {}", "local x = 1 ".repeat(200));
+            process(&mut app, vm, &source);
+        }
+        ticks(&mut app, 2);
+        bytes.push(app.world().resource::<LuauRuntime>().heap_bytes());
+    }
+    assert!(bytes[39] < 3 * bytes[5], "{bytes:?}");
+}

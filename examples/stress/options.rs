@@ -23,7 +23,7 @@ pub struct Options {
     #[arg(long, value_name = "FILE", conflicts_with = "workload")]
     pub script: Option<PathBuf>,
     /// Ticks a second
-    #[arg(long, default_value_t = 60.0, value_parser = positive)]
+    #[arg(long, default_value_t = 60.0, value_parser = frame_rate)]
     pub fps: f64,
     /// Safepoints in a slice
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(2..))]
@@ -80,8 +80,15 @@ impl Options {
 
 fn positive(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
-        Ok(number) if number > 0.0 && number <= 1e6 => Ok(number),
-        _ => Err("expected a number above 0 and up to 1,000,000".to_owned()),
+        Ok(number) if (1e-3..=1e6).contains(&number) => Ok(number),
+        _ => Err("expected a number from 0.001 to 1,000,000".to_owned()),
+    }
+}
+
+fn frame_rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if (4.0..=1e6).contains(&rate) => Ok(rate),
+        _ => Err("expected a number from 4 to 1,000,000".to_owned()),
     }
 }
 

@@ -144,6 +144,10 @@ pub(crate) struct Heap {
     /// Slots whose processes have ended, and how, for the ECS. `None` stands for the usual end, a
     /// return without results: hundreds of thousands of processes may end in one tick.
     exits: VecDeque<(u32, Option<Box<Outcome>>)>,
+    /// Places whose last process was removed.
+    emptied: Vec<u32>,
+    /// Admitted processes that have not ended.
+    live: usize,
     /// Places with something new on their console.
     printed: Vec<u32>,
     stats: HeapStats,
@@ -164,6 +168,8 @@ impl Heap {
             starting: VecDeque::new(),
             loaded: HashMap::default(),
             exits: VecDeque::new(),
+            emptied: Vec::new(),
+            live: 0,
             printed: Vec::new(),
             stats: HeapStats::default(),
             garbage: garbage::Estimate::default(),
@@ -229,7 +235,8 @@ impl Heap {
         }
     }
 
-    fn place_is_current(&self, id: PlaceId) -> bool {
+    /// Whether a VM still lives in the place that it was given.
+    pub(crate) fn place_is_current(&self, id: PlaceId) -> bool {
         self.places.get(id.place as usize).is_some_and(|place| place.generation == id.generation)
     }
 
@@ -278,6 +285,7 @@ impl Heap {
             None => self.slots.push(new),
         }
         self.places[place.place as usize].live += 1;
+        self.live += 1;
         let id = SlotId { slot, generation };
         self.starting.push_back((id, script));
         id
@@ -290,12 +298,8 @@ impl Heap {
 
     /// Makes the threads of admitted processes and queues them, until `deadline`.
     pub(crate) fn start_admitted(&mut self, deadline: Option<Instant>) {
-        let bytes_before = self.bytes();
         let mut started = 0;
-        while deadline
-            .is_none_or(|deadline| started % STARTS_PER_CLOCK_LOOK != 0 || Instant::now() < deadline)
-            && let Some((id, script)) = self.starting.pop_front()
-        {
+        while let Some((id, script)) = self.starting.pop_front() {
             started += 1;
             if self.slots[id.slot as usize].generation != id.generation {
                 continue; // despawned in the meantime
@@ -307,8 +311,12 @@ impl Heap {
                     self.drop_thread(id.slot);
                 }
             }
+            if started % STARTS_PER_CLOCK_LOOK == 0
+                && deadline.is_some_and(|deadline| Instant::now() >= deadline)
+            {
+                break;
+            }
         }
-        self.garbage.expect_live(self.bytes().saturating_sub(bytes_before));
         if self.starting.is_empty() {
             self.starting = VecDeque::new(); // it may have been long
         }
@@ -324,6 +332,7 @@ impl Heap {
             none => {
                 let mut state = LuauState::open()?;
                 state.context().console = ConsoleBuffer::new(self.config.console_bytes);
+                self.garbage.collected(state.bytes(), 0);
                 none.insert(state)
             }
         };
@@ -355,7 +364,12 @@ impl Heap {
         }
         slot.state = ProcessState::Killed;
         let place = slot.place;
-        self.places[place as usize].live -= 1;
+        let Place { live, unsettled, .. } = &mut self.places[place as usize];
+        *live -= 1;
+        if *live == 0 && *unsettled == 0 {
+            self.emptied.push(place);
+        }
+        self.live -= 1;
         self.drop_thread(id.slot);
         self.free_slot(id.slot);
         true
@@ -374,10 +388,7 @@ impl Heap {
         self.slots[slot as usize].keeps_thread = keep;
         match &mut self.state {
             Some(state) if keep => state.reset(ThreadId(slot)),
-            Some(state) => {
-                state.discard(ThreadId(slot));
-                self.garbage.expect_garbage();
-            }
+            Some(state) => state.discard(ThreadId(slot)),
             None => {}
         }
     }

@@ -101,7 +101,8 @@ pub(crate) struct LuauState {
     /// Registry reference of the function that [`LuauState::protect`] calls. A new one for each call
     /// would be garbage.
     protected_call: c_int,
-    context: Box<Context>,
+    /// Ours alone, from `Box::into_raw`. A pointer, because host functions reach it during a slice.
+    context: *mut Context,
     /// What the state's allocator counts. It must outlive the state.
     memory: Box<memory::Memory>,
 }
@@ -116,7 +117,8 @@ unsafe impl Sync for LuauState {}
 impl LuauState {
     /// What the functions that scripts call read and write.
     pub(crate) fn context(&mut self) -> &mut Context {
-        &mut self.context
+        // SAFETY: it lives as long as we do, and only slices use it otherwise, which borrow us.
+        unsafe { &mut *self.context }
     }
 
     /// Runs `f` where Luau may throw (here: out of memory), with the main thread's stack restored
@@ -248,11 +250,10 @@ impl LuauState {
 
     /// Slices that run on this operating-system thread from now on are slices of this state.
     pub(crate) fn slices(&mut self, quantum: u32, overrun_limit: Duration) -> Slices<'_> {
-        let context: *mut Context = &raw mut *self.context;
         // SAFETY: the context is ours alone, and `Slices` borrows us for as long as it can run any.
         // `Slices` is not `Send`, so they run on this thread; they do not nest, so nobody else calls
         // `prepare` in between.
-        unsafe { slice::prepare(context, overrun_limit) };
+        unsafe { slice::prepare(self.context, overrun_limit) };
         Slices { state: self, quantum, not_send: PhantomData }
     }
 
@@ -364,12 +365,14 @@ impl Slices<'_> {
     pub(crate) fn run(&mut self, thread: ThreadId) -> SliceReport {
         let process = &mut self.state.threads[thread.0 as usize];
         assert!(!process.root.is_null(), "thread {} was never started", thread.0);
-        self.state.context.random = process.random;
+        // SAFETY: no host function runs now.
+        unsafe { (*self.state.context).random = process.random };
         // SAFETY: `prepare` was called for this state. The root is anchored and holds what `start` or
         // an earlier slice left; finished threads are reset or discarded by our caller before they are
         // started again, and Luau refuses to resume a finished thread with an error.
         let report = unsafe { slice::run(process, self.quantum) };
-        process.random = self.state.context.random;
+        // SAFETY: no host function runs any more.
+        process.random = unsafe { (*self.state.context).random };
         report
     }
 
@@ -396,9 +399,12 @@ impl Slices<'_> {
 
 impl Drop for LuauState {
     fn drop(&mut self) {
-        // SAFETY: the state is live and not running, and nothing uses it afterwards. Closing it runs
+        // SAFETY: the state is live and not running, and nothing uses it or the context afterwards. Closing it runs
         // no script code: Luau has no finalizers that scripts can set.
-        unsafe { ffi::lua_close(self.main) };
+        unsafe {
+            ffi::lua_close(self.main);
+            drop(Box::from_raw(self.context));
+        }
     }
 }
 

@@ -19,12 +19,13 @@ const ADMISSIONS_PER_CLOCK_LOOK: usize = 64;
 pub(crate) fn admit(
     _main_thread: NonSendMarker,
     mut runtime: ResMut<LuauRuntime>,
-    tick: Res<Tick>,
+    mut tick: ResMut<Tick>,
     mut processes: Query<(&mut Process, Option<&ProcessOf>)>,
     mut vms: Query<&mut Vm>,
 ) {
     let runtime = &mut *runtime;
-    let deadline = |phase| runtime.budget().deadline(tick.began, phase);
+    let began = Instant::now();
+    let deadline = |phase| runtime.budget().deadline(began, tick.spent, phase);
     let (place_until, start_until) = (deadline(Phase::Place), deadline(Phase::Start));
     // What an earlier tick had no time to start comes first.
     if !runtime.heaps.iter().any(Heap::has_admitted) {
@@ -32,7 +33,8 @@ pub(crate) fn admit(
     }
     let workers = runtime.workers();
     let heaps = runtime.heaps.iter_mut().filter(|heap| heap.has_admitted());
-    for_each_heap(heaps, workers, |heap| heap.start_admitted(start_until));
+    for_each_heap(heaps, workers, start_until, |heap| heap.start_admitted(start_until));
+    tick.spent += began.elapsed();
 }
 
 /// Gives processes their heap and PID, in the order in which they were spawned.

@@ -32,9 +32,9 @@ pub(crate) enum Phase {
 }
 
 impl TickBudget {
-    /// When `phase` of a tick that began at `tick_began` has to stop. Each phase leaves something
-    /// for the ones after it, and gets what the ones before it did not use.
-    pub(crate) fn deadline(self, tick_began: Instant, phase: Phase) -> Option<Instant> {
+    /// When `phase` has to stop if it begins at `now` and the phases before it took `spent`. Each
+    /// phase leaves something for the ones after it, and gets what the ones before it did not use.
+    pub(crate) fn deadline(self, now: Instant, spent: Duration, phase: Phase) -> Option<Instant> {
         let Self::Time(budget) = self else { return None };
         let share = match phase {
             Phase::Place => 0.08,
@@ -43,7 +43,7 @@ impl TickBudget {
             Phase::Collect => 0.85,
             Phase::Settle => 1.0,
         };
-        Some(tick_began + budget.mul_f64(share))
+        Some(now + budget.mul_f64(share).saturating_sub(spent))
     }
 }
 
@@ -53,12 +53,16 @@ mod tests {
 
     #[test]
     fn phases_share_a_time_budget_and_unlimited_has_no_deadline() {
-        let began = Instant::now();
-        let budget = TickBudget::Time(Duration::from_millis(100));
-        let after = |phase| budget.deadline(began, phase).unwrap() - began;
-        assert!(after(Phase::Place) < after(Phase::Start) && after(Phase::Start) < after(Phase::Run));
-        assert!(after(Phase::Run) < after(Phase::Collect));
-        assert_eq!(after(Phase::Settle), Duration::from_millis(100));
-        assert_eq!(TickBudget::Unlimited.deadline(began, Phase::Settle), None);
+        let now = Instant::now();
+        let (budget, ms) = (TickBudget::Time(Duration::from_millis(100)), Duration::from_millis);
+        let left = |spent, phase| budget.deadline(now, spent, phase).unwrap() - now;
+        let nothing = Duration::ZERO;
+        assert!(left(nothing, Phase::Place) < left(nothing, Phase::Start));
+        assert!(left(nothing, Phase::Start) < left(nothing, Phase::Run));
+        assert!(left(nothing, Phase::Run) < left(nothing, Phase::Collect));
+        assert_eq!(left(nothing, Phase::Settle), ms(100));
+        assert_eq!(left(ms(30), Phase::Settle), ms(70));
+        assert_eq!(left(ms(200), Phase::Settle), nothing);
+        assert_eq!(TickBudget::Unlimited.deadline(now, nothing, Phase::Settle), None);
     }
 }

@@ -5,31 +5,36 @@
 //! on the understanding that the main thread works, too.
 
 use std::sync::Mutex;
+use std::time::Instant;
 
 use bevy::tasks::ComputeTaskPool;
 
 use crate::runtime::heap::Heap;
 
-/// Calls `f` for each of `heaps`, on up to `workers` threads of the compute task pool, the calling
-/// one among them. Each worker takes the next heap when it is done with its last.
+/// Calls `f` for each of `heaps` until `deadline`, on up to `workers` threads of the compute task pool,
+/// the calling one among them. Each worker takes the next heap when it is done with its last. The first
+/// heap always gets its turn, so that there is progress whatever the budget is.
 pub(crate) fn for_each_heap<'a>(
     heaps: impl Iterator<Item = &'a mut Heap> + Send,
     workers: usize,
+    deadline: Option<Instant>,
     f: impl Fn(&mut Heap) + Sync,
 ) {
-    let pool = ComputeTaskPool::try_get().filter(|_| workers > 1);
-    let Some(pool) = pool else {
-        heaps.for_each(f);
-        return;
+    let heaps = Mutex::new((heaps, true));
+    let next = || {
+        let mut heaps = heaps.lock().expect("`next` does not panic");
+        let is_first = std::mem::replace(&mut heaps.1, false);
+        let is_over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        if is_first || !is_over { heaps.0.next() } else { None }
     };
-    let heaps = Mutex::new(heaps);
     let work = || {
-        loop {
-            // A statement of its own, so that the lock is not held while the heap runs.
-            let next = heaps.lock().expect("`next` does not panic").next();
-            let Some(heap) = next else { break };
+        while let Some(heap) = next() {
             f(heap);
         }
+    };
+    let Some(pool) = ComputeTaskPool::try_get().filter(|_| workers > 1) else {
+        work();
+        return;
     };
     pool.scope(|scope| {
         for _ in 0..workers {

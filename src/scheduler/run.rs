@@ -16,23 +16,21 @@ pub(crate) fn run(
     _main_thread: NonSendMarker,
     mut runtime: ResMut<LuauRuntime>,
     mut metrics: ResMut<Metrics>,
-    tick: Res<Tick>,
+    mut tick: ResMut<Tick>,
 ) {
     let runtime = &mut *runtime;
     let began = Instant::now();
-    let deadline = runtime.budget().deadline(tick.began, Phase::Run);
+    let deadline = runtime.budget().deadline(began, tick.spent, Phase::Run);
     if runtime.heaps.iter().all(Heap::pass_is_over) {
         runtime.heaps.iter_mut().for_each(Heap::begin_pass);
     }
     let is_waiting = |heap: &&mut Heap| !heap.pass_is_over() && !heap.collection_is_overdue();
     let (tick_number, now, workers) = (metrics.ticks, runtime.now, runtime.workers());
     let heaps = runtime.heaps.iter_mut().filter(is_waiting);
-    for_each_heap(heaps, workers, |heap| {
-        if deadline.is_none_or(|deadline| Instant::now() < deadline) {
-            heap.run(tick_number, now, deadline);
-        }
-    });
-    metrics.run_time += began.elapsed();
+    for_each_heap(heaps, workers, deadline, |heap| heap.run(tick_number, now, deadline));
+    let took = began.elapsed();
+    tick.spent += took;
+    metrics.run_time += took;
     for heap in &mut runtime.heaps {
         let stats = heap.take_stats();
         metrics.resumes += stats.resumes;

@@ -19,14 +19,17 @@ use crate::vm::Vm;
 const EXITS_PER_CLOCK_LOOK: usize = 64;
 
 pub(crate) fn settle(world: &mut World) {
-    let tick_began = world.resource::<Tick>().began;
-    let deadline = world.resource::<LuauRuntime>().budget().deadline(tick_began, Phase::Settle);
-    while let Some((vm, mut printed)) = world.resource_mut::<LuauRuntime>().take_printed() {
+    let spent = world.resource::<Tick>().spent;
+    let deadline = world.resource::<LuauRuntime>().budget().deadline(Instant::now(), spent, Phase::Settle);
+    for (vm, mut printed) in world.resource_mut::<LuauRuntime>().take_printed() {
         if let Ok(mut vm) = world.get_entity_mut(vm) {
             vm.entry::<VmConsole>().or_default().get_mut().append(&mut printed);
         }
     }
     let now = world.resource::<LuauRuntime>().now;
+    for (vm, summary) in world.resource_mut::<LuauRuntime>().take_emptied() {
+        settle_vm(world, now, vm, summary);
+    }
     loop {
         let exits = world.resource_mut::<LuauRuntime>().take_exits(EXITS_PER_CLOCK_LOOK);
         if exits.is_empty() {
@@ -53,8 +56,10 @@ fn count(metrics: &mut Metrics, exits: &[Exit]) {
 }
 
 fn settle_exit(world: &mut World, now: Duration, exit: Exit) {
-    // It may have been despawned since it ended.
-    if let Some(mut process) = world.get_mut::<Process>(exit.process) {
+    // It may have been despawned or replaced since it ended.
+    let is_same = |process: &Process| process.handle.is_some_and(|handle| handle.slot == exit.slot);
+    let is_same = world.get::<Process>(exit.process).is_some_and(is_same);
+    if is_same && let Some(mut process) = world.get_mut::<Process>(exit.process) {
         process.state = exit.outcome.state();
         process.handle = None;
         let name = process.shared_name();
@@ -63,7 +68,7 @@ fn settle_exit(world: &mut World, now: Duration, exit: Exit) {
             vm: exit.vm,
             pid: exit.pid,
             name,
-            lifetime: now - exit.spawned_at,
+            lifetime: now.saturating_sub(exit.spawned_at),
             cpu: exit.cpu,
             outcome: exit.outcome,
         });
@@ -71,11 +76,13 @@ fn settle_exit(world: &mut World, now: Duration, exit: Exit) {
         world.flush();
     }
     match exit.aftermath {
-        Aftermath::ProcessIsDone => despawn(world, exit.process),
-        Aftermath::VmEndsLater => {}
+        Aftermath::ProcessIsDone if is_same => despawn(world, exit.process),
+        Aftermath::ProcessIsDone | Aftermath::VmEndsLater => {}
         Aftermath::VmIsDone(summary) => {
             settle_vm(world, now, exit.vm, summary);
-            despawn(world, exit.process); // unless that has been done: it may not be the VM's any more
+            if is_same {
+                despawn(world, exit.process); // unless that has been done: it may not be the VM's any more
+            }
         }
     }
 }
@@ -97,7 +104,7 @@ fn settle_vm(world: &mut World, now: Duration, vm: Entity, summary: VmSummary) {
     world.trigger(VmFinished {
         entity: vm,
         processes: summary.processes,
-        lifetime: now - summary.spawned_at,
+        lifetime: now.saturating_sub(summary.spawned_at),
         cpu: summary.cpu,
     });
     // Bevy would despawn the processes too, through two commands for each: twice the time.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bevy::prelude::*;
 
-use super::{Heap, Place};
+use super::{Heap, Place, SlotId};
 use crate::console::ConsoleBuffer;
 use crate::process::Pid;
 use crate::process::exit::{CpuUsage, Outcome};
@@ -14,6 +14,8 @@ use crate::process::exit::{CpuUsage, Outcome};
 #[derive(Debug)]
 pub(crate) struct Exit {
     pub(crate) process: Entity,
+    /// Which process of that entity: it may have been given another one since.
+    pub(crate) slot: SlotId,
     pub(crate) vm: Entity,
     pub(crate) pid: Pid,
     pub(crate) spawned_at: Duration,
@@ -48,6 +50,7 @@ impl Heap {
         slot.state = outcome.state();
         let place = &mut self.places[slot.place as usize];
         place.live -= 1;
+        self.live -= 1;
         place.unsettled += 1;
         place.ended += 1;
         place.cpu += slot.cpu;
@@ -78,6 +81,7 @@ impl Heap {
         };
         let exit = Exit {
             process: slot.process,
+            slot: SlotId { slot: slot_index, generation: slot.generation },
             vm: place.vm,
             pid: Pid(slot.pid.try_into().expect("PIDs start at 1")),
             spawned_at: slot.spawned_at.into(),
@@ -87,6 +91,18 @@ impl Heap {
         };
         self.free_slot(slot_index);
         Some(exit)
+    }
+
+    /// Takes a VM whose last process was removed.
+    pub(crate) fn take_emptied(&mut self) -> Option<(Entity, VmSummary)> {
+        loop {
+            let place = &self.places[self.emptied.pop()? as usize];
+            let Place { vm, live, unsettled, vm_is_gone, ended: processes, cpu, .. } = *place;
+            if live == 0 && unsettled == 0 && !vm_is_gone {
+                let spawned_at = place.spawned_at.into();
+                return Some((vm, VmSummary { processes, spawned_at, cpu }));
+            }
+        }
     }
 
     /// Takes what the processes of one VM have printed.

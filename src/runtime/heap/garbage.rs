@@ -1,6 +1,6 @@
 //! When a heap is collected, and how.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Heap;
 use crate::runtime::luau::LuauState;
@@ -9,7 +9,7 @@ use crate::runtime::luau::LuauState;
 /// small heaps are not collected all the time.
 const MIN_GROWTH: usize = 256 * 1024;
 
-/// Up to this many live bytes a heap is collected in one go, which takes less than 2 ms.
+/// Up to this many bytes a heap is collected in one go, which takes less than 2 ms.
 const COLLECT_WHOLE: usize = 4 * 1024 * 1024;
 
 /// What a process takes at least: `lua_State`, call frames, stack, closure, table of globals.
@@ -18,33 +18,43 @@ const PROCESS_BYTES: usize = 1_400;
 /// Ticks for which a heap stays open without a VM.
 const TICKS_TO_CLOSE: u32 = 120;
 
+/// What a collection in steps may take of a tick whose budget is unlimited.
+const STEPS_PER_UNLIMITED_TICK: Duration = Duration::from_millis(2);
+
 /// What is known of a heap's garbage without looking.
 #[derive(Debug, Default)]
 pub(crate) struct Estimate {
-    /// What the last collection left, with what was started and without what has ended since.
-    live: usize,
+    /// What the last collection left.
+    left: usize,
+    /// How many processes lived then.
+    processes: usize,
     /// A collection in steps is under way.
     collecting: bool,
     ticks_without_vm: u32,
 }
 
 impl Estimate {
-    /// Processes were started, which took `bytes`.
-    pub(super) fn expect_live(&mut self, bytes: usize) {
-        self.live += bytes;
+    /// A collection left `bytes`, with so many processes alive.
+    pub(super) fn collected(&mut self, bytes: usize, processes: usize) {
+        (self.left, self.processes) = (bytes, processes);
     }
 
-    /// The thread of a process was dropped.
-    pub(super) fn expect_garbage(&mut self) {
-        self.live = self.live.saturating_sub(PROCESS_BYTES);
+    /// What is alive now if the processes do as they did, and new ones have nothing yet.
+    fn live(&self, processes: usize) -> usize {
+        let new = processes.saturating_sub(self.processes) * PROCESS_BYTES;
+        let gone = self.processes.saturating_sub(processes) * PROCESS_BYTES;
+        (self.left + new).saturating_sub(gone)
     }
 
-    fn is_due(&self, bytes: usize) -> bool {
-        self.collecting || bytes > (2 * self.live).max(self.live + MIN_GROWTH)
+    fn is_due(&self, bytes: usize, processes: usize) -> bool {
+        let live = self.live(processes);
+        self.collecting || bytes > (2 * live).max(live + MIN_GROWTH)
     }
 
-    fn is_overdue(&self, bytes: usize) -> bool {
-        bytes > (4 * self.live).max(self.live + 4 * MIN_GROWTH)
+    fn is_overdue(&self, bytes: usize, processes: usize) -> bool {
+        // What has ended since the last collection is no reason to stop everybody else.
+        let live = self.live(processes.max(self.processes));
+        bytes > (4 * live).max(live + 4 * MIN_GROWTH)
     }
 }
 
@@ -57,38 +67,44 @@ impl Heap {
     /// Whether the heap has grown enough since its last collection to be worth another one. A heap
     /// without VMs is not: it will be used again, or closed.
     pub(crate) fn collection_is_due(&self) -> bool {
-        self.vms() > 0 && self.garbage.is_due(self.bytes())
+        self.vms() > 0 && self.garbage.is_due(self.bytes(), self.live)
     }
 
     /// Whether the heap must be collected before it runs again.
     pub(crate) fn collection_is_overdue(&self) -> bool {
-        self.vms() > 0 && self.garbage.is_overdue(self.bytes())
+        self.vms() > 0 && self.garbage.is_overdue(self.bytes(), self.live)
     }
 
-    /// Collects garbage: a small heap whole, a large one in steps until `deadline` or the end of the
-    /// collection.
-    pub(crate) fn collect(&mut self, deadline: Instant) {
-        let overdue = self.collection_is_overdue();
+    /// Collects garbage: a small heap whole, a large one in steps until `deadline`. Without one, a
+    /// large heap gets a part of each tick, or what it needs if it is overdue.
+    pub(crate) fn collect(&mut self, deadline: Option<Instant>) {
+        let mut step_began = Instant::now();
+        let until = match deadline {
+            Some(deadline) => Some(deadline),
+            None if self.collection_is_overdue() => None,
+            None => Some(step_began + STEPS_PER_UNLIMITED_TICK),
+        };
         let Some(state) = &mut self.state else { return };
-        let mut pause_began = Instant::now();
-        let mut done = self.garbage.live <= COLLECT_WHOLE && !self.garbage.collecting;
-        if done {
-            state.collect();
-        }
+        let is_small = state.bytes() <= COLLECT_WHOLE && !self.garbage.collecting;
         loop {
+            let done = if is_small {
+                state.collect();
+                true
+            } else {
+                state.collect_step()
+            };
             let now = Instant::now();
-            let pause = now - pause_began;
+            let pause = now - step_began;
+            step_began = now;
             self.stats.gc_time += pause;
             self.stats.gc_longest_pause = self.stats.gc_longest_pause.max(pause);
-            if done || (now >= deadline && !overdue) {
-                break;
+            self.garbage.collecting = !done;
+            if done {
+                self.garbage.collected(state.bytes(), self.live);
             }
-            pause_began = now;
-            done = state.collect_step();
-        }
-        self.garbage.collecting = !done;
-        if done {
-            self.garbage.live = state.bytes();
+            if done || until.is_some_and(|until| now >= until) {
+                return;
+            }
         }
     }
 

@@ -11,6 +11,9 @@ use crate::runtime::luau::{SliceEnd, ThreadId};
 /// Slices between two looks at the clock.
 const SLICES_PER_CLOCK_LOOK: u32 = 64;
 
+/// Safepoints between two looks at the clock: a fraction of a millisecond.
+const SAFEPOINTS_PER_CLOCK_LOOK: u64 = 16_384;
+
 /// How many slices ahead a process's thread is prefetched.
 const PREFETCH_THREAD: usize = 8;
 
@@ -40,7 +43,7 @@ impl Heap {
         };
         state.context().now = now.as_secs_f64();
         let mut slices = state.slices(config.quantum, config.overrun_limit);
-        let mut slices_to_clock = SLICES_PER_CLOCK_LOOK;
+        let (mut slices_since_look, mut safepoints_since_look) = (0, 0);
         // What ends is dealt with after its slice, outside the loop that lives on borrowed parts.
         let mut ended = Vec::new();
         while let Some(id) = queue.next_in_pass() {
@@ -76,12 +79,15 @@ impl Heap {
                 SliceEnd::Preempted | SliceEnd::Yielded => queue.push(id),
                 end => ended.push((id.slot, end)),
             }
-            slices_to_clock -= 1;
-            if slices_to_clock == 0 {
+            slices_since_look += 1;
+            safepoints_since_look += report.safepoints;
+            if slices_since_look >= SLICES_PER_CLOCK_LOOK
+                || safepoints_since_look >= SAFEPOINTS_PER_CLOCK_LOOK
+            {
                 if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                     break;
                 }
-                slices_to_clock = SLICES_PER_CLOCK_LOOK;
+                (slices_since_look, safepoints_since_look) = (0, 0);
             }
         }
         for &(slot, end) in &ended {

@@ -39,7 +39,7 @@ impl LuauState {
             anchors: Vec::new(),
             environment_metatable: ffi::LUA_NOREF,
             protected_call: ffi::LUA_NOREF,
-            context: Box::default(),
+            context: Box::into_raw(Box::default()),
             memory,
         };
         // SAFETY: `main` is live and not running; the functions below keep their stacks balanced.

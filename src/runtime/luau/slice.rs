@@ -159,7 +159,7 @@ pub(super) unsafe fn run(process: &mut ProcessThread, quantum: u32) -> SliceRepo
         // SAFETY: handed on from this function's contract.
         let end = unsafe { resume_innermost(slice, process) };
         slice.bottom.set(ptr::null_mut());
-        if slice.fuel.get() < 0 {
+        if slice.fuel.get() <= 0 {
             slice.overdraft.set(0);
             slice.condemned.set(false);
         }

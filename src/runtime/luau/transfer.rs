@@ -2,10 +2,11 @@
 //!
 //! Nothing here runs code of the script (no `__tostring`, no `__index`), and everything is bounded.
 
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::fmt::Write;
 use std::mem::MaybeUninit;
 
+use bevy::platform::collections::HashSet;
 use mlua::ffi::{self, lua_State};
 
 use crate::value::Value;
@@ -30,7 +31,7 @@ pub(super) const RESULT_SLOTS: c_int = 2 * (MAX_DEPTH as c_int + 1);
 ///
 /// `thread` must be live, not running, and have room for [`RESULT_SLOTS`] more values.
 pub(super) unsafe fn results(thread: *mut lua_State) -> Vec<Value> {
-    let mut copier = Copier { thread, values: MAX_VALUES, bytes: MAX_BYTES };
+    let mut copier = Copier { thread, values: MAX_VALUES, bytes: MAX_BYTES, tables: HashSet::default() };
     // SAFETY: the indices are those of the thread's own stack.
     unsafe {
         let count = ffi::lua_gettop(thread).min(MAX_VALUES as c_int);
@@ -42,6 +43,9 @@ struct Copier {
     thread: *mut lua_State,
     values: usize,
     bytes: usize,
+    /// Tables that were copied. Each is only once: going through one can take long, even if there is
+    /// little in it.
+    tables: HashSet<*const c_void>,
 }
 
 impl Copier {
@@ -76,7 +80,9 @@ impl Copier {
                     let data = ffi::lua_tobuffer(thread, index, &raw mut length);
                     self.take_bytes(data.cast(), length).map_or(Value::Opaque("buffer"), Value::Buffer)
                 }
-                ffi::LUA_TTABLE if depth < MAX_DEPTH => {
+                ffi::LUA_TTABLE
+                    if depth < MAX_DEPTH && self.tables.insert(ffi::lua_topointer(thread, index)) =>
+                {
                     let mut entries = Vec::new();
                     let mut iterator = 0;
                     while self.values > 0 {
