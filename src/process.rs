@@ -105,6 +105,9 @@ fn release(mut world: DeferredWorld, HookContext { entity, .. }: HookContext) {
 }
 
 /// The VM that a [`Process`] belongs to.
+///
+/// It is fixed once the process is admitted: its memory lives on that VM's heap. To move a program,
+/// despawn the process and spawn another.
 #[derive(Component, Clone, Copy, Debug, PartialEq, Eq)]
 #[relationship(relationship_target = Processes)]
 pub struct ProcessOf(
