@@ -67,7 +67,8 @@ impl From<VirtualTime> for Duration {
 #[derive(Debug)]
 struct Slot {
     process: Entity,
-    cpu: CpuUsage,
+    safepoints: u64,
+    slices: u32,
     spawned_at: VirtualTime,
     pid: u32,
     place: u32,
@@ -78,6 +79,12 @@ struct Slot {
     state: ProcessState,
     /// Whether its thread waits for the VM's next process.
     keeps_thread: bool,
+}
+
+impl Slot {
+    fn cpu(&self) -> CpuUsage {
+        CpuUsage { safepoints: self.safepoints, slices: self.slices.into() }
+    }
 }
 
 /// Where a VM lives on a heap.
@@ -95,7 +102,7 @@ struct Place {
     unsettled: u32,
     generation: u32,
     vm_is_gone: bool,
-    last_tick: u64,
+    last_tick: u32,
     /// The first of the free slots whose threads have this place's memory category, or [`NO_SLOT`].
     free_slot: u32,
     console: Option<Box<ConsoleBuffer>>,
@@ -141,9 +148,11 @@ pub(crate) struct Heap {
     /// Processes without a thread, in the order of their admission.
     starting: VecDeque<(SlotId, Script)>,
     loaded: HashMap<usize, (Script, MainFunction)>,
-    /// Slots whose processes have ended, and how, for the ECS. `None` stands for the usual end, a
-    /// return without results: hundreds of thousands of processes may end in one tick.
-    exits: VecDeque<(u32, Option<Box<Outcome>>)>,
+    /// Slots whose processes have ended, for the ECS.
+    exits: VecDeque<u32>,
+    /// How they ended, by slot, except for the usual end, a return without results: hundreds of
+    /// thousands of processes may end in one tick.
+    outcomes: HashMap<u32, Outcome>,
     /// Places whose last process was removed.
     emptied: Vec<u32>,
     /// Admitted processes that have not ended.
@@ -168,6 +177,7 @@ impl Heap {
             starting: VecDeque::new(),
             loaded: HashMap::default(),
             exits: VecDeque::new(),
+            outcomes: HashMap::default(),
             emptied: Vec::new(),
             live: 0,
             printed: Vec::new(),
@@ -271,7 +281,8 @@ impl Heap {
         }
         let new = Slot {
             process,
-            cpu: CpuUsage::default(),
+            safepoints: 0,
+            slices: 0,
             spawned_at: spawned_at.into(),
             pid: pid.get(),
             place: place.place,
@@ -378,7 +389,7 @@ impl Heap {
     /// State and cost of a process.
     pub(crate) fn process_info(&self, id: SlotId) -> Option<(ProcessState, CpuUsage)> {
         let slot = self.slots.get(id.slot as usize).filter(|slot| slot.generation == id.generation)?;
-        Some((slot.state, slot.cpu))
+        Some((slot.state, slot.cpu()))
     }
 
     /// Ends what runs on a slot's thread. The thread is kept for the VM's next process while the VM

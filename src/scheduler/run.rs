@@ -25,7 +25,7 @@ pub(crate) fn run(
         runtime.heaps.iter_mut().for_each(Heap::begin_pass);
     }
     let is_waiting = |heap: &&mut Heap| !heap.pass_is_over() && !heap.collection_is_overdue();
-    let (tick_number, now, workers) = (metrics.ticks, runtime.now, runtime.workers());
+    let (tick_number, now, workers) = (metrics.ticks as u32, runtime.now, runtime.workers());
     let heaps = runtime.heaps.iter_mut().filter(is_waiting);
     for_each_heap(heaps, workers, deadline, |heap| heap.run(tick_number, now, deadline));
     let took = began.elapsed();

@@ -43,6 +43,8 @@ pub(crate) struct VmSummary {
     pub(crate) cpu: CpuUsage,
 }
 
+const USUAL_OUTCOME: Outcome = Outcome::Finished(Vec::new());
+
 impl Heap {
     /// Ends a process. Its slot is taken until [`Heap::take_exit`]; its thread is still to be dropped.
     pub(super) fn end(&mut self, slot_index: u32, outcome: Outcome) {
@@ -53,9 +55,11 @@ impl Heap {
         self.live -= 1;
         place.unsettled += 1;
         place.ended += 1;
-        place.cpu += slot.cpu;
-        let usual = matches!(&outcome, Outcome::Finished(results) if results.is_empty());
-        self.exits.push_back((slot_index, (!usual).then(|| Box::new(outcome))));
+        place.cpu += slot.cpu();
+        self.exits.push_back(slot_index);
+        if outcome != USUAL_OUTCOME {
+            self.outcomes.insert(slot_index, outcome);
+        }
     }
 
     /// Whether exits wait to be taken.
@@ -65,7 +69,7 @@ impl Heap {
 
     /// Takes the exit that has waited longest.
     pub(crate) fn take_exit(&mut self) -> Option<Exit> {
-        let (slot_index, outcome) = self.exits.pop_front()?;
+        let slot_index = self.exits.pop_front()?;
         if self.exits.is_empty() {
             self.exits = VecDeque::new(); // it may have been long
         }
@@ -85,8 +89,8 @@ impl Heap {
             vm: place.vm,
             pid: Pid(slot.pid.try_into().expect("PIDs start at 1")),
             spawned_at: slot.spawned_at.into(),
-            cpu: slot.cpu,
-            outcome: outcome.map_or(Outcome::Finished(Vec::new()), |outcome| *outcome),
+            cpu: slot.cpu(),
+            outcome: self.outcomes.remove(&slot_index).unwrap_or(USUAL_OUTCOME),
             aftermath,
         };
         self.free_slot(slot_index);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::Heap;
 use crate::console::ConsoleBuffer;
 use crate::process::ProcessState;
-use crate::process::exit::{CpuUsage, KillReason, Outcome};
+use crate::process::exit::{KillReason, Outcome};
 use crate::runtime::luau::{SliceEnd, ThreadId};
 
 /// Slices between two looks at the clock.
@@ -37,7 +37,7 @@ impl Heap {
     }
 
     /// Runs slices until the pass is over or `deadline` is past.
-    pub(crate) fn run(&mut self, tick: u64, now: Duration, deadline: Option<Instant>) {
+    pub(crate) fn run(&mut self, tick: u32, now: Duration, deadline: Option<Instant>) {
         let Self { state: Some(state), queue, slots, places, stats, config, printed, .. } = self else {
             return;
         };
@@ -65,7 +65,8 @@ impl Heap {
             stats.resumes += 1;
             slot.state = ProcessState::Running;
             let report = slices.run(ThreadId(id.slot));
-            slot.cpu += CpuUsage { safepoints: report.safepoints, slices: 1 };
+            slot.safepoints += report.safepoints;
+            slot.slices = slot.slices.saturating_add(1);
             slot.state = ProcessState::Runnable;
             let console = &mut slices.state().context().console;
             if !console.is_empty() {
