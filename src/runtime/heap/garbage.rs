@@ -67,7 +67,11 @@ impl Heap {
     /// Whether the heap has grown enough since its last collection to be worth another one. A heap
     /// without VMs is not: it will be used again, or closed.
     pub(crate) fn collection_is_due(&self) -> bool {
-        self.vms() > 0 && self.garbage.is_due(self.bytes(), self.live)
+        // Exits are settled after collections: a heap whose processes have all just ended may lose its
+        // VMs in a moment, and then all of it is garbage.
+        let may_be_done = self.live == 0 && self.has_exits();
+        let is_due = !may_be_done && self.garbage.is_due(self.bytes(), self.live);
+        self.vms() > 0 && (is_due || self.collection_is_overdue())
     }
 
     /// Whether the heap must be collected before it runs again.

@@ -119,7 +119,7 @@ thread_local! {
     };
 }
 
-/// Installs the callbacks that slices need in a state. `set_interrupt` of mlua must not be used on it.
+/// Installs the callbacks that slices need in a state.
 ///
 /// # Safety
 ///
