@@ -8,6 +8,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use bevy::prelude::*;
+use bevy::tasks::AsyncComputeTaskPool;
 
 use crate::console::ConsoleBuffer;
 use crate::process::exit::CpuUsage;
@@ -15,6 +16,8 @@ use crate::process::{Pid, Process, ProcessState};
 use crate::scheduler::budget::TickBudget;
 use crate::script::CompileCache;
 use crate::vm::Vm;
+
+use luau::LuauState;
 
 use heap::{Exit, Heap, HeapConfig, MAX_EXACT_VMS, PlaceId, SlotId, VmSummary};
 
@@ -36,6 +39,8 @@ pub struct LuauRuntime {
     /// Processes that were spawned and not admitted, with the virtual time of their spawning.
     arrivals: VecDeque<(Entity, Duration)>,
     scripts: CompileCache,
+    /// Heaps that have lost their last VM, longest ago first. They may have others by now.
+    emptied_heaps: VecDeque<u32>,
     /// The heap whose exits are taken next.
     next_exits: usize,
     /// Virtual time of the current tick.
@@ -77,6 +82,13 @@ pub(crate) struct RuntimeSettings {
     pub(crate) budget: TickBudget,
 }
 
+fn close_in_background(state: LuauState) {
+    match AsyncComputeTaskPool::try_get() {
+        Some(pool) => pool.spawn(async move { drop(state) }).detach(),
+        None => drop(state),
+    }
+}
+
 impl LuauRuntime {
     pub(crate) fn new(settings: RuntimeSettings) -> Self {
         let RuntimeSettings { quantum, overrun_limit, console_bytes, seed, .. } = settings;
@@ -91,6 +103,7 @@ impl LuauRuntime {
             is_roomy: Vec::new(),
             arrivals: VecDeque::new(),
             scripts: CompileCache::default(),
+            emptied_heaps: VecDeque::new(),
             next_exits: 0,
             now: Duration::ZERO,
         }
@@ -230,6 +243,16 @@ impl LuauRuntime {
     /// Frees a VM's place.
     pub(crate) fn release_vm(&mut self, VmHandle { heap, place }: VmHandle) {
         self.heaps[heap as usize].remove_vm(place);
+        if self.heaps[heap as usize].vms() == 0 {
+            self.emptied_heaps.push_back(heap);
+        }
+        // As many empty heaps as there are workers stay open for VMs to come.
+        while self.emptied_heaps.len() > self.workers {
+            let heap = self.emptied_heaps.pop_front().map(|heap| &mut self.heaps[heap as usize]);
+            if let Some(state) = heap.and_then(Heap::take_state_if_empty) {
+                close_in_background(state);
+            }
+        }
     }
 
     /// Takes up to `limit` exits of one heap, heap after heap.

@@ -17,6 +17,7 @@ use crate::runtime::{LuauRuntime, ProcessHandle, VmHandle};
 /// it despawns them, too.
 #[derive(Component, Debug, Default)]
 #[component(on_insert = count, on_discard = release)]
+#[require(Processes)]
 pub struct Vm {
     persistent: bool,
     /// PIDs handed out so far.

@@ -399,12 +399,9 @@ impl Slices<'_> {
 
 impl Drop for LuauState {
     fn drop(&mut self) {
-        // SAFETY: the state is live and not running, and nothing uses it or the context afterwards. Closing it runs
-        // no script code: Luau has no finalizers that scripts can set.
-        unsafe {
-            ffi::lua_close(self.main);
-            drop(Box::from_raw(self.context));
-        }
+        // SAFETY: nothing uses the context afterwards. The state is closed by dropping `memory`: it
+        // holds nothing but its blocks.
+        drop(unsafe { Box::from_raw(self.context) });
     }
 }
 

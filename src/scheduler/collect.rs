@@ -1,17 +1,15 @@
-//! Collect: the garbage of heaps that have grown, heaps in parallel; heaps without VMs are closed.
+//! Collect: the garbage of heaps that have grown, heaps in parallel.
 
 use std::time::Instant;
 
 use bevy::ecs::system::NonSendMarker;
 use bevy::prelude::*;
-use bevy::tasks::{AsyncComputeTaskPool, TaskPool};
 
 use super::Tick;
 use super::budget::Phase;
 use super::parallel::for_each_heap;
 use crate::metrics::Metrics;
 use crate::runtime::LuauRuntime;
-use crate::runtime::heap::Heap;
 
 pub(crate) fn collect(
     _main_thread: NonSendMarker,
@@ -25,10 +23,6 @@ pub(crate) fn collect(
     let workers = runtime.workers();
     let heaps = runtime.heaps.iter_mut().filter(|heap| heap.collection_is_due());
     for_each_heap(heaps, workers, deadline, |heap| heap.collect(deadline));
-    // One a tick, so that a thousand heaps do not fill the pool at once.
-    if let Some(state) = runtime.heaps.iter_mut().find_map(Heap::close_if_unused) {
-        AsyncComputeTaskPool::get_or_init(TaskPool::default).spawn(async move { drop(state) }).detach();
-    }
     runtime.find_roomy_heaps();
     tick.spent += began.elapsed();
     for heap in &mut runtime.heaps {

@@ -15,9 +15,6 @@ const COLLECT_WHOLE: usize = 4 * 1024 * 1024;
 /// What a process takes at least: `lua_State`, call frames, stack, closure, table of globals.
 const PROCESS_BYTES: usize = 1_400;
 
-/// Ticks for which a heap stays open without a VM.
-const TICKS_TO_CLOSE: u32 = 120;
-
 /// What a collection in steps may take of a tick whose budget is unlimited.
 const STEPS_PER_UNLIMITED_TICK: Duration = Duration::from_millis(2);
 
@@ -30,7 +27,6 @@ pub(crate) struct Estimate {
     processes: usize,
     /// A collection in steps is under way.
     collecting: bool,
-    ticks_without_vm: u32,
 }
 
 impl Estimate {
@@ -112,15 +108,10 @@ impl Heap {
         }
     }
 
-    /// Counts a tick without a VM. After some of them the heap gives up its state, to be closed where
-    /// it disturbs nobody.
-    pub(crate) fn close_if_unused(&mut self) -> Option<LuauState> {
+    /// Starts over, and hands out the state of a heap without VMs, to be closed where that disturbs
+    /// nobody.
+    pub(crate) fn take_state_if_empty(&mut self) -> Option<LuauState> {
         if self.state.is_none() || self.vms() > 0 {
-            self.garbage.ticks_without_vm = 0;
-            return None;
-        }
-        self.garbage.ticks_without_vm += 1;
-        if self.garbage.ticks_without_vm < TICKS_TO_CLOSE {
             return None;
         }
         // Old handles must not fit the slots and places of the heap that starts over.

@@ -1,16 +1,32 @@
-//! The allocator of a state: Rust's, with a counter.
+//! The allocator of a state: Rust's, with a counter and a list of all blocks.
+//!
+//! Luau has no finalizers that scripts can set, so closing a state comes down to giving its blocks back,
+//! which takes a tenth of the time that `lua_close` needs to visit each object.
 
 use std::alloc::{Layout, alloc, dealloc, realloc};
 use std::ffi::c_void;
 use std::ptr;
 
-/// What a C programmer may expect of `malloc`, and Luau does.
-const ALIGNMENT: usize = 16;
-
-/// How much a state has allocated.
-#[derive(Debug, Default)]
+/// How much a state has allocated, and where.
+#[derive(Debug)]
 pub(super) struct Memory {
     used: usize,
+    last: *mut Block,
+}
+
+/// What stands before each block. Its alignment is what Luau expects of its blocks.
+#[derive(Debug)]
+#[repr(C, align(16))]
+struct Block {
+    previous: *mut Block,
+    next: *mut Block,
+    size: usize,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self { used: 0, last: ptr::null_mut() }
+    }
 }
 
 impl Memory {
@@ -18,42 +34,104 @@ impl Memory {
     pub(super) fn used(&self) -> usize {
         self.used
     }
+
+    /// # Safety
+    ///
+    /// `block` must be valid, with `previous` and `next` as they are to be.
+    unsafe fn link(&mut self, block: *mut Block) {
+        // SAFETY: neighbours in the list are valid.
+        unsafe {
+            match (*block).next.as_mut() {
+                Some(next) => next.previous = block,
+                None => self.last = block,
+            }
+            if let Some(previous) = (*block).previous.as_mut() {
+                previous.next = block;
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `block` must be in the list.
+    unsafe fn unlink(&mut self, block: *mut Block) {
+        // SAFETY: all blocks in the list are valid.
+        unsafe {
+            let Block { previous, next, .. } = *block;
+            match next.as_mut() {
+                Some(next) => next.previous = previous,
+                None => self.last = previous,
+            }
+            if let Some(previous) = previous.as_mut() {
+                previous.next = next;
+            }
+        }
+    }
+}
+
+/// Gives back all blocks.
+impl Drop for Memory {
+    fn drop(&mut self) {
+        while !self.last.is_null() {
+            // SAFETY: blocks in the list are valid, and were allocated with this layout.
+            unsafe {
+                let block = self.last;
+                self.last = (*block).previous;
+                if let Some(layout) = layout((*block).size) {
+                    dealloc(block.cast(), layout);
+                }
+            }
+        }
+    }
+}
+
+/// Of a block with its header.
+fn layout(size: usize) -> Option<Layout> {
+    Layout::from_size_align(size.checked_add(size_of::<Block>())?, align_of::<Block>()).ok()
 }
 
 /// Luau's `lua_Alloc`. Null, to which Luau answers with a memory error, when there is no more.
 ///
 /// # Safety
 ///
-/// `memory` must point to a [`Memory`] that nothing else uses during the call; `block` must be null
-/// or come from this function, with a size of `old_size`.
+/// `memory` must point to a [`Memory`] that nothing else uses during the call; `data` must be null or
+/// come from this function with the same `memory`.
 pub(super) unsafe extern "C" fn allocate(
     memory: *mut c_void,
-    block: *mut c_void,
-    old_size: usize,
+    data: *mut c_void,
+    _old_size: usize,
     new_size: usize,
 ) -> *mut c_void {
-    let old_size = if block.is_null() { 0 } else { old_size };
-    let (Ok(old), Ok(new)) =
-        (Layout::from_size_align(old_size, ALIGNMENT), Layout::from_size_align(new_size, ALIGNMENT))
-    else {
-        return ptr::null_mut();
-    };
-    // SAFETY: blocks of size 0 are never allocated, and a block is given back with the layout that it
-    // was made with, by the contract.
+    let Some(new_layout) = layout(new_size) else { return ptr::null_mut() };
+    // SAFETY: by the contract; what is in the list was allocated with the layout of its size, and
+    // every layout has a size because of the header.
     unsafe {
         let memory = &mut *memory.cast::<Memory>();
-        let moved: *mut u8 = match (old_size, new_size) {
-            (0, 0) => ptr::null_mut(),
-            (0, _) => alloc(new),
-            (_, 0) => {
-                dealloc(block.cast(), old);
-                ptr::null_mut()
-            }
-            _ => realloc(block.cast(), old, new_size),
+        let old = if data.is_null() { ptr::null_mut() } else { data.cast::<Block>().sub(1) };
+        let (old_size, previous, next) = match old.as_ref() {
+            Some(old) => (old.size, old.previous, old.next),
+            None => (0, memory.last, ptr::null_mut()),
         };
-        if new_size == 0 || !moved.is_null() {
-            memory.used = memory.used - old_size + new_size;
+        if new_size == 0 {
+            if !old.is_null() {
+                memory.unlink(old);
+                memory.used -= old_size;
+                if let Some(old_layout) = layout(old_size) {
+                    dealloc(old.cast(), old_layout);
+                }
+            }
+            return ptr::null_mut();
         }
-        moved.cast()
+        let new: *mut Block = match layout(old_size).filter(|_| !old.is_null()) {
+            Some(old_layout) => realloc(old.cast(), old_layout, new_layout.size()).cast(),
+            None => alloc(new_layout).cast(),
+        };
+        if new.is_null() {
+            return ptr::null_mut();
+        }
+        memory.used = memory.used - old_size + new_size;
+        new.write(Block { previous, next, size: new_size });
+        memory.link(new);
+        new.add(1).cast()
     }
 }
