@@ -123,8 +123,9 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     let mut app = build(&options);
+    let limits = VmLimits::from(Limits { console_bytes: CONSOLE_BYTES, ..default() });
     for (i, script) in scripts.into_iter().enumerate() {
-        let vm = app.world_mut().spawn(Vm::new()).id();
+        let vm = app.world_mut().spawn((Vm::new(), limits.clone())).id();
         app.world_mut().spawn((Process::new(script), ProcessOf(vm)));
         app.world_mut().resource_mut::<Files>().of_vm.insert(vm, i);
     }
@@ -161,7 +162,6 @@ fn build(options: &Options) -> App {
             budget: TickBudget::Unlimited,
             tick_rate: Some(TICK_RATE),
             workers: options.workers,
-            console_bytes: CONSOLE_BYTES,
             ..default()
         },
     ))

@@ -17,6 +17,10 @@ impl ConsoleBuffer {
         Self { capacity, ..Self::default() }
     }
 
+    pub(crate) fn set_capacity(&mut self, capacity: usize) {
+        self.capacity = capacity;
+    }
+
     /// Whether nothing that is pushed will be kept.
     pub(crate) fn is_silent(&self) -> bool {
         self.capacity == 0
@@ -46,7 +50,7 @@ impl ConsoleBuffer {
 
 /// Everything that the processes of a [`Vm`](crate::Vm) printed and that nobody has taken yet.
 ///
-/// It keeps the newest [`LuauOsPlugin::console_bytes`](crate::LuauOsPlugin::console_bytes) bytes.
+/// It keeps the newest [`Limits::console_bytes`](crate::Limits::console_bytes) bytes.
 /// It is added to a VM when one of its processes prints for the first time. Lines arrive at the end
 /// of the tick in which they were printed, in the order in which they were printed.
 #[derive(Component, Clone, Debug, Default)]

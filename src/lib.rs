@@ -106,6 +106,7 @@ pub use scheduler::budget::TickBudget;
 pub use script::{CompileError, Script};
 pub use value::Value;
 pub use vm::Vm;
+pub use vm::limits::{Limits, VmLimits};
 
 /// The README's examples, compiled.
 #[cfg(doctest)]
@@ -115,7 +116,7 @@ struct Readme;
 /// Everything that most games need.
 pub mod prelude {
     pub use crate::{
-        LuauOsPlugin, LuauOsSystems, LuauRuntime, Outcome, Process, ProcessExited, ProcessOf, ProcessState,
-        Processes, RunProcesses, Script, TickBudget, Vm, VmConsole, VmFinished,
+        Limits, LuauOsPlugin, LuauOsSystems, LuauRuntime, Outcome, Process, ProcessExited, ProcessOf,
+        ProcessState, Processes, RunProcesses, Script, TickBudget, Vm, VmConsole, VmFinished, VmLimits,
     };
 }

@@ -36,12 +36,14 @@ pub struct LuauOsPlugin {
     /// Threads that run heaps, of Bevy's compute task pool and the main thread. By default one per
     /// processor.
     pub workers: Option<NonZeroUsize>,
-    /// Bytes of printed text that are kept for each VM until the game takes them; 4 KiB by default.
-    /// With 0, `print` does nothing.
-    pub console_bytes: usize,
-    /// How long a process may run on after its slice in code that cannot be preempted (a metamethod,
-    /// a `table.sort` comparator, a `string.gsub` callback) before it is killed; 1 ms by default.
+    /// How long a process may run on after its slice in code that cannot be preempted (a metamethod, a
+    /// `string.gsub` callback) before it is killed; 1 ms by default. With a time budget, a slice also
+    /// ends when it has taken so long.
     pub overrun_limit: Duration,
+    /// Whether VMs are held to their [`VmLimits`](crate::VmLimits); true by default. Without, scripts cannot
+    /// hold up a frame with ordinary loops or metamethods, but with anything else. It is there to measure
+    /// what the limits cost.
+    pub limits: bool,
     /// What the random numbers of all processes depend on; 0 by default.
     pub seed: u64,
 }
@@ -55,8 +57,8 @@ impl Default for LuauOsPlugin {
             max_ticks_per_frame: 2,
             vms_per_heap: 255,
             workers: None,
-            console_bytes: 4 * 1024,
             overrun_limit: Duration::from_millis(1),
+            limits: true,
             seed: 0,
         }
     }
@@ -97,7 +99,7 @@ impl Plugin for LuauOsPlugin {
         app.insert_resource(LuauRuntime::new(RuntimeSettings {
             quantum: self.quantum,
             overrun_limit: self.overrun_limit,
-            console_bytes: self.console_bytes,
+            limits: self.limits,
             seed: self.seed,
             vms_per_heap: self.vms_per_heap,
             workers: workers.map_or(1, NonZeroUsize::get),

@@ -16,6 +16,7 @@ use crate::process::{Pid, Process, ProcessState};
 use crate::scheduler::budget::TickBudget;
 use crate::script::CompileCache;
 use crate::vm::Vm;
+use crate::vm::limits::VmLimits;
 
 use luau::LuauState;
 
@@ -75,7 +76,7 @@ pub struct ProcessInfo {
 pub(crate) struct RuntimeSettings {
     pub(crate) quantum: u32,
     pub(crate) overrun_limit: Duration,
-    pub(crate) console_bytes: usize,
+    pub(crate) limits: bool,
     pub(crate) seed: u64,
     pub(crate) vms_per_heap: usize,
     pub(crate) workers: usize,
@@ -91,11 +92,11 @@ fn close_in_background(state: LuauState) {
 
 impl LuauRuntime {
     pub(crate) fn new(settings: RuntimeSettings) -> Self {
-        let RuntimeSettings { quantum, overrun_limit, console_bytes, seed, .. } = settings;
+        let RuntimeSettings { quantum, overrun_limit, seed, limits, .. } = settings;
         let exact_memory = settings.vms_per_heap <= MAX_EXACT_VMS;
         Self {
             heaps: Vec::new(),
-            config: HeapConfig { quantum, overrun_limit, console_bytes, seed, exact_memory },
+            config: HeapConfig { quantum, overrun_limit, seed, exact_memory, limits },
             vms_per_heap: settings.vms_per_heap,
             workers: settings.workers,
             budget: settings.budget,
@@ -198,11 +199,14 @@ impl LuauRuntime {
     pub(crate) fn admit(
         &mut self,
         (process_entity, process): (Entity, &mut Process),
-        (vm_entity, vm): (Entity, &mut Vm),
+        (vm_entity, vm, limits): (Entity, &mut Vm, Option<&VmLimits>),
         spawned_at: Duration,
     ) {
         let is_current = |handle: &VmHandle| self.heaps[handle.heap as usize].place_is_current(handle.place);
-        let handle = vm.handle.filter(is_current).unwrap_or_else(|| self.place_vm(vm_entity, spawned_at));
+        let handle = vm
+            .handle
+            .filter(is_current)
+            .unwrap_or_else(|| self.place_vm(vm_entity, limits.cloned().unwrap_or_default(), spawned_at));
         vm.handle = Some(handle);
         vm.last_pid += 1;
         let pid = Pid(NonZeroU32::new(vm.last_pid).expect("fewer than 2^32 processes on one VM"));
@@ -214,7 +218,7 @@ impl LuauRuntime {
         process.handle = Some(ProcessHandle { heap: handle.heap, slot });
     }
 
-    fn place_vm(&mut self, vm: Entity, spawned_at: Duration) -> VmHandle {
+    fn place_vm(&mut self, vm: Entity, limits: VmLimits, spawned_at: Duration) -> VmHandle {
         loop {
             let Some(heap) = self.roomy_heaps.pop_front() else {
                 for _ in 0..self.workers {
@@ -230,9 +234,14 @@ impl LuauRuntime {
                 continue;
             }
             self.roomy_heaps.push_back(heap);
-            let place = self.heaps[heap as usize].add_vm(vm, spawned_at);
+            let place = self.heaps[heap as usize].add_vm(vm, limits, spawned_at);
             return VmHandle { heap, place };
         }
+    }
+
+    /// Changes what a VM may use.
+    pub(crate) fn set_limits(&mut self, handle: VmHandle, limits: VmLimits) {
+        self.heaps[handle.heap as usize].set_limits(handle.place, limits);
     }
 
     /// Stops a process. `false` if it had ended already.

@@ -1,10 +1,13 @@
 //! VMs: simulated computers.
 
+pub mod limits;
+
 use bevy::ecs::lifecycle::HookContext;
 use bevy::ecs::world::DeferredWorld;
 use bevy::prelude::*;
 use smallvec::SmallVec;
 
+use self::limits::VmLimits;
 use crate::metrics::Metrics;
 use crate::process::{Process, ProcessState, Processes};
 use crate::runtime::{LuauRuntime, ProcessHandle, VmHandle};
@@ -17,7 +20,7 @@ use crate::runtime::{LuauRuntime, ProcessHandle, VmHandle};
 /// it despawns them, too.
 #[derive(Component, Debug, Default)]
 #[component(on_insert = count, on_discard = release)]
-#[require(Processes)]
+#[require(Processes, VmLimits)]
 pub struct Vm {
     persistent: bool,
     /// PIDs handed out so far.

@@ -277,11 +277,9 @@ fn code_that_cannot_be_preempted_is_killed() {
         "xpcall(error, function() while true do end end)",
         "string.match(('a'):rep(40), ('a?'):rep(40) .. ('a'):rep(40))",
     ] {
-        assert_eq!(
-            common::outcome(&mut app, source),
-            Outcome::Killed(KillReason::Overrun { limit }),
-            "{source}"
-        );
+        let outcome = common::outcome(&mut app, source);
+        let overran = matches!(outcome, Outcome::Killed(KillReason::Overrun { limit: was, used }) if was == limit && used >= limit);
+        assert!(overran, "{source}: {outcome:?}");
     }
     let Outcome::Finished(values) = common::outcome(&mut app, "return 'still fine'") else { panic!() };
     assert_eq!(values[0].as_str(), Some("still fine"));

@@ -105,7 +105,7 @@ fn build(options: &Options) -> App {
             tick_rate: Some(options.fps),
             vms_per_heap: options.vms_per_heap,
             workers: options.workers,
-            console_bytes: 0,
+            limits: !options.no_limits,
             ..default()
         },
         LuauOsDiagnosticsPlugin,
@@ -124,11 +124,13 @@ fn build(options: &Options) -> App {
 
 fn spawn(app: &mut App, options: &Options, script: &Script, bar: &ProgressBar) {
     let world = app.world_mut();
+    let silent = VmLimits::from(Limits { console_bytes: 0, ..default() });
     let mut left = options.vms;
     while left > 0 {
         let batch = left.min(VMS_PER_BATCH);
         left -= batch;
-        let vms: Vec<Entity> = world.spawn_batch((0..batch).map(|_| Vm::new())).collect();
+        let vms = world.spawn_batch((0..batch).map(|_| (Vm::new(), silent.clone())));
+        let vms: Vec<Entity> = vms.collect();
         let processes = vms.into_iter().flat_map(|vm| {
             (0..options.processes).map(move |_| (Process::new(script.clone()), ProcessOf(vm)))
         });

@@ -46,6 +46,9 @@ pub struct Options {
     /// Stop after this many seconds of ticking
     #[arg(long, value_name = "S", value_parser = positive)]
     pub seconds: Option<f64>,
+    /// Do not hold VMs to their limits, to see what that costs
+    #[arg(long, conflicts_with = "naive")]
+    pub no_limits: bool,
     /// Run the usual way instead, as a baseline: one Luau state, each process compiled for itself,
     /// `mlua::Thread::resume`, an interrupt that yields, no ECS
     #[arg(long)]

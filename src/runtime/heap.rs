@@ -4,6 +4,7 @@
 
 mod exits;
 mod garbage;
+mod limits;
 mod slices;
 
 use std::collections::VecDeque;
@@ -14,11 +15,12 @@ use bevy::prelude::*;
 
 use super::luau::{LuauState, MainFunction, ThreadId};
 use crate::console::ConsoleBuffer;
-use crate::process::exit::{CpuUsage, Outcome, ScriptError};
+use crate::process::exit::{CpuUsage, KillReason, Outcome, ScriptError};
 use crate::process::{Pid, ProcessState};
 use crate::random;
 use crate::scheduler::run_queue::RunQueue;
 use crate::script::Script;
+use crate::vm::limits::VmLimits;
 
 pub(crate) use exits::{Aftermath, Exit, VmSummary};
 
@@ -36,10 +38,11 @@ pub(crate) const MAX_EXACT_VMS: usize = 255;
 pub(crate) struct HeapConfig {
     pub(crate) quantum: u32,
     pub(crate) overrun_limit: Duration,
-    pub(crate) console_bytes: usize,
     pub(crate) seed: u64,
     /// Whether each VM has a memory category of its own.
     pub(crate) exact_memory: bool,
+    /// Whether VMs are held to their limits.
+    pub(crate) limits: bool,
 }
 
 /// The end of a list of slots.
@@ -103,6 +106,13 @@ struct Place {
     generation: u32,
     vm_is_gone: bool,
     last_tick: u32,
+    limits: VmLimits,
+    /// The slot whose slice was the VM's last, or [`NO_SLOT`]: who is to blame when it is over a limit.
+    last_ran: u32,
+    /// Nanoseconds of processor time used beyond what past ticks allowed.
+    time_debt: u32,
+    /// The collection after which it will be clear what the VM needs, or 0 while it is within its limits.
+    collected_by: u32,
     /// The first of the free slots whose threads have this place's memory category, or [`NO_SLOT`].
     free_slot: u32,
     console: Option<Box<ConsoleBuffer>>,
@@ -161,6 +171,8 @@ pub(crate) struct Heap {
     printed: Vec<u32>,
     stats: HeapStats,
     garbage: garbage::Estimate,
+    /// Slices took long when it last ran.
+    is_slow: bool,
 }
 
 impl Heap {
@@ -183,6 +195,7 @@ impl Heap {
             printed: Vec::new(),
             stats: HeapStats::default(),
             garbage: garbage::Estimate::default(),
+            is_slow: false,
         }
     }
 
@@ -203,7 +216,7 @@ impl Heap {
     }
 
     /// Gives a VM its place.
-    pub(crate) fn add_vm(&mut self, vm: Entity, spawned_at: Duration) -> PlaceId {
+    pub(crate) fn add_vm(&mut self, vm: Entity, limits: VmLimits, spawned_at: Duration) -> PlaceId {
         let new = |generation, free_slot| Place {
             vm,
             spawned_at: spawned_at.into(),
@@ -214,6 +227,10 @@ impl Heap {
             generation,
             vm_is_gone: false,
             last_tick: 0,
+            limits,
+            last_ran: NO_SLOT,
+            time_debt: 0,
+            collected_by: 0,
             free_slot,
             console: None,
         };
@@ -224,6 +241,13 @@ impl Heap {
         }
         self.places.push(new(self.first_generation, NO_SLOT));
         PlaceId { place: self.places.len() as u32 - 1, generation: self.first_generation }
+    }
+
+    /// Changes what a VM may use.
+    pub(crate) fn set_limits(&mut self, id: PlaceId, limits: VmLimits) {
+        if self.place_is_current(id) {
+            self.places[id.place as usize].limits = limits;
+        }
     }
 
     /// Forgets a VM. Its place is free again when the last of its processes has gone.
@@ -262,7 +286,8 @@ impl Heap {
 
     // --- Processes ---
 
-    /// Takes a process on. Its thread is made later, by [`Heap::start_admitted`].
+    /// Takes a process on. Its thread is made later, by [`Heap::start_admitted`]; unless its VM has too
+    /// many already, or it is too long.
     pub(crate) fn admit(
         &mut self,
         place: PlaceId,
@@ -295,10 +320,25 @@ impl Heap {
             Some(old) => *old = new,
             None => self.slots.push(new),
         }
-        self.places[place.place as usize].live += 1;
+        let place = &mut self.places[place.place as usize];
+        place.live += 1;
         self.live += 1;
         let id = SlotId { slot, generation };
-        self.starting.push_back((id, script));
+        let (limits, live, source) = (&place.limits, place.live, script.source().len());
+        let refused = if live > limits.processes {
+            Some(KillReason::Processes { limit: limits.processes, used: live })
+        } else if source > limits.source_bytes {
+            Some(KillReason::SourceSize { limit: limits.source_bytes, used: source })
+        } else {
+            None
+        };
+        match refused {
+            Some(reason) => {
+                self.end(slot, Outcome::Killed(reason));
+                self.drop_thread(slot);
+            }
+            None => self.starting.push_back((id, script)),
+        }
         id
     }
 
@@ -341,8 +381,7 @@ impl Heap {
         let state = match &mut self.state {
             Some(state) => state,
             none => {
-                let mut state = LuauState::open()?;
-                state.context().console = ConsoleBuffer::new(self.config.console_bytes);
+                let state = LuauState::open()?;
                 self.garbage.collected(state.bytes(), 0);
                 none.insert(state)
             }
@@ -395,7 +434,11 @@ impl Heap {
     /// Ends what runs on a slot's thread. The thread is kept for the VM's next process while the VM
     /// has others that run, and left to the collector otherwise.
     fn drop_thread(&mut self, slot: u32) {
-        let keep = self.places[self.slots[slot as usize].place as usize].live > 0;
+        let place = &mut self.places[self.slots[slot as usize].place as usize];
+        if place.last_ran == slot {
+            place.last_ran = NO_SLOT;
+        }
+        let keep = place.live > 0;
         self.slots[slot as usize].keeps_thread = keep;
         match &mut self.state {
             Some(state) if keep => state.reset(ThreadId(slot)),
@@ -412,5 +455,20 @@ impl Heap {
             if slot.keeps_thread { &mut self.places[place as usize].free_slot } else { &mut self.free_slot };
         slot.next_free = std::mem::replace(list, slot_index);
         self.free_place_if_unused(place);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(super) fn config() -> HeapConfig {
+        HeapConfig {
+            quantum: 1000,
+            overrun_limit: Duration::from_millis(1),
+            seed: 0,
+            exact_memory: true,
+            limits: true,
+        }
     }
 }

@@ -26,7 +26,6 @@ mod transfer;
 use std::ffi::{CString, c_int, c_void};
 use std::marker::PhantomData;
 use std::ptr;
-use std::time::Duration;
 
 use mlua::ffi::{self, lua_State};
 
@@ -36,7 +35,7 @@ use crate::random::Pcg32;
 use crate::script::Bytecode;
 use crate::value::Value;
 
-pub(crate) use slice::{SliceEnd, SliceReport};
+pub(crate) use slice::{Excess, SliceEnd, SliceLimits, SliceReport};
 
 /// Threads in one anchor table. The collector marks a table in one indivisible step, so one table
 /// with hundreds of thousands of threads would be a pause of milliseconds.
@@ -59,6 +58,26 @@ pub(crate) struct Context {
     pub(crate) console: ConsoleBuffer,
     /// The random generator of the process that runs.
     random: Pcg32,
+    /// Its VM's place.
+    place: u32,
+    /// Coroutines that scripts made and that have not been collected, by place.
+    coroutines: Vec<u32>,
+    coroutine_limit: u32,
+}
+
+/// What a process may use in one slice.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Allowance {
+    /// Its VM's place, for counting coroutines.
+    pub(crate) place: u32,
+    /// Bytes that it may allocate until its slice ends, ...
+    pub(crate) memory_bytes: usize,
+    /// ... and beyond them, until it is killed.
+    pub(crate) memory_slack: usize,
+    /// Coroutines of its VM, old ones included, at which its slice ends.
+    pub(crate) coroutines: u32,
+    pub(crate) call_depth: u32,
+    pub(crate) console_bytes: usize,
 }
 
 /// What is kept of a process between its slices.
@@ -86,6 +105,19 @@ impl ProcessThread {
         let innermost = self.innermost();
         for thread in broken.rev().filter(|&thread| thread != innermost) {
             self.chain.get_or_insert_default().push(thread);
+        }
+    }
+}
+
+impl Allowance {
+    pub(crate) fn unlimited(console_bytes: usize) -> Self {
+        Self {
+            place: 0,
+            memory_bytes: usize::MAX,
+            memory_slack: 0,
+            coroutines: u32::MAX,
+            call_depth: u32::MAX,
+            console_bytes,
         }
     }
 }
@@ -249,12 +281,12 @@ impl LuauState {
     }
 
     /// Slices that run on this operating-system thread from now on are slices of this state.
-    pub(crate) fn slices(&mut self, quantum: u32, overrun_limit: Duration) -> Slices<'_> {
+    pub(crate) fn slices(&mut self, limits: SliceLimits) -> Slices<'_> {
         // SAFETY: the context is ours alone, and `Slices` borrows us for as long as it can run any.
         // `Slices` is not `Send`, so they run on this thread; they do not nest, so nobody else calls
         // `prepare` in between.
-        unsafe { slice::prepare(self.context, overrun_limit) };
-        Slices { state: self, quantum, not_send: PhantomData }
+        unsafe { slice::prepare(self.context, limits) };
+        Slices { state: self, quantum: limits.quantum, not_send: PhantomData }
     }
 
     /// The results of a process whose last slice ended as [`SliceEnd::Returned`].
@@ -332,6 +364,11 @@ impl LuauState {
         unsafe { ffi::lua_totalbytes(self.main, c_int::from(category)) }
     }
 
+    /// Coroutines that the scripts of one place have made, garbage included.
+    pub(crate) fn coroutines(&mut self, place: u32) -> u32 {
+        self.context().coroutines.get(place as usize).copied().unwrap_or_default()
+    }
+
     /// Collects all garbage, however long it takes.
     pub(crate) fn collect(&mut self) {
         // SAFETY: the state is not running. The collector is stopped again because a collection
@@ -362,15 +399,20 @@ pub(crate) struct Slices<'a> {
 
 impl Slices<'_> {
     /// Runs one slice of a started process.
-    pub(crate) fn run(&mut self, thread: ThreadId) -> SliceReport {
+    pub(crate) fn run(&mut self, thread: ThreadId, allowance: &Allowance) -> SliceReport {
         let process = &mut self.state.threads[thread.0 as usize];
         assert!(!process.root.is_null(), "thread {} was never started", thread.0);
+        self.state.memory.allow(allowance.memory_bytes, allowance.memory_slack);
         // SAFETY: no host function runs now.
-        unsafe { (*self.state.context).random = process.random };
+        let context = unsafe { &mut *self.state.context };
+        context.random = process.random;
+        context.place = allowance.place;
+        context.coroutine_limit = allowance.coroutines;
+        context.console.set_capacity(allowance.console_bytes);
         // SAFETY: `prepare` was called for this state. The root is anchored and holds what `start` or
         // an earlier slice left; finished threads are reset or discarded by our caller before they are
         // started again, and Luau refuses to resume a finished thread with an error.
-        let report = unsafe { slice::run(process, self.quantum) };
+        let report = unsafe { slice::run(process, self.quantum, allowance.call_depth) };
         // SAFETY: no host function runs any more.
         process.random = unsafe { (*self.state.context).random };
         report

@@ -12,6 +12,7 @@ use crate::process::{Process, ProcessOf};
 use crate::runtime::LuauRuntime;
 use crate::runtime::heap::Heap;
 use crate::vm::Vm;
+use crate::vm::limits::VmLimits;
 
 /// Processes admitted between two looks at the clock.
 const ADMISSIONS_PER_CLOCK_LOOK: usize = 64;
@@ -21,7 +22,7 @@ pub(crate) fn admit(
     mut runtime: ResMut<LuauRuntime>,
     mut tick: ResMut<Tick>,
     mut processes: Query<(&mut Process, Option<&ProcessOf>)>,
-    mut vms: Query<&mut Vm>,
+    mut vms: Query<(&mut Vm, Option<&VmLimits>)>,
 ) {
     let runtime = &mut *runtime;
     let began = Instant::now();
@@ -42,7 +43,7 @@ fn place_arrivals(
     runtime: &mut LuauRuntime,
     deadline: Option<Instant>,
     processes: &mut Query<(&mut Process, Option<&ProcessOf>)>,
-    vms: &mut Query<&mut Vm>,
+    vms: &mut Query<(&mut Vm, Option<&VmLimits>)>,
 ) {
     // Not more than there are now: what cannot be placed goes to the end again.
     for placed in 1..=runtime.arrivals() {
@@ -51,8 +52,8 @@ fn place_arrivals(
             && process.handle.is_none()
         {
             match process_of.map(|vm| (vm.0, vms.get_mut(vm.0))) {
-                Some((vm_entity, Ok(mut vm))) => {
-                    runtime.admit((entity, &mut process), (vm_entity, &mut vm), spawned_at);
+                Some((vm_entity, Ok((mut vm, limits)))) => {
+                    runtime.admit((entity, &mut process), (vm_entity, &mut vm, limits), spawned_at);
                 }
                 _ => {
                     warn_once!(

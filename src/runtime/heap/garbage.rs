@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Heap;
+use super::limits::Collections;
 use crate::runtime::luau::LuauState;
 
 /// A heap may grow this much beyond what is expected to live before a collection is due, so that
@@ -27,12 +28,26 @@ pub(crate) struct Estimate {
     processes: usize,
     /// A collection in steps is under way.
     collecting: bool,
+    /// A VM cannot go on before it is known how much of what it holds is garbage.
+    wanted: bool,
+    finished: u32,
 }
 
 impl Estimate {
     /// A collection left `bytes`, with so many processes alive.
     pub(super) fn collected(&mut self, bytes: usize, processes: usize) {
         (self.left, self.processes) = (bytes, processes);
+        self.wanted = false;
+        self.finished += 1;
+    }
+
+    /// Asks for a collection even if little has been allocated.
+    pub(super) fn want(&mut self) {
+        self.wanted = true;
+    }
+
+    pub(super) fn collections(&self) -> Collections {
+        Collections { finished: self.finished, one_is_underway: self.collecting }
     }
 
     /// What is alive now if the processes do as they did, and new ones have nothing yet.
@@ -44,7 +59,7 @@ impl Estimate {
 
     fn is_due(&self, bytes: usize, processes: usize) -> bool {
         let live = self.live(processes);
-        self.collecting || bytes > (2 * live).max(live + MIN_GROWTH)
+        self.collecting || self.wanted || bytes > (2 * live).max(live + MIN_GROWTH)
     }
 
     fn is_overdue(&self, bytes: usize, processes: usize) -> bool {

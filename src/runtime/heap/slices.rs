@@ -3,13 +3,14 @@
 use std::time::{Duration, Instant};
 
 use super::Heap;
+use super::limits::{Holdings, Stopwatch, Turn, kill_reason};
 use crate::console::ConsoleBuffer;
 use crate::process::ProcessState;
 use crate::process::exit::{KillReason, Outcome};
-use crate::runtime::luau::{SliceEnd, ThreadId};
+use crate::runtime::luau::{Allowance, SliceEnd, SliceLimits, ThreadId};
 
 /// Slices between two looks at the clock.
-const SLICES_PER_CLOCK_LOOK: u32 = 64;
+const SLICES_PER_CLOCK_LOOK: u32 = 16;
 
 /// Safepoints between two looks at the clock: a fraction of a millisecond.
 const SAFEPOINTS_PER_CLOCK_LOOK: u64 = 16_384;
@@ -38,11 +39,17 @@ impl Heap {
 
     /// Runs slices until the pass is over or `deadline` is past.
     pub(crate) fn run(&mut self, tick: u32, now: Duration, deadline: Option<Instant>) {
-        let Self { state: Some(state), queue, slots, places, stats, config, printed, .. } = self else {
+        let Self { state: Some(state), queue, slots, places, stats, config, printed, garbage, .. } = self
+        else {
             return;
         };
         state.context().now = now.as_secs_f64();
-        let mut slices = state.slices(config.quantum, config.overrun_limit);
+        let (quantum, overrun) = (config.quantum, config.overrun_limit);
+        // Without a deadline the results must not depend on a clock.
+        let time = deadline.filter(|_| config.limits).map(|_| overrun);
+        let mut slices = state.slices(SliceLimits { quantum, time, overrun });
+        let mut watch = deadline.filter(|_| config.limits).map(|_| Stopwatch::new(quantum, self.is_slow));
+        let collections = garbage.collections();
         let (mut slices_since_look, mut safepoints_since_look) = (0, 0);
         // What ends is dealt with after its slice, outside the loop that lives on borrowed parts.
         let mut ended = Vec::new();
@@ -58,13 +65,39 @@ impl Heap {
                 continue; // it was removed while it was queued
             }
             let place = &mut places[slot.place as usize];
-            if place.last_tick != tick {
-                place.last_tick = tick;
-                stats.vm_ticks += 1;
+            let is_first_of_tick = place.begin_tick(tick);
+            if watch.is_some() && !place.has_time() {
+                queue.push(id);
+                continue;
             }
+            let holdings = if config.limits {
+                let category = slot.place as u8 + 1; // see `Heap::category`
+                let bytes = config.exact_memory.then(|| slices.state().category_bytes(category));
+                Holdings { bytes, coroutines: slices.state().coroutines(slot.place) }
+            } else {
+                Holdings::default()
+            };
+            let turn = if config.limits {
+                place.turn(slot.place, id.slot, holdings, collections)
+            } else {
+                Turn::Run(Allowance::unlimited(place.limits.console_bytes))
+            };
+            let allowance = match turn {
+                Turn::Run(allowance) => allowance,
+                Turn::Wait => {
+                    garbage.want();
+                    queue.push(id);
+                    continue;
+                }
+                Turn::Kill(reason) => {
+                    ended.push((id.slot, End::Killed(reason)));
+                    continue;
+                }
+            };
+            stats.vm_ticks += u64::from(is_first_of_tick);
             stats.resumes += 1;
             slot.state = ProcessState::Running;
-            let report = slices.run(ThreadId(id.slot));
+            let report = slices.run(ThreadId(id.slot), &allowance);
             slot.safepoints += report.safepoints;
             slot.slices = slot.slices.saturating_add(1);
             slot.state = ProcessState::Runnable;
@@ -73,26 +106,54 @@ impl Heap {
                 if place.console.is_none() {
                     printed.push(slot.place);
                 }
-                let new = || Box::new(ConsoleBuffer::new(config.console_bytes));
+                let new = || Box::new(ConsoleBuffer::new(place.limits.console_bytes));
                 place.console.get_or_insert_with(new).append(console);
             }
-            match report.end {
-                SliceEnd::Preempted | SliceEnd::Yielded => queue.push(id),
-                end => ended.push((id.slot, end)),
+            let mut end = match report.end {
+                SliceEnd::Preempted | SliceEnd::Yielded => None,
+                SliceEnd::Returned => Some(End::Returned),
+                SliceEnd::Failed => Some(End::Failed),
+                SliceEnd::Exceeded(excess) => {
+                    let bytes = holdings.bytes.unwrap_or_default();
+                    Some(End::Killed(kill_reason(excess, &place.limits, overrun, bytes)))
+                }
+            };
+            if let Some(time) = watch.as_mut().and_then(Stopwatch::slice) {
+                place.charge_time(time);
+                if Stopwatch::is_far_over(time, overrun) {
+                    end = Some(End::Killed(KillReason::Overrun { limit: overrun, used: time }));
+                }
+            }
+            match end {
+                None => queue.push(id),
+                Some(end) => ended.push((id.slot, end)),
             }
             slices_since_look += 1;
             safepoints_since_look += report.safepoints;
-            if slices_since_look >= SLICES_PER_CLOCK_LOOK
-                || safepoints_since_look >= SAFEPOINTS_PER_CLOCK_LOOK
-            {
-                if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            if let (Some(watch), Some(deadline)) = (&mut watch, deadline) {
+                let now = if slices_since_look >= SLICES_PER_CLOCK_LOOK
+                    || safepoints_since_look >= SAFEPOINTS_PER_CLOCK_LOOK
+                {
+                    safepoints_since_look = 0;
+                    watch.batch(std::mem::take(&mut slices_since_look))
+                } else if watch.is_close() {
+                    Instant::now()
+                } else {
+                    continue;
+                };
+                if now >= deadline {
                     break;
                 }
-                (slices_since_look, safepoints_since_look) = (0, 0);
             }
         }
-        for &(slot, end) in &ended {
-            self.end_as(slot, end);
+        if let Some(mut watch) = watch {
+            if slices_since_look > 0 {
+                watch.batch(slices_since_look);
+            }
+            self.is_slow = watch.is_close();
+        }
+        for (slot, end) in &mut ended {
+            self.end_as(*slot, std::mem::replace(end, End::Returned));
         }
         // Only now is it known which VMs have processes left, for which threads are worth keeping.
         for (slot, _) in ended {
@@ -100,15 +161,22 @@ impl Heap {
         }
     }
 
-    fn end_as(&mut self, slot: u32, end: SliceEnd) {
+    fn end_as(&mut self, slot: u32, end: End) {
         let Some(state) = &mut self.state else { return };
         let thread = ThreadId(slot);
         let outcome = match end {
-            SliceEnd::Preempted | SliceEnd::Yielded => return,
-            SliceEnd::Returned => Outcome::Finished(state.results(thread)),
-            SliceEnd::Failed => Outcome::Failed(state.error(thread)),
-            SliceEnd::Overrun => Outcome::Killed(KillReason::Overrun { limit: self.config.overrun_limit }),
+            End::Returned => Outcome::Finished(state.results(thread)),
+            End::Failed => Outcome::Failed(state.error(thread)),
+            End::Killed(reason) => Outcome::Killed(reason),
         };
         self.end(slot, outcome);
     }
+}
+
+/// How a process ends after its slice.
+#[derive(Debug)]
+enum End {
+    Returned,
+    Failed,
+    Killed(KillReason),
 }

@@ -7,10 +7,16 @@ use std::alloc::{Layout, alloc, dealloc, realloc};
 use std::ffi::c_void;
 use std::ptr;
 
+use super::slice;
+
 /// How much a state has allocated, and where.
 #[derive(Debug)]
 pub(super) struct Memory {
     used: usize,
+    /// Beyond this a slice ends at its next safepoint, ...
+    soft_limit: usize,
+    /// ... and beyond this it is refused more, and its process is killed.
+    hard_limit: usize,
     last: *mut Block,
 }
 
@@ -25,7 +31,7 @@ struct Block {
 
 impl Default for Memory {
     fn default() -> Self {
-        Self { used: 0, last: ptr::null_mut() }
+        Self { used: 0, soft_limit: usize::MAX, hard_limit: usize::MAX, last: ptr::null_mut() }
     }
 }
 
@@ -33,6 +39,25 @@ impl Memory {
     /// Bytes.
     pub(super) fn used(&self) -> usize {
         self.used
+    }
+
+    /// What a slice may allocate from now on: `bytes`, and `slack` beyond them.
+    pub(super) fn allow(&mut self, bytes: usize, slack: usize) {
+        self.soft_limit = self.used.saturating_add(bytes);
+        self.hard_limit = self.soft_limit.saturating_add(slack);
+    }
+
+    /// Whether `size` more bytes may be had, replacing `old_size`. Only slices have limits.
+    fn permits(&self, old_size: usize, size: usize) -> bool {
+        let after = (self.used - old_size).saturating_add(size);
+        if size <= old_size || after <= self.soft_limit || !slice::end_soon() {
+            return true;
+        }
+        let permitted = after <= self.hard_limit;
+        if !permitted {
+            slice::refuse_memory(size);
+        }
+        permitted
     }
 
     /// # Safety
@@ -120,6 +145,9 @@ pub(super) unsafe extern "C" fn allocate(
                     dealloc(old.cast(), old_layout);
                 }
             }
+            return ptr::null_mut();
+        }
+        if !memory.permits(old_size, new_size) {
             return ptr::null_mut();
         }
         let new: *mut Block = match layout(old_size).filter(|_| !old.is_null()) {

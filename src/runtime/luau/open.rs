@@ -57,10 +57,10 @@ impl LuauState {
             unsafe { build_sandbox(main, sandbox.0) }
         })?;
         state.unload(sandbox);
-        // SAFETY: `main` is live.
+        // SAFETY: `main` is live, and the context lives as long as the state.
         unsafe {
             ffi::lua_gc(main, ffi::LUA_GCSETSTEPSIZE, GC_STEP_KIB);
-            slice::install(main);
+            slice::install(main, state.context);
         }
         state.collect();
         Ok(state)

@@ -10,19 +10,29 @@
 //! ends, by a yield, a return or an error, its parent is resumed and finds the result where it would
 //! have found it without the break.
 
+mod clock;
+mod limits;
+mod prefetch;
+
 use std::cell::Cell;
 use std::ptr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mlua::ffi::{self, lua_State};
 
 use super::{Context, ProcessThread};
 
+pub(super) use limits::{end_soon, refuse_memory};
+pub(super) use prefetch::{prefetch_frame, prefetch_thread};
+
+use limits::{Overdraft, out_of_fuel};
+
 /// Deeper than Luau lets resumes nest (`LUAI_MAXCCALLS` is 200, plus an eighth for error handlers).
 const MAX_NESTED_THREADS: usize = 256;
 
-/// Safepoints between two looks at the clock once a process cannot be preempted.
-const OVERDRAFT_CLOCK_INTERVAL: u32 = 32;
+/// Safepoints between two looks at the clock. A single library call on the largest objects takes a
+/// few hundred microseconds, so a slice cannot hold up its tick for long before it is noticed.
+const SAFEPOINTS_PER_LOOK: i64 = 16;
 
 /// How a slice ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,8 +45,30 @@ pub(crate) enum SliceEnd {
     Returned,
     /// An error left the main chunk; the error value is on the thread's stack.
     Failed,
-    /// The process stayed in code that cannot be preempted past the overrun limit.
-    Overrun,
+    /// The process went over a limit.
+    Exceeded(Excess),
+}
+
+/// What a process used too much of, and how much it had used then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Excess {
+    /// Time after its slice, in code that cannot be preempted.
+    Overrun(Duration),
+    /// Bytes that it asked for in one go, and was refused.
+    Memory(usize),
+    /// Calls inside calls.
+    CallDepth(u32),
+}
+
+/// How much a slice may do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SliceLimits {
+    /// Safepoints.
+    pub(crate) quantum: u32,
+    /// Time on the clock, after which it ends as if its quantum were used up.
+    pub(crate) time: Option<Duration>,
+    /// Processor time after its end in code that cannot be preempted, until the process is killed.
+    pub(crate) overrun: Duration,
 }
 
 /// What a slice did.
@@ -86,14 +118,23 @@ impl ThreadStack {
 ///
 /// Thread-local, because the interrupt gets nothing but a `lua_State` and must cost next to nothing.
 struct Slice {
-    /// Safepoints left. Runs below zero while the process cannot be preempted.
+    /// Safepoints left until the next look at the clock, or the end. Runs below zero while the process
+    /// cannot be preempted.
     fuel: Cell<i64>,
-    /// Safepoints passed without fuel, in code that cannot be preempted.
-    overdraft: Cell<u32>,
-    overdraft_began: Cell<Option<Instant>>,
+    /// All fuel that the slice has had so far.
+    granted: Cell<i64>,
+    /// All fuel that it can have.
+    quantum: Cell<i64>,
+    /// When the first look at the clock was.
+    began: Cell<Option<clock::Ticks>>,
+    /// Ticks of the clock that it may take from then on.
+    time_limit: Cell<u64>,
+    safepoints_per_look: Cell<i64>,
+    overdraft: Cell<Option<Overdraft>>,
     overrun_limit: Cell<Duration>,
-    /// Past the overrun limit: every safepoint throws, until the process can be broken and killed.
-    condemned: Cell<bool>,
+    call_depth_limit: Cell<u32>,
+    /// Over a limit: every safepoint throws, until the process can be broken and killed.
+    condemned: Cell<Option<Excess>>,
     /// The thread that we resumed. Null between slices.
     bottom: Cell<*mut lua_State>,
     /// The coroutines that run on top of `bottom`, outermost first.
@@ -103,14 +144,30 @@ struct Slice {
     context: Cell<*mut Context>,
 }
 
+impl Slice {
+    /// Safepoints passed.
+    fn used(&self) -> i64 {
+        self.granted.get().saturating_sub(self.fuel.get())
+    }
+
+    fn is_running(&self) -> bool {
+        !self.bottom.get().is_null()
+    }
+}
+
 thread_local! {
     static SLICE: Slice = const {
         Slice {
             fuel: Cell::new(0),
-            overdraft: Cell::new(0),
-            overdraft_began: Cell::new(None),
+            granted: Cell::new(0),
+            quantum: Cell::new(0),
+            began: Cell::new(None),
+            time_limit: Cell::new(u64::MAX),
+            safepoints_per_look: Cell::new(i64::MAX),
+            overdraft: Cell::new(None),
             overrun_limit: Cell::new(Duration::ZERO),
-            condemned: Cell::new(false),
+            call_depth_limit: Cell::new(u32::MAX),
+            condemned: Cell::new(None),
             bottom: Cell::new(ptr::null_mut()),
             running: ThreadStack::new(),
             broken: ThreadStack::new(),
@@ -123,13 +180,14 @@ thread_local! {
 ///
 /// # Safety
 ///
-/// `main` must be the main thread of a live state.
-pub(super) unsafe fn install(main: *mut lua_State) {
+/// `main` must be the main thread of a live state, and `context` outlive that.
+pub(super) unsafe fn install(main: *mut lua_State, context: *mut Context) {
     // SAFETY: `main` is live by the contract; the callbacks live as long as its state.
     let callbacks = unsafe { &mut *ffi::lua_callbacks(main) };
     callbacks.interrupt = Some(interrupt);
     callbacks.debuginterrupt = Some(parent_broke);
-    callbacks.userthread = Some(thread_created);
+    callbacks.userthread = Some(thread_created_or_freed);
+    callbacks.userdata = context.cast();
 }
 
 /// Prepares this operating-system thread for slices of one state.
@@ -138,10 +196,12 @@ pub(super) unsafe fn install(main: *mut lua_State) {
 ///
 /// `context` must point to a live [`Context`] that nothing else uses during any [`run`] before the
 /// next call of this function on this thread.
-pub(super) unsafe fn prepare(context: *mut Context, overrun_limit: Duration) {
+pub(super) unsafe fn prepare(context: *mut Context, limits: SliceLimits) {
     SLICE.with(|slice| {
         slice.context.set(context);
-        slice.overrun_limit.set(overrun_limit);
+        slice.time_limit.set(limits.time.map_or(u64::MAX, clock::Ticks::count));
+        slice.safepoints_per_look.set(limits.time.map_or(i64::MAX, |_| SAFEPOINTS_PER_LOOK));
+        slice.overrun_limit.set(limits.overrun);
     });
 }
 
@@ -153,17 +213,23 @@ pub(super) unsafe fn prepare(context: *mut Context, overrun_limit: Duration) {
 /// thread of a state that [`install`] was called on, that is not running, holding either a function to
 /// start (and no more) or what an earlier slice left there; `process.chain` must be what that slice
 /// left.
-pub(super) unsafe fn run(process: &mut ProcessThread, quantum: u32) -> SliceReport {
+pub(super) unsafe fn run(process: &mut ProcessThread, quantum: u32, call_depth: u32) -> SliceReport {
     SLICE.with(|slice| {
-        slice.fuel.set(i64::from(quantum));
+        let quantum = i64::from(quantum);
+        let fuel = quantum.min(slice.safepoints_per_look.get());
+        slice.fuel.set(fuel);
+        slice.granted.set(fuel);
+        slice.quantum.set(quantum);
+        slice.call_depth_limit.set(call_depth);
         // SAFETY: handed on from this function's contract.
         let end = unsafe { resume_innermost(slice, process) };
         slice.bottom.set(ptr::null_mut());
+        slice.began.set(None);
         if slice.fuel.get() <= 0 {
-            slice.overdraft.set(0);
-            slice.condemned.set(false);
+            slice.overdraft.set(None);
+            slice.condemned.set(None);
         }
-        SliceReport { end, safepoints: (i64::from(quantum) - slice.fuel.get()).unsigned_abs() }
+        SliceReport { end, safepoints: slice.used().unsigned_abs() }
     })
 }
 
@@ -182,8 +248,8 @@ unsafe fn resume_innermost(slice: &Slice, process: &mut ProcessThread) -> SliceE
         // Luau's limit on nested resumes where it is in an uninterrupted run. Luau catches every
         // error inside `lua_resume`, and our callbacks do not panic.
         let status = unsafe { ffi::lua_resume_(thread, thread, 0) };
-        if slice.condemned.get() {
-            return SliceEnd::Overrun;
+        if let Some(excess) = slice.condemned.get() {
+            return SliceEnd::Exceeded(excess);
         }
         if status == ffi::LUA_BREAK {
             // Most of the time the thread that we resumed is the one that broke.
@@ -213,59 +279,11 @@ unsafe extern "C-unwind" fn interrupt(thread: *mut lua_State, gc: i32) {
     SLICE.with(|slice| {
         let fuel = slice.fuel.get() - 1;
         slice.fuel.set(fuel);
-        if fuel <= 0 && !slice.bottom.get().is_null() {
+        if fuel <= 0 && slice.is_running() {
             // SAFETY: Luau hands us the running thread.
             unsafe { out_of_fuel(slice, thread) }
         }
     });
-}
-
-/// # Safety
-///
-/// `thread` must be the thread that runs on this operating-system thread, at a safepoint. The frames
-/// between it and Luau must hold nothing that needs dropping: this may throw.
-#[inline]
-unsafe fn out_of_fuel(slice: &Slice, thread: *mut lua_State) {
-    // SAFETY: handed on from this function's contract.
-    unsafe {
-        if can_break(slice, thread) {
-            slice.broken.clear();
-            slice.broken.push(thread);
-            ffi::lua_break(thread); // it runs and is yieldable, so this only marks it
-        } else {
-            overdraw(slice, thread);
-        }
-    }
-}
-
-/// Lets a process that cannot be broken run on for a while, then throws.
-///
-/// # Safety
-///
-/// As for [`out_of_fuel`].
-#[cold]
-unsafe fn overdraw(slice: &Slice, thread: *mut lua_State) {
-    if !slice.condemned.get() {
-        let overdraft = slice.overdraft.get() + 1;
-        slice.overdraft.set(overdraft);
-        if overdraft == 1 {
-            slice.overdraft_began.set(Some(Instant::now()));
-        }
-        let look = overdraft.is_multiple_of(OVERDRAFT_CLOCK_INTERVAL);
-        let spent = || slice.overdraft_began.get().map_or(Duration::ZERO, |began| began.elapsed());
-        if !look || spent() <= slice.overrun_limit.get() {
-            return;
-        }
-        slice.condemned.set(true);
-    }
-    // A script can catch this one, so it is thrown again at each safepoint until the process is back
-    // in code that can be broken.
-    // SAFETY: the interrupt may be called with a full stack, so a slot is made first.
-    unsafe {
-        ffi::lua_rawcheckstack(thread, 1);
-        ffi::lua_pushliteral(thread, c"process overran its slice in code that cannot be preempted");
-        ffi::lua_error(thread)
-    }
 }
 
 /// Whether `thread` and every thread that waits for it can be broken. If a parent cannot, `lua_break`
@@ -289,13 +307,36 @@ unsafe extern "C-unwind" fn parent_broke(parent: *mut lua_State, _: *mut ffi::lu
     SLICE.with(|slice| slice.broken.push(parent));
 }
 
-/// `userthread`: follows resumes in a state from the moment a script there makes a coroutine. Most
-/// scripts never do, and every slice would pay for it.
-unsafe extern "C-unwind" fn thread_created(parent: *mut lua_State, thread: *mut lua_State) {
-    let in_slice = SLICE.with(|slice| !slice.bottom.get().is_null());
-    if !parent.is_null() && in_slice {
-        // SAFETY: `thread` is live, and so are its state's callbacks.
-        let callbacks = unsafe { &mut *ffi::lua_callbacks(thread) };
+/// `userthread`: counts the coroutines that scripts make, and follows resumes in a state from the moment
+/// the first is made. Most scripts never do, and every slice would pay for it.
+unsafe extern "C-unwind" fn thread_created_or_freed(parent: *mut lua_State, thread: *mut lua_State) {
+    // SAFETY: `thread` is live, and so are its state's callbacks.
+    let callbacks = unsafe { &mut *ffi::lua_callbacks(thread) };
+    if parent.is_null() {
+        // SAFETY: as above.
+        let owner = unsafe { ffi::lua_getthreaddata(thread) }.addr();
+        // SAFETY: `install` put it there. This is called by the collector, which does not run during
+        // slices, so nothing else uses it.
+        let context = unsafe { &mut *callbacks.userdata.cast::<Context>() };
+        if let Some(count) = owner.checked_sub(1).and_then(|place| context.coroutines.get_mut(place)) {
+            *count -= 1;
+        }
+        return;
+    }
+    let counted = with_context(|context| {
+        let place = context.place as usize;
+        if place >= context.coroutines.len() {
+            context.coroutines.resize(place + 1, 0);
+        }
+        context.coroutines[place] += 1;
+        if context.coroutines[place] > context.coroutine_limit {
+            limits::end_soon();
+        }
+        place + 1
+    });
+    if let Some(owner) = counted {
+        // SAFETY: as above; it is only a number.
+        unsafe { ffi::lua_setthreaddata(thread, ptr::without_provenance_mut(owner)) };
         callbacks.preresume = Some(before_resume);
         callbacks.postresume = Some(after_resume);
     }
@@ -315,48 +356,6 @@ unsafe extern "C-unwind" fn after_resume(thread: *mut lua_State) {
             slice.running.pop();
         }
     });
-}
-
-/// Offset of `ci` and `base` in `lua_State` (lstate.h). Only what is prefetched depends on them: were
-/// they wrong, slices would be slower and no more.
-const STATE_BASE: usize = 16;
-/// See [`STATE_BASE`].
-const STATE_CI: usize = 32;
-
-/// Starts loading the `lua_State` of a thread that will be resumed soon.
-///
-/// With hundreds of thousands of processes a slice waits for memory more than it computes.
-pub(super) fn prefetch_thread(root: *const lua_State) {
-    prefetch(root.cast());
-    prefetch(root.wrapping_byte_add(64).cast());
-}
-
-/// Starts loading the call frame and the stack of a thread that will be resumed soon, and whose
-/// `lua_State` was prefetched a while ago.
-///
-/// # Safety
-///
-/// `root` must be live.
-pub(super) unsafe fn prefetch_frame(root: *const lua_State) {
-    // SAFETY: both offsets, with a pointer's size, lie within a `lua_State`, which has 136 bytes and
-    // consists of initialised words there. What is read is not dereferenced.
-    let [ci, base] =
-        [STATE_CI, STATE_BASE].map(|offset| unsafe { root.byte_add(offset).cast::<*const u8>().read() });
-    prefetch(ci);
-    prefetch(ci.wrapping_byte_add(40));
-    // The function lies below the base, its locals above.
-    prefetch(base.wrapping_byte_sub(16));
-}
-
-fn prefetch(address: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a hint; it may point anywhere.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(address.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = address;
 }
 
 /// Calls `f` with the context of the process that runs on this operating-system thread, if one does.

@@ -1,0 +1,237 @@
+//! Whether a process may have its next slice, and how much it may use.
+
+use std::time::{Duration, Instant};
+
+use cpu_time::ThreadTime;
+
+use super::{NO_SLOT, Place};
+use crate::process::exit::KillReason;
+use crate::runtime::luau::{Allowance, Excess};
+use crate::vm::limits::Limits;
+
+/// A slice that takes this many times the overrun limit has found a way around all other limits.
+const FAR_OVER: u32 = 8;
+
+/// What a slice takes at most, for each safepoint and all in all, unless its script makes long library
+/// calls: generously, since only what is far beyond is worth a closer look.
+const USUAL_NS_PER_SAFEPOINT: u64 = 50;
+/// See [`USUAL_NS_PER_SAFEPOINT`].
+const USUAL_NS_PER_SLICE: u64 = 4_000;
+
+/// What a process may do when it is its turn.
+#[derive(Debug)]
+pub(super) enum Turn {
+    Run(Allowance),
+    /// Its VM has used up its time, or has so much garbage that it cannot be told what it really needs.
+    Wait,
+    Kill(KillReason),
+}
+
+/// What a VM holds, garbage included.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Holdings {
+    /// `None` where VMs are not told apart.
+    pub(super) bytes: Option<usize>,
+    pub(super) coroutines: u32,
+}
+
+/// How often a heap has been collected.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Collections {
+    pub(super) finished: u32,
+    /// One is under way: it may miss what has become garbage since it began.
+    pub(super) one_is_underway: bool,
+}
+
+impl Place {
+    /// What the VM's process in `slot` may do now.
+    pub(super) fn turn(
+        &mut self,
+        place: u32,
+        slot: u32,
+        holdings: Holdings,
+        collections: Collections,
+    ) -> Turn {
+        let limits = &*self.limits;
+        match excess(limits, holdings) {
+            None => {
+                self.collected_by = 0;
+                self.last_ran = slot;
+                let left = holdings.bytes.map_or(usize::MAX, |bytes| limits.memory_bytes - bytes);
+                Turn::Run(Allowance {
+                    place,
+                    memory_bytes: left.min(Limits::SLICE_BYTES),
+                    memory_slack: limits.memory_slack(),
+                    coroutines: limits.coroutines,
+                    call_depth: limits.call_depth,
+                    console_bytes: limits.console_bytes,
+                })
+            }
+            Some(reason) => {
+                let is_certain = self.collected_by != 0 && collections.finished >= self.collected_by;
+                let is_to_blame = self.last_ran == slot || self.last_ran == NO_SLOT;
+                if self.collected_by == 0 || (is_certain && is_to_blame) {
+                    self.collected_by = collections.finished + 1 + u32::from(collections.one_is_underway);
+                }
+                if is_certain && is_to_blame { Turn::Kill(reason) } else { Turn::Wait }
+            }
+        }
+    }
+
+    /// Pays off debt if it is the VM's first turn in `tick`. `true` if it is.
+    pub(super) fn begin_tick(&mut self, tick: u32) -> bool {
+        let ticks = tick.wrapping_sub(std::mem::replace(&mut self.last_tick, tick));
+        if ticks > 0 && self.time_debt > 0 {
+            let allowed = nanoseconds(self.limits.time_per_tick);
+            self.time_debt = self.time_debt.saturating_sub(allowed.saturating_mul(ticks));
+        }
+        ticks > 0
+    }
+
+    /// Whether the VM has used less time than it may have.
+    pub(super) fn has_time(&self) -> bool {
+        self.time_debt == 0 || self.time_debt < nanoseconds(self.limits.time_per_tick)
+    }
+
+    /// The VM used processor time.
+    pub(super) fn charge_time(&mut self, time: Duration) {
+        self.time_debt = self.time_debt.saturating_add(nanoseconds(time));
+    }
+}
+
+fn excess(limits: &Limits, Holdings { bytes, coroutines }: Holdings) -> Option<KillReason> {
+    match bytes {
+        Some(used) if used > limits.memory_bytes => {
+            Some(KillReason::Memory { limit: limits.memory_bytes, used })
+        }
+        _ if coroutines > limits.coroutines => {
+            Some(KillReason::Coroutines { limit: limits.coroutines, used: coroutines })
+        }
+        _ => None,
+    }
+}
+
+/// Why a process is killed whose slice went too far, while its VM held `bytes`.
+pub(super) fn kill_reason(excess: Excess, limits: &Limits, overrun: Duration, bytes: usize) -> KillReason {
+    match excess {
+        Excess::Overrun(used) => KillReason::Overrun { limit: overrun, used },
+        Excess::Memory(refused) => {
+            // More than one slice may have, if not more than the VM may.
+            let limit = limits.memory_bytes.min(bytes + Limits::SLICE_BYTES);
+            KillReason::Memory { limit, used: bytes + refused }
+        }
+        Excess::CallDepth(used) => KillReason::CallDepth { limit: limits.call_depth, used },
+    }
+}
+
+fn nanoseconds(time: Duration) -> u32 {
+    time.as_nanos().try_into().unwrap_or(u32::MAX)
+}
+
+/// Watches what slices take, closely only while some take long: a look at the processor's clock costs
+/// several times as much as a short slice.
+#[derive(Debug)]
+pub(super) struct Stopwatch {
+    usual_slice: Duration,
+    batch_began: Instant,
+    slice_began: Option<ThreadTime>,
+}
+
+impl Stopwatch {
+    /// A stopwatch for slices of `quantum` safepoints, which looks at each of them if `is_close`.
+    pub(super) fn new(quantum: u32, is_close: bool) -> Self {
+        let usual_slice = USUAL_NS_PER_SLICE + USUAL_NS_PER_SAFEPOINT * u64::from(quantum);
+        Self {
+            usual_slice: Duration::from_nanos(usual_slice),
+            batch_began: Instant::now(),
+            slice_began: is_close.then(ThreadTime::now),
+        }
+    }
+
+    pub(super) fn is_close(&self) -> bool {
+        self.slice_began.is_some()
+    }
+
+    /// A slice is over: how long it took, if that is known and unusual.
+    pub(super) fn slice(&mut self) -> Option<Duration> {
+        let began = self.slice_began?;
+        let now = ThreadTime::now();
+        self.slice_began = Some(now);
+        Some(now.duration_since(began)).filter(|&time| time > self.usual_slice)
+    }
+
+    /// `slices` more slices are over. From then on each is looked at, or none, depending on how long
+    /// they took. Returns the time.
+    pub(super) fn batch(&mut self, slices: u32) -> Instant {
+        let now = Instant::now();
+        let is_slow = now - self.batch_began > self.usual_slice * slices;
+        self.batch_began = now;
+        if is_slow != self.is_close() {
+            self.slice_began = is_slow.then(ThreadTime::now);
+        }
+        now
+    }
+
+    /// Whether a slice that took `time` went around all limits of which `overrun` is one.
+    pub(super) fn is_far_over(time: Duration, overrun: Duration) -> bool {
+        time > overrun * FAR_OVER
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bevy::prelude::*;
+
+    use super::*;
+    use crate::runtime::heap::Heap;
+    use crate::runtime::heap::tests::config;
+
+    fn place(limits: Limits) -> Place {
+        let mut heap = Heap::new(config());
+        heap.add_vm(Entity::PLACEHOLDER, limits.into(), Duration::ZERO);
+        heap.places.remove(0)
+    }
+
+    fn collections(finished: u32, one_is_underway: bool) -> Collections {
+        Collections { finished, one_is_underway }
+    }
+
+    #[test]
+    fn a_vm_over_its_memory_is_killed_only_after_a_collection_that_began_later() {
+        let mut place = place(Limits { memory_bytes: 1000, ..default() });
+        let holdings = |bytes| Holdings { bytes: Some(bytes), coroutines: 0 };
+        let Turn::Run(allowance) = place.turn(0, 5, holdings(400), collections(7, false)) else { panic!() };
+        assert_eq!(allowance.memory_bytes, 600);
+        assert!(matches!(place.turn(0, 5, holdings(1001), collections(7, true)), Turn::Wait));
+        assert!(matches!(place.turn(0, 5, holdings(1001), collections(8, false)), Turn::Wait));
+        assert!(
+            matches!(place.turn(0, 6, holdings(1001), collections(9, false)), Turn::Wait),
+            "not to blame"
+        );
+        let killed = place.turn(0, 5, holdings(1001), collections(9, false));
+        assert!(matches!(killed, Turn::Kill(KillReason::Memory { limit: 1000, used: 1001 })), "{killed:?}");
+        // The VM's next process is not killed before what this one held has been collected.
+        assert!(matches!(place.turn(0, 6, holdings(1001), collections(9, false)), Turn::Wait));
+        assert!(matches!(place.turn(0, 6, holdings(1000), collections(10, false)), Turn::Run(_)));
+    }
+
+    #[test]
+    fn a_slice_may_never_allocate_more_than_what_a_tick_can_bear() {
+        let mut place = place(Limits { memory_bytes: 1 << 40, ..default() });
+        let holdings = Holdings { bytes: None, coroutines: 0 };
+        let Turn::Run(allowance) = place.turn(0, 5, holdings, collections(0, false)) else { panic!() };
+        assert_eq!(allowance.memory_bytes, Limits::SLICE_BYTES);
+    }
+
+    #[test]
+    fn time_beyond_the_allowance_is_paid_off_by_later_ticks() {
+        let mut place = place(Limits { time_per_tick: Duration::from_micros(100), ..default() });
+        assert!(place.begin_tick(5) && place.has_time());
+        place.charge_time(Duration::from_micros(350));
+        assert!(!place.begin_tick(5) && !place.has_time());
+        assert!(place.begin_tick(6) && !place.has_time());
+        assert!(place.begin_tick(7) && !place.has_time());
+        assert!(place.begin_tick(8) && place.has_time());
+        assert!(place.begin_tick(20) && place.time_debt == 0);
+    }
+}

@@ -1,0 +1,131 @@
+//! What a slice does when its fuel is used up, and how one that goes too far is stopped.
+//!
+//! A process that cannot be preempted where it is (in a metamethod, in a callback of a library function) runs
+//! on for a while and is then *condemned*: every safepoint throws an error. A script can catch one, but
+//! not those that follow, so it finds its way back to code that can be broken, where it is killed.
+
+use std::ffi::c_int;
+use std::time::Duration;
+
+use cpu_time::ThreadTime;
+use mlua::ffi::{self, lua_State};
+
+use super::clock::Ticks;
+use super::{Excess, SLICE, Slice, can_break};
+
+/// A slice that is over, in code that cannot be preempted.
+#[derive(Clone, Copy)]
+pub(super) struct Overdraft {
+    began: Ticks,
+    /// A busy machine may stop our thread for a while. That is not held against the process.
+    processor_time: Option<ThreadTime>,
+}
+
+impl Overdraft {
+    fn begin() -> Self {
+        Self { began: Ticks::now(), processor_time: ThreadTime::try_now().ok() }
+    }
+
+    /// How long it has lasted, if that is longer than `limit`.
+    fn longer_than(self, limit: Duration) -> Option<Duration> {
+        if Ticks::now().since(self.began) < Ticks::count(limit) {
+            return None;
+        }
+        let time = self.processor_time.map_or(limit, |began| began.elapsed());
+        (time >= limit).then_some(time)
+    }
+}
+
+/// At the end of the fuel: more of it, or the end of the slice.
+///
+/// # Safety
+///
+/// `thread` must be the thread that runs on this operating-system thread, at a safepoint. The frames
+/// between it and Luau must hold nothing that needs dropping: this may throw.
+#[inline]
+pub(super) unsafe fn out_of_fuel(slice: &Slice, thread: *mut lua_State) {
+    if may_go_on(slice) {
+        return;
+    }
+    // SAFETY: handed on from this function's contract.
+    unsafe {
+        if can_break(slice, thread) {
+            let depth = ffi::lua_stackdepth(thread).unsigned_abs();
+            if depth > slice.call_depth_limit.get() && slice.condemned.get().is_none() {
+                slice.condemned.set(Some(Excess::CallDepth(depth)));
+            }
+            slice.broken.clear();
+            slice.broken.push(thread);
+            ffi::lua_break(thread); // it runs and is yieldable, so this only marks it
+        } else {
+            overdraw(slice, thread);
+        }
+    }
+}
+
+/// Grants more fuel if the quantum is not used up and there is time left.
+#[inline]
+fn may_go_on(slice: &Slice) -> bool {
+    let used = slice.used();
+    let left = slice.quantum.get() - used;
+    if left <= 0 {
+        return false;
+    }
+    let now = Ticks::now();
+    let began = slice.began.get().unwrap_or(now);
+    slice.began.set(Some(began));
+    if now.since(began) > slice.time_limit.get() {
+        slice.quantum.set(used);
+        return false;
+    }
+    let fuel = left.min(slice.safepoints_per_look.get());
+    slice.fuel.set(fuel);
+    slice.granted.set(used + fuel);
+    true
+}
+
+/// Lets a process that cannot be broken run on for a while, then throws.
+///
+/// # Safety
+///
+/// As for [`out_of_fuel`].
+#[cold]
+unsafe fn overdraw(slice: &Slice, thread: *mut lua_State) {
+    if slice.condemned.get().is_none() {
+        let overdraft = slice.overdraft.get().unwrap_or_else(Overdraft::begin);
+        slice.overdraft.set(Some(overdraft));
+        let Some(time) = overdraft.longer_than(slice.overrun_limit.get()) else { return };
+        slice.condemned.set(Some(Excess::Overrun(time)));
+    }
+    // SAFETY: the interrupt may be called with a full stack, so a slot is made first.
+    unsafe {
+        ffi::lua_rawcheckstack(thread, 1 as c_int);
+        ffi::lua_pushliteral(thread, c"process was killed in code that cannot be preempted");
+        ffi::lua_error(thread)
+    }
+}
+
+/// Ends the slice that runs on this operating-system thread at its next safepoint. `false` if there is
+/// none.
+pub(in super::super) fn end_soon() -> bool {
+    SLICE.with(|slice| {
+        if slice.is_running() {
+            let used = slice.used();
+            let fuel = slice.fuel.get().min(0);
+            slice.fuel.set(fuel);
+            slice.granted.set(used + fuel);
+            slice.quantum.set(used.min(slice.quantum.get()));
+        }
+        slice.is_running()
+    })
+}
+
+/// Condemns the process that runs on this operating-system thread because it asked for `size` bytes that
+/// it cannot have.
+pub(in super::super) fn refuse_memory(size: usize) {
+    SLICE.with(|slice| {
+        if slice.condemned.get().is_none() {
+            slice.condemned.set(Some(Excess::Memory(size)));
+        }
+    });
+}

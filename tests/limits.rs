@@ -1,0 +1,209 @@
+//! What a VM may use, and what happens beyond that.
+
+mod common;
+
+use std::time::Duration;
+
+use bevy::prelude::*;
+use bevy_luau_os::prelude::*;
+use bevy_luau_os::{KillReason, ProcessExited};
+
+fn vm_with(app: &mut App, limits: Limits) -> Entity {
+    app.world_mut().spawn((Vm::new(), VmLimits::from(limits))).id()
+}
+
+/// Runs `source` on a VM with these limits, beside a process that must not notice.
+fn outcome(app: &mut App, limits: Limits, source: &str) -> Outcome {
+    let before = common::ended(app).processes.len();
+    let neighbour = common::vm(app);
+    common::process(app, neighbour, "local s = 0 for i = 1, 100000 do s += i end return s");
+    let vm = vm_with(app, limits);
+    let process = common::process(app, vm, source);
+    let exits = common::until_ended(app, before + 2);
+    let is_neighbour = |exit: &&ProcessExited| exit.entity != process;
+    let neighbour = exits[before..].iter().find(is_neighbour).expect("it ended").outcome.clone();
+    assert_eq!(neighbour, Outcome::Finished(vec![bevy_luau_os::Value::Number(5000050000.0)]));
+    let hostile = exits[before..].iter().find(|exit| exit.entity == process).expect("it ended");
+    hostile.outcome.clone()
+}
+
+fn killed(outcome: Outcome) -> KillReason {
+    match outcome {
+        Outcome::Killed(reason) => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_vm_that_holds_too_much_memory_loses_the_process_that_wants_more() {
+    let mut app = common::app();
+    let limits = Limits { memory_bytes: 1 << 20, ..default() };
+    for source in [
+        "local t = {} while true do t[#t + 1] = buffer.create(2^16) end",
+        "local t = {} while true do t[#t + 1] = {} end",
+        "local t = {} while true do pcall(function() for i = 1, 1e9 do t[i] = {} end end) end",
+        "local s = 'x' while true do s ..= s end",
+        "local t = table.create(2^22, 1) while true do end",
+        "local function f() return pcall(string.rep, 'x', 2^24) end while true do f() end",
+        "local function d(...) return d(1, ...) end d()",
+    ] {
+        let KillReason::Memory { limit, used } = killed(outcome(&mut app, limits.clone(), source)) else {
+            panic!("{source}")
+        };
+        assert!(limit == 1 << 20 && used > limit, "{source}: {used} of {limit}");
+    }
+}
+
+#[test]
+fn garbage_does_not_count_as_memory() {
+    let mut app = common::app();
+    let limits = Limits { memory_bytes: 256 * 1024, ..default() };
+    let source = "local kept for i = 1, 20000 do kept = table.create(64, i) end return kept[64]";
+    let Outcome::Finished(values) = outcome(&mut app, limits, source) else { panic!() };
+    assert_eq!(values[0].as_f64(), Some(20000.0));
+}
+
+#[test]
+fn what_a_killed_process_held_is_given_back() {
+    let mut app = common::app();
+    let vm = vm_with(&mut app, Limits { memory_bytes: 1 << 20, ..default() });
+    let survivor = common::process(&mut app, vm, "local n = 0 while true do n += 1 end");
+    common::process(&mut app, vm, "local t = {} while true do t[#t + 1] = buffer.create(2^16) end");
+    common::until_ended(&mut app, 1);
+    common::ticks(&mut app, 5);
+    let bytes = |app: &App| {
+        let vm = app.world().get::<Vm>(vm).expect("alive");
+        app.world().resource::<LuauRuntime>().vm_bytes(vm).expect("it runs")
+    };
+    assert!(bytes(&app) <= (1 << 20) + (1 << 17), "{}", bytes(&app));
+    // The survivor is not blamed, whatever garbage is left.
+    common::ticks(&mut app, 50);
+    assert!(common::exists(&app, survivor));
+}
+
+#[test]
+fn one_slice_cannot_have_more_than_a_tick_can_bear() {
+    let mut app = common::app();
+    let limits = Limits { memory_bytes: 1 << 30, ..default() };
+    let reason = killed(outcome(&mut app, limits, "local b = buffer.create(2^26) while true do end"));
+    let KillReason::Memory { used, .. } = reason else { panic!("{reason}") };
+    assert!(used > 1 << 26);
+}
+
+#[test]
+fn coroutines_are_counted_and_garbage_is_not() {
+    let mut app = common::app();
+    let limits = Limits { coroutines: 50, ..default() };
+    let hoard = "local t = {} while true do t[#t + 1] = coroutine.create(function() end) end";
+    let reason = killed(outcome(&mut app, limits.clone(), hoard));
+    let KillReason::Coroutines { limit: 50, used } = reason else { panic!("{reason}") };
+    assert!((51..60).contains(&used), "{used}");
+    let inside = "while true do pcall(function() local t = {} while true do t[#t + 1] = coroutine.wrap(function() coroutine.yield() end) t[#t]() end end) end";
+    assert!(matches!(killed(outcome(&mut app, limits.clone(), inside)), KillReason::Coroutines { .. }));
+    let generators = "local n = 0 for i = 1, 3000 do for v in coroutine.wrap(function() coroutine.yield(1) end) do n += v end end return n";
+    let Outcome::Finished(values) = outcome(&mut app, limits, generators) else { panic!() };
+    assert_eq!(values[0].as_f64(), Some(3000.0));
+}
+
+#[test]
+fn deep_recursion_ends_the_process() {
+    let mut app = common::app();
+    let limits = Limits { call_depth: 500, ..default() };
+    for source in [
+        "local function d() d() d() end d()",
+        "while true do pcall(function() local function d() d() d() end d() end) end",
+        "coroutine.wrap(function() local function d() d() d() end d() end)()",
+    ] {
+        let reason = killed(outcome(&mut app, limits.clone(), source));
+        assert!(matches!(reason, KillReason::CallDepth { limit: 500, used: 501.. }), "{source}: {reason}");
+    }
+    let shallow = "local function d(n) if n > 0 then return 1 + d(n - 1) end return 0 end return d(400)";
+    let Outcome::Finished(values) = outcome(&mut app, limits, shallow) else { panic!() };
+    assert_eq!(values[0].as_f64(), Some(400.0));
+}
+
+#[test]
+fn processes_beyond_the_limit_do_not_start() {
+    let mut app = common::app();
+    let vm = vm_with(&mut app, Limits { processes: 2, ..default() });
+    for _ in 0..4 {
+        common::process(&mut app, vm, "while true do end");
+    }
+    let refused = common::until_ended(&mut app, 2).to_vec();
+    for exit in &refused {
+        assert_eq!(exit.outcome, Outcome::Killed(KillReason::Processes { limit: 2, used: 3 }));
+        assert_eq!(exit.cpu.slices, 0);
+    }
+    common::ticks(&mut app, 3);
+    assert_eq!(common::metrics(&app).processes(), 2);
+    // There is room again when one has ended.
+    let despawned = app.world().get::<Processes>(vm).expect("it has two").iter().next().expect("the first");
+    app.world_mut().despawn(despawned);
+    let next = common::process(&mut app, vm, "while true do end");
+    common::ticks(&mut app, 2);
+    assert!(common::exists(&app, next));
+}
+
+#[test]
+fn long_sources_do_not_start() {
+    let mut app = common::app();
+    let limits = Limits { source_bytes: 100, ..default() };
+    let source = format!("return 1 --{}", "x".repeat(100));
+    let used = source.len();
+    let reason = killed(outcome(&mut app, limits, &source));
+    assert_eq!(reason, KillReason::SourceSize { limit: 100, used });
+}
+
+#[test]
+fn the_console_keeps_what_the_limit_says() {
+    let mut app = common::app();
+    let print = "for i = 1, 1000 do print(i) end while true do coroutine.yield() end";
+    let (loud, silent) = (
+        vm_with(&mut app, Limits { console_bytes: 20, ..default() }),
+        vm_with(&mut app, Limits { console_bytes: 0, ..default() }),
+    );
+    common::process(&mut app, loud, print);
+    common::process(&mut app, silent, print);
+    common::ticks(&mut app, 20);
+    let console = app.world().get::<VmConsole>(loud).expect("it printed");
+    assert_eq!(console.text(), "96\n997\n998\n999\n1000\n");
+    assert!(console.dropped_bytes() > 3000);
+    assert!(app.world().get::<VmConsole>(silent).is_none());
+}
+
+#[test]
+fn limits_can_be_changed_while_processes_run() {
+    let mut app = common::app();
+    let vm = common::vm(&mut app);
+    let hold = "local b = buffer.create(2^20) while true do end";
+    common::process(&mut app, vm, hold);
+    common::ticks(&mut app, 5);
+    assert_eq!(common::metrics(&app).processes(), 1);
+    app.world_mut().entity_mut(vm).insert(VmLimits::from(Limits { memory_bytes: 1 << 19, ..default() }));
+    let exits = common::until_ended(&mut app, 1);
+    assert!(matches!(exits[0].outcome, Outcome::Killed(KillReason::Memory { limit: 0x80000, .. })));
+}
+
+#[test]
+fn a_vm_that_takes_long_is_slowed_down_and_others_are_not() {
+    let mut app = common::app_with(LuauOsPlugin {
+        budget: TickBudget::Time(Duration::from_millis(20)),
+        quantum: 100,
+        ..common::plugin()
+    });
+    // Each pass over so many holes takes long and is not interrupted.
+    let slow = "local t = table.create(100000, 1) table.clear(t) while true do for _ in t do end end";
+    let time_per_tick = Duration::from_micros(20);
+    let vm = vm_with(&mut app, Limits { time_per_tick, ..default() });
+    let slow = common::process(&mut app, vm, slow);
+    let fair = common::vm(&mut app);
+    let fair = common::process(&mut app, fair, "while true do end");
+    common::ticks(&mut app, 200);
+    let slices = |process: Entity| {
+        let process = app.world().get::<Process>(process).expect("it runs");
+        app.world().resource::<LuauRuntime>().process_info(process).expect("it runs").cpu.slices
+    };
+    assert!(slices(fair) >= 195, "{}", slices(fair));
+    assert!(slices(slow) < 100, "{}", slices(slow));
+    assert!(slices(slow) > 1, "{}", slices(slow));
+}
