@@ -50,8 +50,8 @@ pub struct Limits {
     /// Coroutines at a time, all processes together. 1,000 by default. Those that are garbage do not
     /// count, as with memory.
     pub coroutines: u32,
-    /// Calls inside calls of one coroutine or main chunk, seen where a slice ends. 10,000 by default,
-    /// half of what Luau's stack allows, so that a recursion over each tile of a large map still fits.
+    /// Calls inside calls of one coroutine or main chunk, seen where a slice ends. 20,000 by default,
+    /// where Luau itself raises the error `stack overflow`, with a traceback.
     pub call_depth: u32,
     /// Bytes of one script's source. 256 KiB by default, which take some 10 ms to compile.
     pub source_bytes: usize,
@@ -84,7 +84,7 @@ impl Default for Limits {
             memory_bytes: 8 << 20,
             processes: 64,
             coroutines: 1_000,
-            call_depth: 10_000,
+            call_depth: 20_000,
             source_bytes: 256 * 1024,
             console_bytes: 4 * 1024,
             time_per_tick: Duration::from_micros(200),
