@@ -9,7 +9,7 @@ use mlua::ffi::{self, lua_State};
 use super::memory::{self, Memory};
 use super::{LuauState, functions, slice};
 use crate::process::exit::ScriptError;
-use crate::script::Script;
+use crate::script::{Bytecode, Script};
 
 /// Work of one collector step, in KiB: about 20 microseconds.
 const GC_STEP_KIB: c_int = 64;
@@ -17,6 +17,10 @@ const GC_STEP_KIB: c_int = 64;
 /// Compiled once for all states.
 static SANDBOX: LazyLock<Script> =
     LazyLock::new(|| Script::new("sandbox", include_bytes!("sandbox.luau").as_slice()));
+
+/// The algorithm of `table.sort`.
+static SORT: LazyLock<Bytecode> =
+    LazyLock::new(|| Bytecode::nameless(functions::SORT).expect("sort.luau compiles"));
 
 impl LuauState {
     /// Opens a sandboxed state whose garbage collector only runs when it is asked to.
@@ -52,11 +56,13 @@ impl LuauState {
             return Err(ScriptError { message, traceback: Box::default() });
         }
         let sandbox = state.load(SANDBOX.name(), SANDBOX.bytecode().expect("the sandbox compiles"))?;
+        let sort = state.load("[C]", &SORT)?;
         state.environment_metatable = state.protect(|main| {
-            // SAFETY: see `build_sandbox`; `sandbox` is loaded.
-            unsafe { build_sandbox(main, sandbox.0) }
+            // SAFETY: see `build_sandbox`; both are loaded.
+            unsafe { build_sandbox(main, sandbox.0, sort.0) }
         })?;
         state.unload(sandbox);
+        state.unload(sort);
         // SAFETY: `main` is live, and the context lives as long as the state.
         unsafe {
             ffi::lua_gc(main, ffi::LUA_GCSETSTEPSIZE, GC_STEP_KIB);
@@ -95,12 +101,15 @@ unsafe extern "C-unwind" fn call_closure(state: *mut lua_State) -> c_int {
 ///
 /// # Safety
 ///
-/// Inside a protected call, with an empty stack; `sandbox` is the reference of the loaded script. May
-/// throw.
-unsafe fn build_sandbox(state: *mut lua_State, sandbox: c_int) -> c_int {
+/// Inside a protected call, with an empty stack; `sandbox` and `sort` are the references of those
+/// loaded scripts. May throw.
+unsafe fn build_sandbox(state: *mut lua_State, sandbox: c_int, sort: c_int) -> c_int {
     // SAFETY: by the contract; indices and types are as each call wants them.
     unsafe {
-        let bottom = ffi::lua_gettop(state);
+        functions::replace(state);
+        ffi::lua_rawgeti_(state, ffi::LUA_REGISTRYINDEX, sort);
+        functions::install_sort(state);
+        let sort = ffi::lua_gettop(state);
         ffi::lua_rawgeti_(state, ffi::LUA_REGISTRYINDEX, sandbox);
         ffi::lua_createtable(state, 0, functions::FUNCTIONS.len() as c_int);
         for &(name, function) in functions::FUNCTIONS {
@@ -108,9 +117,12 @@ unsafe fn build_sandbox(state: *mut lua_State, sandbox: c_int) -> c_int {
             ffi::lua_rawsetfield(state, -2, name.as_ptr());
         }
         ffi::lua_call(state, 1, 2);
-        let (base, environment) = (bottom + 1, bottom + 2);
+        let (base, environment) = (sort + 1, sort + 2);
         functions::connect(state, base, environment);
         ffi::lua_setsafeenv(state, base, 1);
+        // The one Luau function that scripts reach and do not make: nothing but the base behind it.
+        ffi::lua_pushvalue(state, base);
+        ffi::lua_setfenv(state, sort);
         // The libraries as they were are reachable from here and from the old globals only.
         ffi::lua_pushnil(state);
         ffi::lua_rawsetfield(state, ffi::LUA_REGISTRYINDEX, c"_LOADED".as_ptr());
