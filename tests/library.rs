@@ -84,28 +84,141 @@ fn sort() {
     compare("sort", include_str!("scripts/library/sort.luau"));
 }
 
-/// A process that does `setup` and then `call` for ever; what it and one call of it cost.
-fn cost(setup: &str, call: &str) -> (u64, u64) {
+/// What a script costs, in safepoints and slices, if nothing goes wrong.
+fn cost(source: &str) -> (u64, u64) {
     let mut app = common::app_with(LuauOsPlugin { quantum: 1000, ..common::plugin() });
     let vm = common::vm(&mut app);
-    let source = format!("{setup}\ncoroutine.yield()\nwhile true do {call} end");
-    let process = common::process(&mut app, vm, &source);
-    let cpu = |app: &App| {
-        let runtime = app.world().resource::<bevy_luau_os::LuauRuntime>();
-        let process = app.world().get::<Process>(process).expect("it runs");
-        runtime.process_info(process).expect("it runs").cpu
-    };
-    let is_ready = |app: &App| cpu(app).slices > 0 && cpu(app).safepoints % 1000 != 0;
-    common::ticks(&mut app, 1);
-    for _ in 0..10_000 {
-        if is_ready(&app) {
-            break;
-        }
-        common::ticks(&mut app, 1);
+    common::process(&mut app, vm, source);
+    let exit = common::until_ended(&mut app, 1)[0].clone();
+    assert_eq!(exit.outcome, Outcome::Finished(Vec::new()), "{source}");
+    (exit.cpu.safepoints, exit.cpu.slices)
+}
+
+#[test]
+fn a_call_with_large_arguments_costs_what_it_does_and_ends_its_slice() {
+    let text = "local s = string.rep('x', 1000000)";
+    let list = "local t = table.create(100000, 1)";
+    let data = "local b = buffer.create(1000000)";
+    for (setup, call) in [
+        ("", "string.rep('x', 1000000)"),
+        (text, "string.lower(s)"),
+        (text, "s:upper()"),
+        (text, "s:reverse()"),
+        (text, "string.sub(s, 1, -1)"),
+        (text, "s:sub(2)"),
+        (text, "string.find(s, 'xy', 1, true)"),
+        (text, "s:find('y')"),
+        (text, "s:split('xy')"),
+        (text, "string.format(s)"),
+        (text, "string.format('%s', s)"),
+        (text, "string.format('%q', s)"),
+        (text, "string.gsub(s, '^x*', '%0')"),
+        (text, "tonumber(s)"),
+        (text, "utf8.len(s)"),
+        (text, "utf8.offset(s, 900000)"),
+        (text, "buffer.fromstring(s)"),
+        (text, "string.pack('z', s)"),
+        ("local s = string.pack('s', string.rep('x', 1000000))", "string.unpack('s', s)"),
+        ("", "table.create(100000)"),
+        (list, "table.concat(t)"),
+        (list, "table.insert(t, 1, 1)"),
+        (list, "table.remove(t, 1)"),
+        (list, "table.find(t, 2)"),
+        (list, "table.move(t, 1, 100000, 2)"),
+        (list, "table.clone(t)"),
+        (list, "table.clear(table.clone(t))"),
+        (list, "table.maxn(t)"),
+        (list, "table.sort(t)"),
+        (data, "buffer.tostring(b)"),
+        (data, "buffer.fill(b, 0, 1)"),
+        (data, "buffer.copy(b, 0, b)"),
+        (data, "buffer.readstring(b, 0, 1000000)"),
+    ] {
+        let (without, _) = cost(&format!("{setup} for _ = 1, 10 do end"));
+        let (with, slices) = cost(&format!("{setup} for _ = 1, 10 do {call} end"));
+        assert!(with - without > 50_000, "{call}: {} safepoints", (with - without) / 10);
+        assert!(slices >= 10, "{call}: {slices} slices");
     }
-    let before = cpu(&app);
-    common::ticks(&mut app, 4);
-    let after = cpu(&app);
-    assert_eq!(after.slices - before.slices, 4, "{call}: {:?}", common::ended(&app).processes);
-    (before.safepoints, (after.safepoints - before.safepoints) / 4)
+}
+
+#[test]
+fn a_call_with_small_arguments_costs_its_safepoint() {
+    let calls = "local _ = s:sub(1, 3) .. s:upper() _ = s:find('l') _ = s:split(' ') _ = tonumber('12')
+        table.insert(t, 1, 2) table.remove(t) table.concat(t) table.find(t, 3) utf8.len(s) string.format('%s', s)";
+    let setup = "local s, t = 'hello', { 3, 1, 2 }";
+    let (without, _) = cost(&format!("{setup} for _ = 1, 100 do end"));
+    let (with, _) = cost(&format!("{setup} for _ = 1, 100 do {calls} end"));
+    assert!((900..2000).contains(&(with - without)), "{} safepoints", with - without);
+}
+
+#[test]
+fn what_could_take_long_is_refused_with_a_reason() {
+    let mut app = common::app();
+    for (call, message) in [
+        (
+            "('x'):rep(100000):find('[abcdefghijklmnop]')",
+            "test:1: string.find of 100000 bytes with a pattern whose longest set has 16 bytes; the product is limited to 1048576",
+        ),
+        ("string.match(('x'):rep(600000), '[ab]')", "string.match of 600000 bytes"),
+        ("string.gmatch(('x'):rep(600000), '[ab]')", "string.gmatch of 600000 bytes"),
+        ("string.gsub(('x'):rep(600000), '[ab]', '')", "string.gsub of 600000 bytes"),
+        (
+            "string.gsub('x', ('x'):rep(8193), '')",
+            "string.gsub with a pattern of 8193 bytes; the limit is 8192",
+        ),
+        (
+            "string.gsub('x', 'x', ('%0'):rep(257))",
+            "string.gsub with 257 escapes in the replacement; the limit is 256",
+        ),
+        (
+            "table.move({}, 0, 131072, 0)",
+            "table.move of 131073 elements; the limit is 131072, move them in parts",
+        ),
+        (
+            "string.packsize(('x'):rep(16385))",
+            "string.packsize with a format of 16385 bytes; the limit is 16384",
+        ),
+    ] {
+        let outcome = common::outcome(&mut app, &format!("return {call}"));
+        let Outcome::Failed(error) = outcome else { panic!("{call}: {outcome:?}") };
+        assert!(error.message.contains(message), "{call}: {}", error.message);
+        let caught = common::outcome(&mut app, &format!("return (pcall(function() return {call} end))"));
+        assert_eq!(caught, Outcome::Finished(vec![bevy_luau_os::Value::Boolean(false)]), "{call}");
+    }
+    // Right at the limits, and just the rest of a long text, it works.
+    for call in [
+        "#('x'):rep(1048576):match('x*') == 1048576",
+        "('x'):rep(65536):find('[abcdefghijklmnop]') == nil",
+        "('x'):rep(1000000):find('[abcdefghijklmnop]', -9) == nil",
+    ] {
+        let outcome = common::outcome(&mut app, &format!("return {call}"));
+        assert_eq!(outcome, Outcome::Finished(vec![bevy_luau_os::Value::Boolean(true)]), "{call}");
+    }
+}
+
+#[test]
+fn plain_searches_take_linear_time() {
+    let mut app = common::app();
+    // Compared at every position these take minutes: 10^6 times 5 * 10^5 bytes.
+    let source = "
+        local subject, needle = ('a'):rep(1000000), ('a'):rep(500000) .. 'b'
+        assert(subject:find(needle, 1, true) == nil and subject:find(needle) == nil)
+        assert(#subject:split(needle) == 1)
+        return true";
+    let outcome = common::outcome(&mut app, source);
+    assert_eq!(outcome, Outcome::Finished(vec![bevy_luau_os::Value::Boolean(true)]));
+}
+
+#[test]
+fn a_long_sort_is_preempted_and_a_comparator_may_yield() {
+    let source = "
+        local t, seed = {}, 1
+        for i = 1, 100000 do seed = (seed * 1103515245 + 12345) % 2147483648 t[i] = seed end
+        table.sort(t)
+        for i = 2, #t do assert(t[i - 1] <= t[i]) end
+        local yields = 0
+        table.sort(t, function(a, b) yields += 1 if yields < 5 then coroutine.yield() end return a > b end)
+        for i = 2, #t do assert(t[i - 1] >= t[i]) end";
+    let (safepoints, slices) = cost(source);
+    assert!(slices >= safepoints / 1100, "{safepoints} safepoints in {slices} slices");
 }
