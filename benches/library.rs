@@ -89,6 +89,7 @@ fn ours(setup: &str, call: &str, calls: u32) -> Duration {
             quantum: u32::MAX,
             budget: TickBudget::Unlimited,
             overrun_limit: Duration::from_secs(60),
+            limits: false,
             ..default()
         };
         app.add_plugins((MinimalPlugins, plugin)).insert_resource(TimeUpdateStrategy::FixedTimesteps(1));

@@ -31,9 +31,9 @@ fn printed_by_luau(name: &str, source: &str) -> String {
 
 /// What it prints as a process.
 fn printed_by_process(name: &str, source: &str, quantum: u32) -> String {
-    let plugin = LuauOsPlugin { quantum, console_bytes: 1 << 22, ..common::plugin() };
-    let mut app = common::app_with(plugin);
-    let vm = common::vm(&mut app);
+    let mut app = common::app_with(LuauOsPlugin { quantum, ..common::plugin() });
+    let limits = Limits { console_bytes: 1 << 22, ..Limits::default() };
+    let vm = app.world_mut().spawn((Vm::new(), VmLimits::from(limits))).id();
     common::process(&mut app, vm, "while true do coroutine.yield() end"); // keeps the VM alive
     app.world_mut().spawn((Process::new(Script::new(name, source)), ProcessOf(vm)));
     for _ in 0..MAX_TICKS {
@@ -171,8 +171,8 @@ fn what_could_take_long_is_refused_with_a_reason() {
             "string.gsub with 257 escapes in the replacement; the limit is 256",
         ),
         (
-            "table.move({}, 0, 131072, 0)",
-            "table.move of 131073 elements; the limit is 131072, move them in parts",
+            "table.move({}, 0, 262144, 0)",
+            "table.move of 262145 elements; the limit is 262144, move them in parts",
         ),
         (
             "string.packsize(('x'):rep(16385))",

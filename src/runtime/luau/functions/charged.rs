@@ -24,7 +24,7 @@ const SLOTS_MOVED: u64 = 2;
 
 /// Elements that one `table.move` may move: as many as fit the largest table. Luau goes through the
 /// whole range, even where there is nothing.
-const MAX_MOVE: i64 = 1 << 17;
+const MAX_MOVE: i64 = 1 << 18;
 
 /// Bytes of a format of `string.pack`, `packsize` and `unpack`: it may be one of millions of options
 /// that take no argument.
