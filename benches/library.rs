@@ -116,9 +116,8 @@ fn luaus(setup: &str, call: &str, calls: u32) -> Duration {
         let lua = Lua::new();
         lua.sandbox(true).expect("sandbox");
         // SAFETY: the state is live; the callback only counts.
-        let _ = unsafe {
-            lua.exec_raw::<()>((), |state| (*ffi::lua_callbacks(state)).interrupt = Some(count))
-        };
+        let _ =
+            unsafe { lua.exec_raw::<()>((), |state| (*ffi::lua_callbacks(state)).interrupt = Some(count)) };
         let main = lua.load(source(setup, call, calls)).into_function().expect("compiles");
         let began = Instant::now();
         main.call::<()>(()).expect("runs");

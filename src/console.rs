@@ -1,5 +1,7 @@
 //! What a VM's processes print.
 
+pub(crate) mod log;
+
 use std::collections::VecDeque;
 
 use bevy::prelude::*;
@@ -38,6 +40,12 @@ impl ConsoleBuffer {
         self.dropped += (excess + text.len() - kept.len()) as u64;
     }
 
+    /// What is there, invalid UTF-8 replaced.
+    pub(crate) fn text(&self) -> String {
+        let (front, back) = self.bytes.as_slices();
+        String::from_utf8_lossy(&[front, back].concat()).into_owned()
+    }
+
     /// Moves everything from `other` to the end of this buffer.
     pub(crate) fn append(&mut self, other: &mut Self) {
         let (front, back) = other.bytes.as_slices();
@@ -68,8 +76,7 @@ impl VmConsole {
 
     /// What is there, invalid UTF-8 replaced. Each `print` ends with a newline.
     pub fn text(&self) -> String {
-        let (front, back) = self.buffer.bytes.as_slices();
-        String::from_utf8_lossy(&[front, back].concat()).into_owned()
+        self.buffer.text()
     }
 
     /// Takes what is there, invalid UTF-8 replaced.

@@ -1,11 +1,12 @@
 //! The plugin: settings and wiring.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use bevy::app::{RunFixedMainLoop, RunFixedMainLoopSystems};
 use bevy::prelude::*;
 
+use crate::console::log::PrintLog;
 use crate::metrics::Metrics;
 use crate::runtime::{LuauRuntime, RuntimeSettings};
 use crate::scheduler::budget::TickBudget;
@@ -40,6 +41,9 @@ pub struct LuauOsPlugin {
     /// `string.gsub` callback) before it is killed; 1 ms by default. With a time budget, a slice also
     /// ends when it has taken so long.
     pub overrun_limit: Duration,
+    /// How many printed lines a second, of all VMs together, are written to the log as well, with the
+    /// target `luau_print`. None by default: they are in each VM's [`VmConsole`](crate::VmConsole).
+    pub log_prints: Option<NonZeroU32>,
     /// Whether VMs are held to their [`VmLimits`](crate::VmLimits); true by default. Without, scripts cannot
     /// hold up a frame with ordinary loops or metamethods, but with anything else. It is there to measure
     /// what the limits cost.
@@ -58,6 +62,7 @@ impl Default for LuauOsPlugin {
             vms_per_heap: 255,
             workers: None,
             overrun_limit: Duration::from_millis(1),
+            log_prints: None,
             limits: true,
             seed: 0,
         }
@@ -94,6 +99,9 @@ impl Plugin for LuauOsPlugin {
                 "LuauOsPlugin::tick_rate is {rate}; it must be 4 to 1,000,000"
             );
             app.insert_resource(Time::<Fixed>::from_hz(rate));
+        }
+        if let Some(lines_per_second) = self.log_prints {
+            app.insert_resource(PrintLog::new(lines_per_second.get()));
         }
         let workers = self.workers.or(std::thread::available_parallelism().ok());
         app.insert_resource(LuauRuntime::new(RuntimeSettings {

@@ -14,13 +14,16 @@ use crate::console::ConsoleBuffer;
 use crate::process::exit::CpuUsage;
 use crate::process::{Pid, Process, ProcessState};
 use crate::scheduler::budget::TickBudget;
-use crate::script::CompileCache;
+use crate::script::{CompileCache, Script};
 use crate::vm::Vm;
 use crate::vm::limits::VmLimits;
 
 use luau::LuauState;
 
 use heap::{Exit, Heap, HeapConfig, MAX_EXACT_VMS, PlaceId, SlotId, VmSummary};
+
+/// Bytes of source that are compiled in about 100 microseconds.
+const SHORT_SOURCE: usize = 2 * 1024;
 
 /// The one shared, sandboxed Luau runtime of the app.
 ///
@@ -44,6 +47,8 @@ pub struct LuauRuntime {
     emptied_heaps: VecDeque<u32>,
     /// The heap whose exits are taken next.
     next_exits: usize,
+    /// The heap whose prints are taken next.
+    next_printed: usize,
     /// Virtual time of the current tick.
     pub(crate) now: Duration,
 }
@@ -106,6 +111,7 @@ impl LuauRuntime {
             scripts: CompileCache::default(),
             emptied_heaps: VecDeque::new(),
             next_exits: 0,
+            next_printed: 0,
             now: Duration::ZERO,
         }
     }
@@ -195,6 +201,14 @@ impl LuauRuntime {
         self.arrivals.push_back((process, spawned_at));
     }
 
+    /// Whether a process that runs `script` can be admitted without holding up the tick: long scripts are
+    /// compiled in the background first, unless a tick may take as long as it likes.
+    pub(crate) fn is_ready(&mut self, script: &Script) -> bool {
+        self.budget == TickBudget::Unlimited
+            || script.source().len() <= SHORT_SOURCE
+            || self.scripts.intern(script).compile_in_background()
+    }
+
     /// Gives a process its PID and its place on its VM's heap, and the VM a heap if it has none.
     pub(crate) fn admit(
         &mut self,
@@ -278,9 +292,19 @@ impl LuauRuntime {
         self.heaps.iter_mut().flat_map(|heap| std::iter::from_fn(|| heap.take_emptied())).collect()
     }
 
-    /// Takes what has been printed, VM by VM.
-    pub(crate) fn take_printed(&mut self) -> Vec<(Entity, ConsoleBuffer)> {
-        self.heaps.iter_mut().flat_map(|heap| std::iter::from_fn(|| heap.take_printed())).collect()
+    /// Takes what the processes of up to `limit` VMs have printed, heap after heap.
+    pub(crate) fn take_printed(&mut self, limit: usize) -> Vec<(Entity, ConsoleBuffer)> {
+        let mut taken = Vec::new();
+        for _ in 0..self.heaps.len() {
+            let next = self.next_printed % self.heaps.len();
+            let printed = std::iter::from_fn(|| self.heaps[next].take_printed());
+            taken.extend(printed.take(limit - taken.len()));
+            if taken.len() == limit {
+                break;
+            }
+            self.next_printed = next + 1;
+        }
+        taken
     }
 
     /// Lists the heaps where places have become free.

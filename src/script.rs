@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bevy::platform::collections::HashSet;
 use bevy::platform::hash::FixedHasher;
+use bevy::tasks::AsyncComputeTaskPool;
 use thiserror::Error;
 
 /// The source of a program, with the name under which errors and tracebacks show it.
@@ -29,6 +31,7 @@ struct ScriptData {
     /// Of name and source.
     hash: u64,
     bytecode: OnceLock<Result<Bytecode, CompileError>>,
+    compiles_in_background: AtomicBool,
 }
 
 /// Code that our compiler made. Luau runs it unchecked, so nothing else may be one.
@@ -78,7 +81,13 @@ impl Script {
     pub fn new(name: impl Into<Arc<str>>, source: impl Into<Vec<u8>>) -> Self {
         let (name, source) = (name.into(), source.into().into_boxed_slice());
         let hash = FixedHasher.hash_one((&name, &source));
-        Self(Arc::new(ScriptData { name, source, hash, bytecode: OnceLock::new() }))
+        Self(Arc::new(ScriptData {
+            name,
+            source,
+            hash,
+            bytecode: OnceLock::new(),
+            compiles_in_background: AtomicBool::new(false),
+        }))
     }
 
     /// The name under which errors and tracebacks show this script.
@@ -106,6 +115,22 @@ impl Script {
 
     pub(crate) fn bytecode(&self) -> Result<&Bytecode, &CompileError> {
         self.0.bytecode.get_or_init(|| compile(&self.0.name, &self.0.source)).as_ref()
+    }
+
+    /// Whether the script has been compiled; if not, sees to it that it will be.
+    pub(crate) fn compile_in_background(&self) -> bool {
+        if self.0.bytecode.get().is_some() {
+            return true;
+        }
+        let Some(pool) = AsyncComputeTaskPool::try_get() else {
+            _ = self.bytecode();
+            return true;
+        };
+        if !self.0.compiles_in_background.swap(true, Ordering::Relaxed) {
+            let script = self.clone();
+            pool.spawn(async move { _ = script.bytecode() }).detach();
+        }
+        false
     }
 
     /// A number that tells this script from all other scripts that live.

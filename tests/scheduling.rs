@@ -89,6 +89,29 @@ fn a_pass_goes_on_in_the_next_tick_when_the_budget_is_used_up() {
 }
 
 #[test]
+fn long_scripts_are_compiled_in_the_background() {
+    let mut app = common::app_with(LuauOsPlugin {
+        budget: TickBudget::Time(Duration::from_millis(50)),
+        ..common::plugin()
+    });
+    let (long, short) = ("x = 1\n".repeat(30_000), "return 1");
+    let [first, second] = [&long, short].map(|source| {
+        let vm = vm(&mut app);
+        process(&mut app, vm, source)
+    });
+    ticks(&mut app, 2); // the first frame has no tick
+    let state = |process| app.world().get::<Process>(process).map(Process::state);
+    assert_eq!((state(first), state(second)), (Some(ProcessState::New), None));
+    common::until_ended(&mut app, 2);
+    // Without a budget it is started in its first tick.
+    let mut app = common::app();
+    let vm = vm(&mut app);
+    let process = process(&mut app, vm, &long);
+    ticks(&mut app, 2);
+    assert!(!common::exists(&app, process), "straight code has no safepoint");
+}
+
+#[test]
 fn even_the_smallest_budget_makes_progress_and_other_systems_are_not_charged() {
     for budget in [Duration::from_nanos(1), Duration::from_millis(2)] {
         let mut app = common::app_with(LuauOsPlugin { budget: TickBudget::Time(budget), ..common::plugin() });

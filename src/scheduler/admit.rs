@@ -11,6 +11,7 @@ use super::parallel::for_each_heap;
 use crate::process::{Process, ProcessOf};
 use crate::runtime::LuauRuntime;
 use crate::runtime::heap::Heap;
+use crate::script::Script;
 use crate::vm::Vm;
 use crate::vm::limits::VmLimits;
 
@@ -38,6 +39,12 @@ pub(crate) fn admit(
     tick.spent += began.elapsed();
 }
 
+/// What is refused anyway is not compiled first.
+fn is_ready(runtime: &mut LuauRuntime, script: &Script, limits: Option<&VmLimits>) -> bool {
+    let is_too_long = limits.is_some_and(|limits| script.source().len() > limits.source_bytes);
+    is_too_long || runtime.is_ready(script)
+}
+
 /// Gives processes their heap and PID, in the order in which they were spawned.
 fn place_arrivals(
     runtime: &mut LuauRuntime,
@@ -52,6 +59,9 @@ fn place_arrivals(
             && process.handle.is_none()
         {
             match process_of.map(|vm| (vm.0, vms.get_mut(vm.0))) {
+                Some((_, Ok((_, limits)))) if !is_ready(runtime, process.script(), limits) => {
+                    runtime.postpone_arrival(entity, spawned_at);
+                }
                 Some((vm_entity, Ok((mut vm, limits)))) => {
                     runtime.admit((entity, &mut process), (vm_entity, &mut vm, limits), spawned_at);
                 }

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use super::Tick;
 use super::budget::Phase;
 use crate::console::VmConsole;
+use crate::console::log::PrintLog;
 use crate::metrics::Metrics;
 use crate::process::exit::{Outcome, ProcessExited, VmFinished};
 use crate::process::{Process, Processes};
@@ -15,17 +16,16 @@ use crate::runtime::LuauRuntime;
 use crate::runtime::heap::{Aftermath, Exit, VmSummary};
 use crate::vm::Vm;
 
+/// VMs whose prints are settled between two looks at the clock.
+const CONSOLES_PER_CLOCK_LOOK: usize = 64;
+
 /// Exits settled between two looks at the clock.
 const EXITS_PER_CLOCK_LOOK: usize = 64;
 
 pub(crate) fn settle(world: &mut World) {
     let spent = world.resource::<Tick>().spent;
     let deadline = world.resource::<LuauRuntime>().budget().deadline(Instant::now(), spent, Phase::Settle);
-    for (vm, mut printed) in world.resource_mut::<LuauRuntime>().take_printed() {
-        if let Ok(mut vm) = world.get_entity_mut(vm) {
-            vm.entry::<VmConsole>().or_default().get_mut().append(&mut printed);
-        }
-    }
+    settle_prints(world, deadline);
     let now = world.resource::<LuauRuntime>().now;
     for (vm, summary) in world.resource_mut::<LuauRuntime>().take_emptied() {
         settle_vm(world, now, vm, summary);
@@ -40,6 +40,24 @@ pub(crate) fn settle(world: &mut World) {
             settle_exit(world, now, exit);
         }
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            break;
+        }
+    }
+}
+
+fn settle_prints(world: &mut World, deadline: Option<Instant>) {
+    loop {
+        let printed = world.resource_mut::<LuauRuntime>().take_printed(CONSOLES_PER_CLOCK_LOOK);
+        let is_last = printed.len() < CONSOLES_PER_CLOCK_LOOK;
+        for (vm, mut printed) in printed {
+            if let Some(mut log) = world.get_resource_mut::<PrintLog>() {
+                log.log(vm, &printed.text());
+            }
+            if let Ok(mut vm) = world.get_entity_mut(vm) {
+                vm.entry::<VmConsole>().or_default().get_mut().append(&mut printed);
+            }
+        }
+        if is_last || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             break;
         }
     }

@@ -7,7 +7,10 @@ use std::ptr;
 use mlua::ffi::{self, lua_State};
 
 use crate::random::Pcg32;
-use crate::runtime::luau::slice::with_context;
+use crate::runtime::luau::slice::{charge, with_context};
+
+/// Bytes that are printed in the time of a safepoint.
+const BYTES_PRINTED: usize = 32;
 
 /// `print(...)`: one line of the process's console.
 pub(super) unsafe extern "C-unwind" fn print(state: *mut lua_State) -> c_int {
@@ -23,6 +26,7 @@ pub(super) unsafe extern "C-unwind" fn print(state: *mut lua_State) -> c_int {
             ffi::lua_replace(state, index);
         }
         with_context(|context| {
+            let mut bytes = 0;
             for index in 1..=count {
                 if index > 1 {
                     context.console.push(b"\t");
@@ -30,8 +34,10 @@ pub(super) unsafe extern "C-unwind" fn print(state: *mut lua_State) -> c_int {
                 let mut length = 0;
                 let text = ffi::lua_tolstring(state, index, &raw mut length);
                 context.console.push(std::slice::from_raw_parts(text.cast(), length));
+                bytes += length;
             }
             context.console.push(b"\n");
+            charge((bytes / BYTES_PRINTED) as u64);
         });
     }
     0
