@@ -9,20 +9,24 @@ use bevy_luau_os::prelude::*;
 use bevy_luau_os::{LuauOsDiagnosticsPlugin, Metrics};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::hostile;
 use crate::options::Options;
-use crate::report::{Report, Times, memory};
+use crate::report::{Quarters, Report, Times, memory};
 use crate::workload::Workload;
 
 /// VMs spawned between two updates of the progress bar.
 const VMS_PER_BATCH: u32 = 20_000;
 
-pub fn run(options: &Options, workload: &Workload) -> (Report, String) {
+pub fn run(options: &Options, workload: Workload) -> (Report, String) {
     let mut app = build(options);
     let idle_bytes = memory("VmRSS");
     let bar = progress_bar(options);
 
     let began = Instant::now();
     spawn(&mut app, options, &workload.script, &bar);
+    if let Some(attacks) = workload.attacks {
+        hostile::attack(&mut app, attacks, options.attacks);
+    }
     let spawn_time = began.elapsed();
     bar.set_message("running");
     bar.set_position(0);
@@ -30,6 +34,7 @@ pub fn run(options: &Options, workload: &Workload) -> (Report, String) {
     let run_began = Instant::now();
     let (mut frames, mut ticks) = (Times::new(), Times::new());
     let (mut frame_count, mut late_frames, mut heap_bytes) = (0, 0, 0);
+    let mut quarters = Quarters::default();
     loop {
         let frame_began = Instant::now();
         let ticks_before = metrics(&app).ticks;
@@ -38,6 +43,9 @@ pub fn run(options: &Options, workload: &Workload) -> (Report, String) {
         frames.record(work);
         frame_count += 1;
         late_frames += u64::from(work > options.frame());
+        if let Some(limit) = options.time_limit() {
+            quarters.record(run_began.elapsed().div_duration_f64(limit), work > options.frame());
+        }
         let metrics = metrics(&app);
         if metrics.ticks > ticks_before {
             ticks.record(metrics.last_tick_time);
@@ -60,7 +68,7 @@ pub fn run(options: &Options, workload: &Workload) -> (Report, String) {
     let peak = memory("VmHWM");
     let run_ns = metrics.run_time.as_nanos() as f64 * runtime.workers() as f64;
     let report = Report {
-        workload: workload.name.clone(),
+        workload: workload.name,
         vms: metrics.vms_created,
         processes: metrics.processes_created,
         finished: metrics.processes_finished,
@@ -85,6 +93,7 @@ pub fn run(options: &Options, workload: &Workload) -> (Report, String) {
         heaps: runtime.heap_count() as u64,
         quantum: options.quantum,
         naive: false,
+        quarters,
     };
     let summary = metrics.summary(elapsed).to_string();
     // The operating system takes the memory back faster than we can free it piece by piece.

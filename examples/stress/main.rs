@@ -8,6 +8,7 @@
 //! ```
 
 mod ecs;
+mod hostile;
 mod naive;
 mod options;
 mod report;
@@ -29,7 +30,7 @@ fn main() -> ExitCode {
         }
     };
     let (report, summary) =
-        if options.naive { naive::run(&options, &workload) } else { ecs::run(&options, &workload) };
+        if options.naive { naive::run(&options, &workload) } else { ecs::run(&options, workload) };
     if let Some(path) = &options.report
         && let Err(error) = report.write(path)
     {

@@ -49,6 +49,9 @@ pub struct Options {
     /// Do not hold VMs to their limits, to see what that costs
     #[arg(long, conflicts_with = "naive")]
     pub no_limits: bool,
+    /// With the workload `hostile`: attacks at a time, scripts of tests/hostile
+    #[arg(long, default_value_t = 1_000, value_name = "N")]
+    pub attacks: u32,
     /// Run the usual way instead, as a baseline: one Luau state, each process compiled for itself,
     /// `mlua::Thread::resume`, an interrupt that yields, no ECS
     #[arg(long)]

@@ -40,6 +40,32 @@ pub struct Report {
     pub heaps: u64,
     pub quantum: u32,
     pub naive: bool,
+    /// Of a run of a given length: whether anything grows.
+    pub quarters: Quarters,
+}
+
+/// What was measured in each quarter of a run.
+#[derive(Serialize, Debug, Default)]
+pub struct Quarters {
+    pub late_ticks: [u64; 4],
+    /// Resident memory at the end of each.
+    pub rss_bytes: [u64; 4],
+    #[serde(skip)]
+    begun: usize,
+}
+
+impl Quarters {
+    /// A frame, `done` being the part of the run that is over.
+    pub fn record(&mut self, done: f64, is_late: bool) {
+        let quarter = ((done * 4.0) as usize).min(3);
+        self.late_ticks[quarter] += u64::from(is_late);
+        if quarter > self.begun {
+            self.rss_bytes[self.begun] = memory("VmRSS");
+            self.begun = quarter;
+        } else if done >= 1.0 {
+            self.rss_bytes[3] = memory("VmRSS");
+        }
+    }
 }
 
 #[derive(Serialize, Debug, Default)]
@@ -105,6 +131,9 @@ impl fmt::Display for Report {
         writeln!(f, "late         {} of {} frames", self.late_ticks, self.frames)?;
         writeln!(f, "slices       {}, {:.0} ns each", self.resumes, self.resume_ns)?;
         writeln!(f, "collector    {:.1} ms, longest pause {:.2} ms", self.gc_ms, self.gc_pause_max_ms)?;
+        if let Quarters { begun: 1.., late_ticks: late, rss_bytes: rss } = self.quarters {
+            writeln!(f, "quarters     late {late:?}, resident MiB {:?}", rss.map(mib))?;
+        }
         write!(
             f,
             "memory       {} MiB in heaps, {} MiB peak, {:.0} bytes a process",

@@ -4,12 +4,15 @@ use std::path::{Path, PathBuf};
 
 use bevy_luau_os::Script;
 
+use crate::hostile::Attacks;
 use crate::options::Options;
 
 /// A script, and the name under which the report shows it.
 pub struct Workload {
     pub name: String,
     pub script: Script,
+    /// For the workload `hostile`.
+    pub attacks: Option<Attacks>,
 }
 
 /// Reads and compiles the script that the options name.
@@ -30,7 +33,8 @@ pub fn load(options: &Options) -> Result<Workload, String> {
     let chunk_name = path.file_name().map_or_else(|| name.clone(), |file| file.to_string_lossy().into());
     let script = Script::new(chunk_name, source);
     script.compile().map_err(|error| error.to_string())?;
-    Ok(Workload { name, script })
+    let attacks = if name == "hostile" { Some(Attacks::load()?) } else { None };
+    Ok(Workload { name, script, attacks })
 }
 
 fn names(folder: &Path) -> Vec<String> {
