@@ -65,8 +65,23 @@
 //! `math.random` is each process's own. There is no I/O, no `require`, no `loadstring`, no `getfenv`, and
 //! nothing that reaches another process. All that is shared is frozen.
 //!
-//! Code that cannot be preempted (metamethods, `table.sort` comparators, `string.gsub` callbacks) may run
-//! on after its slice for [`overrun_limit`](LuauOsPlugin::overrun_limit); then the process is killed.
+//! # What scripts cannot do
+//!
+//! Hold up a frame, use more than their share, or see anything of each other. Every VM has [`VmLimits`]:
+//! memory, processes, coroutines, call depth, source, printed text, time. A process that goes beyond one is
+//! killed, and [`KillReason`] says which limit it was and what was used; it cannot catch that.
+//!
+//! - A slice ends when its quantum is used up, and, with a time budget, when it has taken too long. Calls of
+//!   the library are charged to it by the size of their arguments, `table.sort` is preempted like any code
+//!   of a script, and what would take longer than linear time is capped.
+//! - Code that cannot be preempted (metamethods, `string.gsub` callbacks) may run on after its slice for
+//!   [`overrun_limit`](LuauOsPlugin::overrun_limit) of processor time; then the process is killed.
+//! - The allocator refuses a slice what would take its VM far over its memory, or more than
+//!   [`Limits::SLICE_BYTES`] at once. Garbage is no reason to be killed: the heap is collected first.
+//! - Slices that take long are measured, and their VM does not run until later ticks have paid for them
+//!   ([`Limits::time_per_tick`]).
+//! - Long scripts are compiled in the background, bytecode is refused, and an error of any kind becomes text
+//!   of bounded length without running the script's code.
 //!
 //! # Watching it
 //!
