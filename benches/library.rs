@@ -93,6 +93,7 @@ fn ours(setup: &str, call: &str, calls: u32) -> Duration {
             ..default()
         };
         app.add_plugins((MinimalPlugins, plugin)).insert_resource(TimeUpdateStrategy::FixedTimesteps(1));
+        app.update(); // Bevy's clock starts with it
         let vm = app.world_mut().spawn(Vm::new()).id();
         let script = Script::new("bench", source(setup, call, calls));
         app.world_mut().spawn((Process::new(script), ProcessOf(vm)));

@@ -9,6 +9,10 @@ use std::ptr;
 
 use super::slice;
 
+/// Bytes beyond which a block takes noticeable time to fill. Larger than the pages that Luau takes for
+/// its small objects: those are paid for by the safepoints of the code that makes them.
+const LARGE_BLOCK: usize = 64 << 10;
+
 /// How much a state has allocated, and where.
 #[derive(Debug)]
 pub(super) struct Memory {
@@ -50,6 +54,9 @@ impl Memory {
     /// Whether `size` more bytes may be had, replacing `old_size`. Only slices have limits.
     fn permits(&self, old_size: usize, size: usize) -> bool {
         let after = (self.used - old_size).saturating_add(size);
+        if size > LARGE_BLOCK && !slice::charge_block(size) {
+            return false;
+        }
         if size <= old_size || after <= self.soft_limit || !slice::end_soon() {
             return true;
         }

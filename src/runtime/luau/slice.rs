@@ -10,6 +10,7 @@
 //! ends, by a yield, a return or an error, its parent is resumed and finds the result where it would
 //! have found it without the break.
 
+mod charge;
 mod clock;
 mod limits;
 mod prefetch;
@@ -22,6 +23,7 @@ use mlua::ffi::{self, lua_State};
 
 use super::{Context, ProcessThread};
 
+pub(super) use charge::{charge, charge_block};
 pub(super) use limits::{end_soon, refuse_memory};
 pub(super) use prefetch::{prefetch_frame, prefetch_thread};
 
@@ -356,23 +358,6 @@ unsafe extern "C-unwind" fn after_resume(thread: *mut lua_State) {
             slice.running.pop();
         }
     });
-}
-
-/// What a single call is charged at most: far more than any call can cost whose arguments fit the
-/// memory that a VM has.
-const MAX_CHARGE: u64 = 1 << 20;
-
-/// Takes `units` of fuel from the slice that runs on this operating-system thread, if one does: a call
-/// that does work without safepoints costs its slice as many as that work is worth, 10 to 20
-/// nanoseconds each. The slice ends at the next safepoint if no fuel is left.
-pub(super) fn charge(units: u64) {
-    if units > 0 {
-        SLICE.with(|slice| {
-            if slice.is_running() {
-                slice.fuel.set(slice.fuel.get().saturating_sub_unsigned(units.min(MAX_CHARGE)));
-            }
-        });
-    }
 }
 
 /// Calls `f` with the context of the process that runs on this operating-system thread, if one does.

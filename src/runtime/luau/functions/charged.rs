@@ -42,9 +42,9 @@ macro_rules! charged {
         unsafe extern "C-unwind" fn $name($state: *mut lua_State) -> c_int {
             // SAFETY: these look at the running function's own stack; `replace` made that function.
             unsafe {
-                charge($before);
+                charge($state, $before);
                 let $results = call_original($state);
-                charge($after);
+                charge($state, $after);
                 $results
             }
         }
@@ -80,7 +80,7 @@ charged!(
 charged!(table_create, |state| integer(state, 1, 0).max(0).cast_unsigned() / SLOTS_COPIED);
 charged!(table_insert, |state| if ffi::lua_gettop(state) == 3 { shifted(state) } else { 0 });
 charged!(table_remove, |state| if ffi::lua_gettop(state) >= 2 { shifted(state) } else { 0 });
-charged!(table_maxn, |state| size(state, 1) / SLOTS_MOVED);
+charged!(table_maxn, |state| size(state, 1) / SLOTS_COPIED);
 charged!(table_pack, |state| arguments(state) / SLOTS_COPIED);
 charged!(table_unpack, |state| elements(state, 2, 3) / SLOTS_COPIED);
 
@@ -122,7 +122,7 @@ unsafe extern "C-unwind" fn table_move(state: *mut lua_State) -> c_int {
                 MAX_MOVE as c_int,
             );
         }
-        charge(elements.cast_unsigned() / SLOTS_MOVED);
+        charge(state, elements.cast_unsigned() / SLOTS_MOVED);
         call_original(state)
     }
 }
@@ -135,12 +135,12 @@ unsafe extern "C-unwind" fn table_find(state: *mut lua_State) -> c_int {
         let first = integer(state, 3, 1);
         let elements = (size(state, 1) as i64 + 1).saturating_sub(first);
         if elements > 0 || ffi::lua_type(state, 1) != ffi::LUA_TTABLE || ffi::lua_gettop(state) < 2 {
-            charge(elements.max(0).cast_unsigned() / SLOTS_COPIED);
+            charge(state, elements.max(0).cast_unsigned() / SLOTS_COPIED);
             return call_original(state);
         }
         // Not in the array part: nothing tells how many there are.
         for index in ffi::luaL_optinteger_(state, 3, 1)..=c_int::MAX {
-            charge(1);
+            charge(state, 1);
             if ffi::lua_rawgeti_(state, 1, index) == ffi::LUA_TNIL {
                 break;
             }

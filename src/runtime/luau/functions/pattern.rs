@@ -75,7 +75,7 @@ unsafe extern "C-unwind" fn gsub(state: *mut lua_State) -> c_int {
             }
         }
         let results = call_original(state);
-        charge(u64::from((ffi::lua_objlen_(state, -2) / BYTES_COPIED).unsigned_abs()));
+        charge(state, u64::from((ffi::lua_objlen_(state, -2) / BYTES_COPIED).unsigned_abs()));
         results
     }
 }

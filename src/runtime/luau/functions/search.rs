@@ -41,13 +41,13 @@ unsafe extern "C-unwind" fn find(state: *mut lua_State) -> c_int {
         }
         match memmem::find(&subject[init..], needle) {
             Some(at) => {
-                charge(((at + needle.len()) / BYTES_SEARCHED) as u64);
+                charge(state, ((at + needle.len()) / BYTES_SEARCHED) as u64);
                 ffi::lua_pushinteger_(state, (init + at + 1) as c_int);
                 ffi::lua_pushinteger_(state, (init + at + needle.len()) as c_int);
                 2
             }
             None => {
-                charge(((subject.len() - init + needle.len()) / BYTES_SEARCHED) as u64);
+                charge(state, ((subject.len() - init + needle.len()) / BYTES_SEARCHED) as u64);
                 ffi::lua_pushnil(state);
                 1
             }
@@ -64,13 +64,13 @@ unsafe extern "C-unwind" fn split(state: *mut lua_State) -> c_int {
         let mut length = 0;
         let separator = ffi::luaL_optlstring(state, 2, c",".as_ptr(), &raw mut length);
         let separator = slice::from_raw_parts(separator.cast::<u8>(), length);
-        charge(((subject.len() + separator.len()) / BYTES_SEARCHED) as u64);
+        charge(state, ((subject.len() + separator.len()) / BYTES_SEARCHED) as u64);
         ffi::lua_createtable(state, 0, 0);
         let mut parts = 0;
         let mut push = |part: &[u8]| {
             parts += 1;
             if parts % 4 == 0 {
-                charge(1);
+                charge(state, 1);
             }
             ffi::lua_pushlstring_(state, part.as_ptr().cast(), part.len());
             ffi::lua_rawseti_(state, -2, parts);

@@ -54,7 +54,7 @@ unsafe extern "C-unwind" fn sort_quickly(state: *mut lua_State) -> c_int {
         let quick = is_quick(state, elements);
         if quick {
             let comparisons = elements * (c_int::BITS - elements.leading_zeros()).cast_signed();
-            charge(u64::from((comparisons / 2).unsigned_abs()));
+            charge(state, u64::from((comparisons / 2).unsigned_abs()));
             call_original(state);
         }
         ffi::lua_pushboolean(state, quick.into());
@@ -89,7 +89,7 @@ unsafe extern "C-unwind" fn less_than(state: *mut lua_State) -> c_int {
     unsafe {
         if [1, 2].iter().all(|&index| ffi::lua_type(state, index) == ffi::LUA_TSTRING) {
             let bytes = ffi::lua_objlen_(state, 1).min(ffi::lua_objlen_(state, 2));
-            charge(u64::from((bytes / BYTES_COMPARED).unsigned_abs()));
+            charge(state, u64::from((bytes / BYTES_COMPARED).unsigned_abs()));
         }
         let is_less = ffi::lua_lessthan(state, 1, 2);
         ffi::lua_pushboolean(state, is_less);

@@ -69,7 +69,7 @@ pub(super) unsafe fn out_of_fuel(slice: &Slice, thread: *mut lua_State) {
 
 /// Grants more fuel if the quantum is not used up and there is time left.
 #[inline]
-fn may_go_on(slice: &Slice) -> bool {
+pub(super) fn may_go_on(slice: &Slice) -> bool {
     let used = slice.used();
     let left = slice.quantum.get() - used;
     if left <= 0 {
@@ -97,12 +97,9 @@ fn may_go_on(slice: &Slice) -> bool {
 ///
 /// As for [`out_of_fuel`].
 #[cold]
-unsafe fn overdraw(slice: &Slice, thread: *mut lua_State) {
-    if slice.condemned.get().is_none() {
-        let overdraft = slice.overdraft.get().unwrap_or_else(Overdraft::begin);
-        slice.overdraft.set(Some(overdraft));
-        let Some(time) = overdraft.longer_than(slice.overrun_limit.get()) else { return };
-        slice.condemned.set(Some(Excess::Overrun(time)));
+pub(super) unsafe fn overdraw(slice: &Slice, thread: *mut lua_State) {
+    if !is_overdrawn(slice) {
+        return;
     }
     // SAFETY: the interrupt may be called with a full stack, so a slot is made first.
     unsafe {
@@ -110,6 +107,18 @@ unsafe fn overdraw(slice: &Slice, thread: *mut lua_State) {
         ffi::lua_pushliteral(thread, c"process was killed in code that cannot be preempted");
         ffi::lua_error(thread)
     }
+}
+
+/// Whether a process whose slice is over and that cannot be broken here is condemned, or has to be now.
+#[cold]
+pub(super) fn is_overdrawn(slice: &Slice) -> bool {
+    if slice.condemned.get().is_none() {
+        let overdraft = slice.overdraft.get().unwrap_or_else(Overdraft::begin);
+        slice.overdraft.set(Some(overdraft));
+        let Some(time) = overdraft.longer_than(slice.overrun_limit.get()) else { return false };
+        slice.condemned.set(Some(Excess::Overrun(time)));
+    }
+    true
 }
 
 /// Ends the slice that runs on this operating-system thread at its next safepoint. `false` if there is

@@ -1,0 +1,183 @@
+//! Nothing that a script does hurts the others: every attack in `tests/hostile` runs beside 100
+//! well-behaved processes on the same heap.
+//!
+//! The first line of each script says what must happen: `runs for ever`, `finished`, `failed: ` and a
+//! part of the message, or `killed: ` and the reason.
+
+mod common;
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use bevy::prelude::*;
+use bevy_luau_os::prelude::*;
+use bevy_luau_os::{CpuUsage, LuauRuntime, ProcessExited};
+
+const NEIGHBOURS: usize = 100;
+/// Ticks within which a script must have ended, or have shown that it goes on.
+const TICKS: usize = 3_000;
+/// Ticks for which a script that runs for ever is watched beyond the end of its neighbours.
+const MORE_TICKS: usize = 60;
+/// Generous: the tests run unoptimised, several at a time, on busy machines.
+const LONGEST_TICK: Duration = Duration::from_secs(2);
+/// What a slice may be charged at most: one call, and what it runs on in code that is not preempted.
+const MOST_SAFEPOINTS: u64 = 1 << 24;
+/// Bytes by which garbage may make the heap larger than it was before the attack.
+const GARBAGE: usize = 1 << 20;
+
+/// Strings, tables, generators, errors: some of everything that an attack could break.
+const WELL_BEHAVED: &str = include_str!("scripts/well_behaved.luau");
+/// Stays on the heap and makes garbage, so that it is collected.
+const CHURN: &str = "while true do local t = {} for i = 1, 100 do t[i] = { i } end end";
+
+struct Range {
+    app: App,
+    expected: Vec<bevy_luau_os::Value>,
+    slowest: (Duration, String),
+}
+
+impl Range {
+    fn new() -> Self {
+        let mut app = common::app_with(LuauOsPlugin {
+            budget: TickBudget::Time(Duration::from_millis(100)),
+            overrun_limit: Duration::from_millis(20),
+            workers: NonZeroUsize::new(1),
+            ..default()
+        });
+        let Outcome::Finished(expected) = common::outcome(&mut app, WELL_BEHAVED) else { panic!() };
+        let vm = common::vm(&mut app);
+        common::process(&mut app, vm, CHURN);
+        common::ticks(&mut app, 100);
+        Self { app, expected, slowest: (Duration::ZERO, String::new()) }
+    }
+
+    fn runtime(&self) -> &LuauRuntime {
+        self.app.world().resource()
+    }
+
+    fn tick(&mut self, name: &str) {
+        let began = Instant::now();
+        self.app.update();
+        let time = began.elapsed();
+        assert!(time < LONGEST_TICK, "{name}: a tick took {time:?}");
+        if time > self.slowest.0 {
+            self.slowest = (time, name.to_owned());
+        }
+    }
+
+    /// The most that the heap has within some ticks, in which it is collected several times.
+    fn heap_bytes(&mut self, ticks: usize) -> usize {
+        (0..ticks)
+            .map(|_| {
+                self.tick("no attack");
+                self.runtime().heap_bytes()
+            })
+            .max()
+            .unwrap_or_default()
+    }
+
+    fn attack(&mut self, name: &str, source: &[u8], expected: &str) {
+        let heap_before = self.heap_bytes(60);
+        self.app.world_mut().resource_mut::<common::Ended>().processes.clear();
+        let neighbours: Vec<Entity> = (0..NEIGHBOURS)
+            .map(|_| {
+                let vm = common::vm(&mut self.app);
+                common::process(&mut self.app, vm, WELL_BEHAVED)
+            })
+            .collect();
+        let vm = common::vm(&mut self.app);
+        let script = Script::new(name, source);
+        let hostile = self.app.world_mut().spawn((Process::new(script), ProcessOf(vm))).id();
+        let limits = self.app.world().get::<VmLimits>(vm).expect("it has").clone();
+        let most_bytes = limits.memory_bytes + limits.memory_slack();
+
+        let exit = |range: &Self, process| {
+            let exits = &common::ended(&range.app).processes;
+            exits.iter().find(|exit: &&ProcessExited| exit.entity == process).cloned()
+        };
+        let (mut cpu, mut more) = (CpuUsage::default(), 0);
+        for tick in 0.. {
+            self.tick(name);
+            if let Some(bytes) = self.app.world().get::<Vm>(vm).and_then(|vm| self.runtime().vm_bytes(vm)) {
+                assert!(bytes <= most_bytes, "{name}: its VM has {bytes} bytes, of {most_bytes}");
+            }
+            let process = self.app.world().get::<Process>(hostile);
+            let now = process.and_then(|process| self.runtime().process_info(process));
+            let now = now.map(|info| info.cpu).or(exit(self, hostile).map(|exit| exit.cpu));
+            if let Some(now) = now {
+                let used = now.safepoints - cpu.safepoints;
+                assert!(used <= MOST_SAFEPOINTS, "{name}: {used} safepoints in one tick");
+                cpu = now;
+            }
+            let ended = common::ended(&self.app).processes.len();
+            let neighbours_ended = ended - usize::from(exit(self, hostile).is_some());
+            more += usize::from(neighbours_ended == NEIGHBOURS);
+            let is_over = ended == NEIGHBOURS + 1 || (expected == "runs for ever" && more > MORE_TICKS);
+            if is_over {
+                break;
+            }
+            assert!(tick < TICKS, "{name}: {neighbours_ended} neighbours have ended, {:?}", exit(self, hostile));
+        }
+
+        for neighbour in neighbours {
+            let exit = exit(self, neighbour).expect("it ended");
+            assert_eq!(exit.outcome, Outcome::Finished(self.expected.clone()), "a neighbour of {name}");
+        }
+        let outcome = exit(self, hostile).map(|exit| exit.outcome);
+        assert!(is_as_expected(outcome.as_ref(), expected), "{name}: {outcome:?} instead of {expected}");
+        if outcome.is_none() {
+            assert!(cpu.slices > 1, "{name} had {} slices", cpu.slices);
+            self.app.world_mut().entity_mut(vm).despawn();
+        }
+        let heap_after = (0..10).map(|_| self.heap_bytes(60)).find(|&bytes| bytes <= heap_before + GARBAGE);
+        assert!(heap_after.is_some(), "{name}: the heap had {heap_before} bytes, and now more");
+        assert_eq!(self.runtime().heap_count(), 1);
+    }
+}
+
+fn is_as_expected(outcome: Option<&Outcome>, expected: &str) -> bool {
+    expected.split(" | ").any(|expected| match (outcome, expected.split_once(": ")) {
+        (None, None) => expected == "runs for ever",
+        (Some(Outcome::Finished(_)), None) => expected == "finished",
+        (Some(Outcome::Failed(error)), Some(("failed", text))) => error.message.contains(text),
+        (Some(Outcome::Killed(reason)), Some(("killed", name))) => format!("{reason:?}").starts_with(name),
+        _ => false,
+    })
+}
+
+/// Runs all attacks of a class, one after the other on the same heap.
+fn attacks(class: &str) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hostile").join(class);
+    let entries = std::fs::read_dir(&folder).expect("folder of scripts");
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("entry").path()).collect();
+    paths.sort();
+    let only = std::env::var("ATTACK").ok();
+    let mut range = Range::new();
+    for path in paths {
+        let name = path.file_stem().expect("file").to_string_lossy().into_owned();
+        if only.as_ref().is_some_and(|only| *only != name) {
+            continue;
+        }
+        let source = std::fs::read(&path).expect("source");
+        let text = String::from_utf8_lossy(&source);
+        let expected = text.lines().next().and_then(|line| line.strip_prefix("-- expect: "));
+        let began = Instant::now();
+        range.attack(&name, &source, expected.unwrap_or_else(|| panic!("{name} says what to expect")));
+        println!("{class}/{name}: {:?}", began.elapsed());
+    }
+    println!("{class}: the longest tick took {:?}, {}", range.slowest.0, range.slowest.1);
+}
+
+macro_rules! classes {
+    ($($class:ident),*) => {$(
+        #[test]
+        fn $class() {
+            attacks(stringify!($class));
+        }
+    )*};
+}
+
+classes!(
+    cpu, not_yieldable, one_call, memory, collector, coroutines, isolation, crash, accounting
+);
