@@ -117,7 +117,11 @@ impl Range {
             if is_over {
                 break;
             }
-            assert!(tick < TICKS, "{name}: {neighbours_ended} neighbours have ended, {:?}", exit(self, hostile));
+            assert!(
+                tick < TICKS,
+                "{name}: {neighbours_ended} neighbours have ended, {:?}",
+                exit(self, hostile)
+            );
         }
 
         for neighbour in neighbours {
@@ -178,6 +182,4 @@ macro_rules! classes {
     )*};
 }
 
-classes!(
-    cpu, not_yieldable, one_call, memory, collector, coroutines, isolation, crash, accounting
-);
+classes!(cpu, not_yieldable, one_call, memory, collector, coroutines, isolation, crash, accounting);

@@ -34,7 +34,12 @@ const MAX_NESTED_THREADS: usize = 256;
 
 /// Safepoints between two looks at the clock. A single library call on the largest objects takes a
 /// few hundred microseconds, so a slice cannot hold up its tick for long before it is noticed.
-const SAFEPOINTS_PER_LOOK: i64 = 16;
+///
+/// The first looks come sooner: where each safepoint stands for a millisecond, it shows at once.
+const SAFEPOINTS_PER_LOOK: i64 = 32;
+
+/// Safepoints before the first look. Then twice as many each time.
+const SAFEPOINTS_BEFORE_LOOK: i64 = 2;
 
 /// How a slice ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,6 +137,8 @@ struct Slice {
     /// Ticks of the clock that it may take from then on.
     time_limit: Cell<u64>,
     safepoints_per_look: Cell<i64>,
+    /// Safepoints before the next look.
+    next_look: Cell<i64>,
     overdraft: Cell<Option<Overdraft>>,
     overrun_limit: Cell<Duration>,
     call_depth_limit: Cell<u32>,
@@ -166,6 +173,7 @@ thread_local! {
             began: Cell::new(None),
             time_limit: Cell::new(u64::MAX),
             safepoints_per_look: Cell::new(i64::MAX),
+            next_look: Cell::new(i64::MAX),
             overdraft: Cell::new(None),
             overrun_limit: Cell::new(Duration::ZERO),
             call_depth_limit: Cell::new(u32::MAX),
@@ -218,7 +226,9 @@ pub(super) unsafe fn prepare(context: *mut Context, limits: SliceLimits) {
 pub(super) unsafe fn run(process: &mut ProcessThread, quantum: u32, call_depth: u32) -> SliceReport {
     SLICE.with(|slice| {
         let quantum = i64::from(quantum);
-        let fuel = quantum.min(slice.safepoints_per_look.get());
+        let is_watched = slice.safepoints_per_look.get() < i64::MAX;
+        slice.next_look.set(if is_watched { SAFEPOINTS_BEFORE_LOOK } else { i64::MAX });
+        let fuel = quantum.min(slice.next_look.get());
         slice.fuel.set(fuel);
         slice.granted.set(fuel);
         slice.quantum.set(quantum);

@@ -25,7 +25,7 @@ pub(super) unsafe extern "C-unwind" fn print(state: *mut lua_State) -> c_int {
             ffi::luaL_tolstring_(state, index, ptr::null_mut());
             ffi::lua_replace(state, index);
         }
-        with_context(|context| {
+        let bytes = with_context(|context| {
             let mut bytes = 0;
             for index in 1..=count {
                 if index > 1 {
@@ -37,8 +37,9 @@ pub(super) unsafe extern "C-unwind" fn print(state: *mut lua_State) -> c_int {
                 bytes += length;
             }
             context.console.push(b"\n");
-            charge((bytes / BYTES_PRINTED) as u64);
+            bytes
         });
+        charge(state, (bytes.unwrap_or(0) / BYTES_PRINTED) as u64);
     }
     0
 }

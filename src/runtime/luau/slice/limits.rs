@@ -11,7 +11,7 @@ use cpu_time::ThreadTime;
 use mlua::ffi::{self, lua_State};
 
 use super::clock::Ticks;
-use super::{Excess, SLICE, Slice, can_break};
+use super::{Excess, SAFEPOINTS_BEFORE_LOOK, SLICE, Slice, can_break};
 
 /// Ticks of the clock, a few hundred nanoseconds, that a safepoint takes at most in code without long
 /// library calls.
@@ -84,8 +84,10 @@ pub(super) fn may_go_on(slice: &Slice) -> bool {
     }
     // Looks at the clock cost a tight loop a tenth of its time: fewer for code that is quick so far.
     let is_quick = now.since(began) < TICKS_OF_QUICK_SAFEPOINT * used.unsigned_abs();
-    let looks = slice.safepoints_per_look.get();
-    let fuel = left.min(if is_quick { looks.saturating_mul(2) } else { looks / 4 });
+    let (next_look, longest) = (slice.next_look.get(), slice.safepoints_per_look.get());
+    let next_look = if is_quick { next_look.saturating_mul(2).min(longest) } else { SAFEPOINTS_BEFORE_LOOK };
+    slice.next_look.set(next_look);
+    let fuel = left.min(next_look);
     slice.fuel.set(fuel);
     slice.granted.set(used + fuel);
     true
