@@ -98,6 +98,7 @@ compile_error!(
 
 pub mod console;
 pub mod diagnostics;
+pub mod host;
 pub mod metrics;
 pub mod plugin;
 pub mod process;
@@ -111,6 +112,7 @@ pub mod vm;
 
 pub use console::VmConsole;
 pub use diagnostics::LuauOsDiagnosticsPlugin;
+pub use host::AddHostFunction;
 pub use metrics::Metrics;
 pub use plugin::{LuauOsPlugin, LuauOsSystems};
 pub use process::exit::{CpuUsage, KillReason, Outcome, ProcessExited, ScriptError, VmFinished};
@@ -119,7 +121,7 @@ pub use run::{RunProcesses, RunReport};
 pub use runtime::{LuauRuntime, ProcessInfo};
 pub use scheduler::budget::TickBudget;
 pub use script::{CompileError, Script};
-pub use value::Value;
+pub use value::{Value, ValueError};
 pub use vm::Vm;
 pub use vm::limits::{Limits, VmLimits};
 
@@ -131,7 +133,8 @@ struct Readme;
 /// Everything that most games need.
 pub mod prelude {
     pub use crate::{
-        Limits, LuauOsPlugin, LuauOsSystems, LuauRuntime, Outcome, Process, ProcessExited, ProcessOf,
-        ProcessState, Processes, RunProcesses, Script, TickBudget, Vm, VmConsole, VmFinished, VmLimits,
+        AddHostFunction, Limits, LuauOsPlugin, LuauOsSystems, LuauRuntime, Outcome, Process, ProcessExited,
+        ProcessOf, ProcessState, Processes, RunProcesses, Script, TickBudget, Vm, VmConsole, VmFinished,
+        VmLimits,
     };
 }

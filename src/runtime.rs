@@ -11,6 +11,7 @@ use bevy::prelude::*;
 use bevy::tasks::AsyncComputeTaskPool;
 
 use crate::console::ConsoleBuffer;
+use crate::host::{BoxedFunction, HostFunctions};
 use crate::process::exit::CpuUsage;
 use crate::process::{Pid, Process, ProcessState};
 use crate::scheduler::budget::TickBudget;
@@ -33,6 +34,7 @@ const SHORT_SOURCE: usize = 2 * 1024;
 pub struct LuauRuntime {
     pub(crate) heaps: Vec<Heap>,
     config: HeapConfig,
+    host: HostFunctions,
     vms_per_heap: usize,
     workers: usize,
     budget: TickBudget,
@@ -102,6 +104,7 @@ impl LuauRuntime {
         Self {
             heaps: Vec::new(),
             config: HeapConfig { quantum, overrun_limit, seed, exact_memory, limits },
+            host: HostFunctions::default(),
             vms_per_heap: settings.vms_per_heap,
             workers: settings.workers,
             budget: settings.budget,
@@ -177,6 +180,13 @@ impl LuauRuntime {
 
     // --- For the ECS ---
 
+    /// # Panics
+    ///
+    /// When `path` is not a name or taken, and when a heap is open.
+    pub(crate) fn add_host_function(&mut self, path: &str, function: BoxedFunction) {
+        self.host.add(path, function);
+    }
+
     /// Queues a new process for admission.
     pub(crate) fn enqueue(&mut self, process: Entity) {
         self.arrivals.push_back((process, self.now));
@@ -237,7 +247,7 @@ impl LuauRuntime {
             let Some(heap) = self.roomy_heaps.pop_front() else {
                 for _ in 0..self.workers {
                     let heap = self.heaps.len() as u32;
-                    self.heaps.push(Heap::new(self.config));
+                    self.heaps.push(Heap::new(self.config, self.host.clone()));
                     self.is_roomy.push(true);
                     self.roomy_heaps.push_back(heap);
                 }

@@ -1,6 +1,12 @@
 //! Values that cross the border between scripts and the game.
 
+mod deserialize;
+mod error;
+mod serialize;
+
 use std::fmt;
+
+pub use error::ValueError;
 
 /// A copy of a Luau value.
 #[derive(Clone, Debug, PartialEq)]

@@ -142,6 +142,14 @@ pub enum KillReason {
         /// How deep it was when its slice ended.
         used: u32,
     },
+    /// A host function that it called panicked.
+    #[error("host panic: `{function}` panicked: {message}")]
+    HostPanic {
+        /// The host function's path.
+        function: Box<str>,
+        /// What the panic said.
+        message: Box<str>,
+    },
     /// Its VM had more processes than [`Limits::processes`](crate::Limits::processes); it did not start.
     #[error("processes: its VM would have {used}, of {limit}")]
     Processes {

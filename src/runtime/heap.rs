@@ -15,6 +15,7 @@ use bevy::prelude::*;
 
 use super::luau::{LuauState, MainFunction, ThreadId};
 use crate::console::ConsoleBuffer;
+use crate::host::HostFunctions;
 use crate::process::exit::{CpuUsage, KillReason, Outcome, ScriptError};
 use crate::process::{Pid, ProcessState};
 use crate::random;
@@ -144,6 +145,7 @@ pub(crate) struct HeapStats {
 /// See the [module](self).
 pub(crate) struct Heap {
     config: HeapConfig,
+    host: HostFunctions,
     /// Opened when the first process starts, on a worker; closed when the heap has been empty for a
     /// while.
     state: Option<LuauState>,
@@ -176,9 +178,10 @@ pub(crate) struct Heap {
 }
 
 impl Heap {
-    pub(crate) fn new(config: HeapConfig) -> Self {
+    pub(crate) fn new(config: HeapConfig, host: HostFunctions) -> Self {
         Self {
             config,
+            host,
             state: None,
             slots: Vec::new(),
             free_slot: NO_SLOT,
@@ -381,7 +384,7 @@ impl Heap {
         let state = match &mut self.state {
             Some(state) => state,
             none => {
-                let state = LuauState::open()?;
+                let state = LuauState::open(self.host.clone())?;
                 self.garbage.collected(state.bytes(), 0);
                 none.insert(state)
             }

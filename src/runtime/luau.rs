@@ -30,6 +30,7 @@ use std::ptr;
 use mlua::ffi::{self, lua_State};
 
 use crate::console::ConsoleBuffer;
+use crate::host::HostFunctions;
 use crate::process::exit::ScriptError;
 use crate::random::Pcg32;
 use crate::script::Bytecode;
@@ -50,7 +51,7 @@ pub(crate) struct ThreadId(pub(crate) u32);
 pub(crate) struct MainFunction(c_int);
 
 /// What the host functions of a slice read and write.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Context {
     /// Virtual time, in seconds.
     pub(crate) now: f64,
@@ -63,6 +64,17 @@ pub(crate) struct Context {
     /// Coroutines that scripts made and that have not been collected, by place.
     coroutines: Vec<u32>,
     coroutine_limit: u32,
+    host: HostFunctions,
+    /// The number of the host function that panicked in this slice, and what it said.
+    host_panic: Option<(usize, String)>,
+}
+
+impl Context {
+    /// The path of the host function that panicked, and what it said.
+    pub(crate) fn take_host_panic(&mut self) -> (String, String) {
+        let (function, message) = self.host_panic.take().unwrap_or_default();
+        (self.host.path(function).into_owned(), message)
+    }
 }
 
 /// What a process may use in one slice.
@@ -299,7 +311,7 @@ impl LuauState {
         // SAFETY: as above; the slots are made first.
         let results = self.protect(|_| unsafe {
             ffi::lua_rawcheckstack(root, transfer::RESULT_SLOTS);
-            transfer::results(root)
+            transfer::values(root)
         });
         results.unwrap_or_default()
     }

@@ -132,7 +132,10 @@ impl Heap {
         // Old handles must not fit the slots and places of the heap that starts over.
         let generations = self.slots.iter().map(|slot| slot.generation);
         let last = generations.chain(self.places.iter().map(|place| place.generation)).max();
-        let next = Self { first_generation: last.map_or(0, |last| last + 1), ..Self::new(self.config) };
+        let next = Self {
+            first_generation: last.map_or(0, |last| last + 1),
+            ..Self::new(self.config, self.host.clone())
+        };
         std::mem::replace(self, next).state
     }
 }

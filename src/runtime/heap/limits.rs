@@ -6,7 +6,7 @@ use cpu_time::ThreadTime;
 
 use super::{NO_SLOT, Place};
 use crate::process::exit::KillReason;
-use crate::runtime::luau::{Allowance, Excess};
+use crate::runtime::luau::{Allowance, Context, Excess};
 use crate::vm::limits::Limits;
 
 /// A slice that takes this many times the overrun limit has found a way around all other limits.
@@ -112,13 +112,23 @@ fn excess(limits: &Limits, Holdings { bytes, coroutines }: Holdings) -> Option<K
 }
 
 /// Why a process is killed whose slice went too far, while its VM held `bytes`.
-pub(super) fn kill_reason(excess: Excess, limits: &Limits, overrun: Duration, bytes: usize) -> KillReason {
+pub(super) fn kill_reason(
+    excess: Excess,
+    context: &mut Context,
+    limits: &Limits,
+    overrun: Duration,
+    bytes: usize,
+) -> KillReason {
     match excess {
         Excess::Overrun(used) => KillReason::Overrun { limit: overrun, used },
         Excess::Memory(refused) => {
             // More than one slice may have, if not more than the VM may.
             let limit = limits.memory_bytes.min(bytes + Limits::SLICE_BYTES);
             KillReason::Memory { limit, used: bytes + refused }
+        }
+        Excess::HostPanic => {
+            let (function, message) = context.take_host_panic();
+            KillReason::HostPanic { function: function.into(), message: message.into() }
         }
         Excess::CallDepth(used) => KillReason::CallDepth { limit: limits.call_depth, used },
     }
@@ -183,11 +193,12 @@ mod tests {
     use bevy::prelude::*;
 
     use super::*;
+    use crate::host::HostFunctions;
     use crate::runtime::heap::Heap;
     use crate::runtime::heap::tests::config;
 
     fn place(limits: Limits) -> Place {
-        let mut heap = Heap::new(config());
+        let mut heap = Heap::new(config(), HostFunctions::default());
         heap.add_vm(Entity::PLACEHOLDER, limits.into(), Duration::ZERO);
         heap.places.remove(0)
     }

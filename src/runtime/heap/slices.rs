@@ -115,7 +115,8 @@ impl Heap {
                 SliceEnd::Failed => Some(End::Failed),
                 SliceEnd::Exceeded(excess) => {
                     let bytes = holdings.bytes.unwrap_or_default();
-                    Some(End::Killed(kill_reason(excess, &place.limits, overrun, bytes)))
+                    let context = slices.state().context();
+                    Some(End::Killed(kill_reason(excess, context, &place.limits, overrun, bytes)))
                 }
             };
             if let Some(time) = watch.as_mut().and_then(Stopwatch::slice) {

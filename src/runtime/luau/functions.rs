@@ -11,6 +11,7 @@
 
 mod charged;
 mod globals;
+mod host;
 mod pattern;
 mod process;
 mod search;
@@ -21,6 +22,7 @@ use std::ffi::{CStr, c_int, c_void};
 use mlua::ffi::{self, lua_CFunction, lua_State};
 
 pub(super) use globals::connect;
+pub(super) use host::push_all as push_host_functions;
 pub(super) use sort::{ALGORITHM as SORT, install as install_sort};
 
 /// What `sandbox.luau` gets of ours, by the names that it uses.

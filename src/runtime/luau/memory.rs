@@ -7,7 +7,7 @@ use std::alloc::{Layout, alloc, dealloc, realloc};
 use std::ffi::c_void;
 use std::ptr;
 
-use super::slice;
+use super::slice::{self, Excess};
 
 /// Bytes beyond which a block takes noticeable time to fill. Larger than the pages that Luau takes for
 /// its small objects: those are paid for by the safepoints of the code that makes them.
@@ -62,7 +62,7 @@ impl Memory {
         }
         let permitted = after <= self.hard_limit;
         if !permitted {
-            slice::refuse_memory(size);
+            slice::condemn(Excess::Memory(size));
         }
         permitted
     }

@@ -7,7 +7,8 @@ use std::sync::LazyLock;
 use mlua::ffi::{self, lua_State};
 
 use super::memory::{self, Memory};
-use super::{LuauState, functions, slice};
+use super::{Context, LuauState, functions, slice};
+use crate::host::HostFunctions;
 use crate::process::exit::ScriptError;
 use crate::script::{Bytecode, Script};
 
@@ -28,7 +29,7 @@ impl LuauState {
     /// # Errors
     ///
     /// When there is not enough memory.
-    pub(crate) fn open() -> Result<Self, ScriptError> {
+    pub(crate) fn open(host: HostFunctions) -> Result<Self, ScriptError> {
         let mut memory = Box::<Memory>::default();
         let data = (&raw mut *memory).cast::<c_void>();
         // SAFETY: `allocate` gets the `Memory` that it wants, which outlives the state.
@@ -43,7 +44,7 @@ impl LuauState {
             anchors: Vec::new(),
             environment_metatable: ffi::LUA_NOREF,
             protected_call: ffi::LUA_NOREF,
-            context: Box::into_raw(Box::default()),
+            context: Box::into_raw(Box::new(Context { host, ..Context::default() })),
             memory,
         };
         // SAFETY: `main` is live and not running; the functions below keep their stacks balanced.
@@ -57,9 +58,11 @@ impl LuauState {
         }
         let sandbox = state.load(SANDBOX.name(), SANDBOX.bytecode().expect("the sandbox compiles"))?;
         let sort = state.load("[C]", &SORT)?;
+        // What is pushed of them lives as long as the state: the context holds them.
+        let host = state.context().host.clone();
         state.environment_metatable = state.protect(|main| {
             // SAFETY: see `build_sandbox`; both are loaded.
-            unsafe { build_sandbox(main, sandbox.0, sort.0) }
+            unsafe { build_sandbox(main, sandbox.0, sort.0, &host) }
         })?;
         state.unload(sandbox);
         state.unload(sort);
@@ -102,8 +105,8 @@ unsafe extern "C-unwind" fn call_closure(state: *mut lua_State) -> c_int {
 /// # Safety
 ///
 /// Inside a protected call, with an empty stack; `sandbox` and `sort` are the references of those
-/// loaded scripts. May throw.
-unsafe fn build_sandbox(state: *mut lua_State, sandbox: c_int, sort: c_int) -> c_int {
+/// loaded scripts; `host` lives as long as the state. May throw.
+unsafe fn build_sandbox(state: *mut lua_State, sandbox: c_int, sort: c_int, host: &HostFunctions) -> c_int {
     // SAFETY: by the contract; indices and types are as each call wants them.
     unsafe {
         functions::replace(state);
@@ -116,7 +119,8 @@ unsafe fn build_sandbox(state: *mut lua_State, sandbox: c_int, sort: c_int) -> c
             ffi::lua_pushcclosurek(state, function, name.as_ptr(), 0, None);
             ffi::lua_rawsetfield(state, -2, name.as_ptr());
         }
-        ffi::lua_call(state, 1, 2);
+        functions::push_host_functions(state, host);
+        ffi::lua_call(state, 2, 2);
         let (base, environment) = (sort + 1, sort + 2);
         functions::connect(state, base, environment);
         ffi::lua_setsafeenv(state, base, 1);

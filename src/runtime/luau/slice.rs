@@ -24,7 +24,7 @@ use mlua::ffi::{self, lua_State};
 use super::{Context, ProcessThread};
 
 pub(super) use charge::{charge, charge_block};
-pub(super) use limits::{end_soon, refuse_memory};
+pub(super) use limits::{condemn, end_soon};
 pub(super) use prefetch::{prefetch_frame, prefetch_thread};
 
 use limits::{Overdraft, out_of_fuel};
@@ -65,6 +65,8 @@ pub(crate) enum Excess {
     Memory(usize),
     /// Calls inside calls.
     CallDepth(u32),
+    /// Nothing: a host function that it called panicked. [`Context::host_panic`] says more.
+    HostPanic,
 }
 
 /// How much a slice may do.

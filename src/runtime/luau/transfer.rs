@@ -5,6 +5,7 @@
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::fmt::Write;
 use std::mem::MaybeUninit;
+use std::ptr;
 
 use bevy::platform::collections::HashSet;
 use mlua::ffi::{self, lua_State};
@@ -25,18 +26,62 @@ const TRACEBACK_FRAMES: usize = 10;
 /// Stack slots that [`results`] needs: a key and a value for each level.
 pub(super) const RESULT_SLOTS: c_int = 2 * (MAX_DEPTH as c_int + 1);
 
-/// The values on the stack of a thread that has returned.
+/// The values on the stack of a thread that has returned, or of a function: its arguments.
 ///
 /// # Safety
 ///
-/// `thread` must be live, not running, and have room for [`RESULT_SLOTS`] more values.
-pub(super) unsafe fn results(thread: *mut lua_State) -> Vec<Value> {
+/// `thread` must be live, have room for [`RESULT_SLOTS`] more values, and not run anything else
+/// meanwhile.
+pub(super) unsafe fn values<V: FromIterator<Value>>(thread: *mut lua_State) -> V {
     let mut copier = Copier { thread, values: MAX_VALUES, bytes: MAX_BYTES, tables: HashSet::default() };
     // SAFETY: the indices are those of the thread's own stack.
     unsafe {
         let count = ffi::lua_gettop(thread).min(MAX_VALUES as c_int);
         (1..=count).map(|index| copier.copy(index, 0)).collect()
     }
+}
+
+/// Pushes a copy of `value`. An opaque one becomes nil.
+///
+/// # Safety
+///
+/// `state` must be live. May throw, when there is not enough memory.
+pub(super) unsafe fn push(state: *mut lua_State, value: &Value) {
+    // SAFETY: by the contract; each level makes room for what it pushes.
+    unsafe {
+        ffi::lua_rawcheckstack(state, 3);
+        match value {
+            Value::Nil | Value::Opaque(_) => ffi::lua_pushnil(state),
+            Value::Boolean(boolean) => ffi::lua_pushboolean(state, (*boolean).into()),
+            Value::Number(number) => ffi::lua_pushnumber(state, *number),
+            Value::Vector([x, y, z]) => ffi::lua_pushvector(state, *x, *y, *z),
+            Value::String(bytes) => ffi::lua_pushlstring_(state, bytes.as_ptr().cast(), bytes.len()),
+            Value::Buffer(bytes) => {
+                let data = ffi::lua_newbuffer(state, bytes.len());
+                ptr::copy_nonoverlapping(bytes.as_ptr(), data.cast(), bytes.len());
+            }
+            Value::Table(entries) => {
+                ffi::lua_createtable(state, 0, c_int::try_from(entries.len()).unwrap_or(0));
+                for (key, value) in entries {
+                    let is_key = match key {
+                        Value::Nil | Value::Opaque(_) => false,
+                        Value::Number(number) => !number.is_nan(),
+                        _ => true,
+                    };
+                    if is_key {
+                        push(state, key);
+                        push(state, value);
+                        ffi::lua_rawset(state, -3);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// As much of `text` as `max` bytes hold.
+pub(super) fn bounded(text: &str, max: usize) -> &str {
+    &text[..text.floor_char_boundary(max)]
 }
 
 struct Copier {

@@ -138,12 +138,12 @@ pub(in super::super) fn end_soon() -> bool {
     })
 }
 
-/// Condemns the process that runs on this operating-system thread because it asked for `size` bytes that
-/// it cannot have.
-pub(in super::super) fn refuse_memory(size: usize) {
+/// Condemns the process that runs on this operating-system thread, unless it is already.
+pub(in super::super) fn condemn(excess: Excess) {
+    end_soon();
     SLICE.with(|slice| {
         if slice.condemned.get().is_none() {
-            slice.condemned.set(Some(Excess::Memory(size)));
+            slice.condemned.set(Some(excess));
         }
     });
 }

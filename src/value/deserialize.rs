@@ -1,0 +1,283 @@
+//! From values of scripts to types of the game.
+
+use serde::de::{
+    Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, Error, IntoDeserializer, MapAccess,
+    SeqAccess, Unexpected, Visitor, value::StrDeserializer, value::StringDeserializer,
+};
+use serde::forward_to_deserialize_any;
+
+use super::{Value, ValueError};
+
+impl Value {
+    /// The value as a type of the game: numbers, strings, booleans and buffers as what they are, tables as
+    /// sequences, maps or structs, vectors as sequences of three, `nil` as `None`, a string or a table
+    /// with one key as a variant of an enum.
+    ///
+    /// # Errors
+    ///
+    /// [`ValueError`], which says what was expected and what came.
+    pub fn to<T: DeserializeOwned>(self) -> Result<T, ValueError> {
+        T::deserialize(self)
+    }
+
+    fn unexpected(&self) -> Unexpected<'_> {
+        match self {
+            Self::Nil => Unexpected::Unit,
+            Self::Boolean(boolean) => Unexpected::Bool(*boolean),
+            Self::Number(number) => Unexpected::Float(*number),
+            Self::Vector(_) => Unexpected::Other("vector"),
+            Self::String(bytes) => {
+                std::str::from_utf8(bytes).map_or(Unexpected::Bytes(bytes), Unexpected::Str)
+            }
+            Self::Buffer(_) => Unexpected::Other("buffer"),
+            Self::Table(_) => Unexpected::Map,
+            Self::Opaque(name) => Unexpected::Other(name),
+        }
+    }
+
+    /// Whether a table's keys are 1, 2, 3 and so on, in that order.
+    fn is_sequence(entries: &[(Self, Self)]) -> bool {
+        entries.iter().enumerate().all(|(i, (key, _))| matches!(key, Self::Number(n) if *n == (i + 1) as f64))
+    }
+}
+
+macro_rules! deserialize_integer {
+    ($($method:ident $type:ty => $visit:ident),*) => {$(
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
+            match self {
+                Value::Number(number) if number.fract() == 0.0 && number as $type as f64 == number => {
+                    visitor.$visit(number as $type)
+                }
+                Value::Number(number) => Err(ValueError::invalid_value(Unexpected::Float(number), &visitor)),
+                other => Err(ValueError::invalid_type(other.unexpected(), &visitor)),
+            }
+        }
+    )*};
+}
+
+impl<'de> Deserializer<'de> for Value {
+    type Error = ValueError;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
+        match self {
+            Self::Nil => visitor.visit_unit(),
+            Self::Boolean(boolean) => visitor.visit_bool(boolean),
+            Self::Number(number) => visitor.visit_f64(number),
+            Self::Vector(lanes) => {
+                visitor.visit_seq(Elements(lanes.map(f64::from).map(Value::Number).into_iter(), 0))
+            }
+            Self::String(bytes) => match String::from_utf8(bytes.into_vec()) {
+                Ok(text) => visitor.visit_string(text),
+                Err(error) => visitor.visit_byte_buf(error.into_bytes()),
+            },
+            Self::Buffer(bytes) => visitor.visit_byte_buf(bytes.into_vec()),
+            Self::Table(entries) if Self::is_sequence(&entries) => visitor.visit_seq(elements(entries)),
+            Self::Table(entries) => visitor.visit_map(Entries::new(entries)),
+            Self::Opaque(_) => Err(ValueError::invalid_type(self.unexpected(), &visitor)),
+        }
+    }
+
+    deserialize_integer! {
+        deserialize_i8 i8 => visit_i8, deserialize_i16 i16 => visit_i16, deserialize_i32 i32 => visit_i32,
+        deserialize_i64 i64 => visit_i64, deserialize_u8 u8 => visit_u8, deserialize_u16 u16 => visit_u16,
+        deserialize_u32 u32 => visit_u32, deserialize_u64 u64 => visit_u64
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
+        match self {
+            Self::Nil => visitor.visit_none(),
+            some => visitor.visit_some(some),
+        }
+    }
+
+    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
+        self.deserialize_byte_buf(visitor)
+    }
+
+    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
+        match self {
+            Self::String(bytes) | Self::Buffer(bytes) => visitor.visit_byte_buf(bytes.into_vec()),
+            other => other.deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, ValueError> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    // An empty table is a map as well as a sequence.
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
+        match self {
+            Self::Table(entries) => visitor.visit_map(Entries::new(entries)),
+            other => Err(ValueError::invalid_type(other.unexpected(), &visitor)),
+        }
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, ValueError> {
+        match self {
+            Self::Table(ref entries) if entries.is_empty() || !Self::is_sequence(entries) => {
+                self.deserialize_map(visitor)
+            }
+            // A vector, or a table of numbers, is as good.
+            other => other.deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, ValueError> {
+        match self {
+            Self::String(_) => {
+                visitor.visit_enum(self.to::<String>()?.into_deserializer() as StringDeserializer<_>)
+            }
+            Self::Table(entries) if entries.len() == 1 => {
+                visitor.visit_enum(serde::de::value::MapAccessDeserializer::new(Entries::new(entries)))
+            }
+            other => Err(ValueError::invalid_type(other.unexpected(), &visitor)),
+        }
+    }
+
+    forward_to_deserialize_any! {
+        bool f32 f64 char str string unit unit_struct seq tuple tuple_struct identifier ignored_any
+    }
+}
+
+impl IntoDeserializer<'_, ValueError> for Value {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
+    }
+}
+
+/// A copy of any value that has one. Vectors and sequences come as tables.
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AnyValue;
+
+        impl<'de> Visitor<'de> for AnyValue {
+            type Value = Value;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("any value")
+            }
+
+            fn visit_unit<E>(self) -> Result<Value, E> {
+                Ok(Value::Nil)
+            }
+
+            fn visit_none<E>(self) -> Result<Value, E> {
+                Ok(Value::Nil)
+            }
+
+            fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+                Value::deserialize(deserializer)
+            }
+
+            fn visit_bool<E>(self, boolean: bool) -> Result<Value, E> {
+                Ok(Value::Boolean(boolean))
+            }
+
+            fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
+                Ok(Value::Number(number as f64))
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
+                Ok(Value::Number(number as f64))
+            }
+
+            fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
+                Ok(Value::Number(number))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+                Ok(Value::String(text.as_bytes().into()))
+            }
+
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Value, E> {
+                Ok(Value::Buffer(bytes.into()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Value, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(element) = sequence.next_element()? {
+                    entries.push((Value::Number((entries.len() + 1) as f64), element));
+                }
+                Ok(Value::Table(entries))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Value::Table(entries))
+            }
+        }
+
+        deserializer.deserialize_any(AnyValue)
+    }
+}
+
+/// The elements of a sequence, and how many have been read.
+struct Elements<I>(I, usize);
+
+fn elements(entries: Vec<(Value, Value)>) -> Elements<impl Iterator<Item = Value>> {
+    Elements(entries.into_iter().map(|(_, value)| value), 0)
+}
+
+impl<'de, I: Iterator<Item = Value>> SeqAccess<'de> for Elements<I> {
+    type Error = ValueError;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, ValueError> {
+        let Some(value) = self.0.next() else { return Ok(None) };
+        self.1 += 1;
+        seed.deserialize(value).map(Some).map_err(|error| error.inside(format_args!("[{}]", self.1)))
+    }
+}
+
+struct Entries {
+    entries: std::vec::IntoIter<(Value, Value)>,
+    value: Option<(String, Value)>,
+}
+
+impl Entries {
+    fn new(entries: Vec<(Value, Value)>) -> Self {
+        Self { entries: entries.into_iter(), value: None }
+    }
+}
+
+impl<'de> MapAccess<'de> for Entries {
+    type Error = ValueError;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, ValueError> {
+        let Some((key, value)) = self.entries.next() else { return Ok(None) };
+        let name = key.as_str().map_or_else(|| format!("[{key}]"), str::to_owned);
+        let result = match key.as_str() {
+            Some(key) => seed.deserialize(StrDeserializer::new(key)),
+            None => seed.deserialize(key),
+        };
+        self.value = Some((name, value));
+        result.map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, ValueError> {
+        let (name, value) = self.value.take().ok_or_else(|| ValueError::new("a value before its key"))?;
+        seed.deserialize(value).map_err(|error| error.inside(name))
+    }
+}

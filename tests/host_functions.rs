@@ -1,0 +1,190 @@
+//! Functions of the game that scripts call.
+
+mod common;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use bevy::prelude::*;
+use bevy_luau_os::prelude::*;
+use bevy_luau_os::{KillReason, Value};
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize)]
+struct Item {
+    name: String,
+    count: u32,
+    tags: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Order {
+    Stop,
+    Go { to: (f64, f64) },
+    Say(String),
+}
+
+fn app() -> App {
+    let mut app = common::app();
+    app.add_host_function("add", |a: f64, b: f64| Ok::<_, String>(a + b))
+        .add_host_function("text.upper", |text: String| Ok::<_, String>(text.to_uppercase()))
+        .add_host_function("text.pad", |text: String, width: Option<u8>| {
+            Ok::<_, String>(format!("{text:>0$}", width.unwrap_or(4).into()))
+        })
+        .add_host_function("game.inventory.double", |mut item: Item| {
+            item.count *= 2;
+            item.tags.push("doubled".to_owned());
+            Ok::<_, String>(item)
+        })
+        .add_host_function("order", |order: Order| {
+            Ok::<_, String>(match order {
+                Order::Stop => "stopping".to_owned(),
+                Order::Go { to: (x, y) } => format!("going to {x}, {y}"),
+                Order::Say(text) => format!("saying {text}"),
+            })
+        })
+        .add_host_function("orders", || {
+            Ok::<_, String>([Order::Stop, Order::Go { to: (1.0, 2.0) }, Order::Say("hi".to_owned())])
+        })
+        .add_host_function("fail", |what: String| Err::<(), _>(format!("no {what} today")))
+        .add_host_function("explode", || -> Result<(), String> { panic!("boom") })
+        .add_host_function("sum", |numbers: Vec<i64>| Ok::<_, String>(numbers.iter().sum::<i64>()))
+        .add_host_function("length", |vector: [f64; 3]| {
+            Ok::<_, String>(vector.iter().map(|x| x * x).sum::<f64>().sqrt())
+        })
+        .add_host_function("echo", |value: Value| Ok::<_, String>(value));
+    app
+}
+
+#[track_caller]
+fn returns(app: &mut App, source: &str, expected: Value) {
+    let outcome = common::outcome(app, source);
+    assert_eq!(outcome, Outcome::Finished(vec![expected]), "{source}");
+}
+
+fn text(text: &str) -> Value {
+    Value::String(text.as_bytes().into())
+}
+
+#[test]
+fn values_go_both_ways() {
+    let mut app = app();
+    returns(&mut app, "return add(1, 2)", Value::Number(3.0));
+    returns(&mut app, "return text.upper('abc')", text("ABC"));
+    returns(&mut app, "return text.pad('x')", text("   x"));
+    returns(&mut app, "return text.pad('x', 2, 'more is ignored')", text(" x"));
+    returns(&mut app, "return sum({ 1, 2, 3 })", Value::Number(6.0));
+    returns(&mut app, "return sum({})", Value::Number(0.0));
+    returns(&mut app, "return length(vector.create(3, 4, 0))", Value::Number(5.0));
+    returns(
+        &mut app,
+        "local i = game.inventory.double({ name = 'ore', count = 21, tags = { 'raw' } }) return `{i.name} {i.count} {table.concat(i.tags, ' ')}`",
+        text("ore 42 raw doubled"),
+    );
+    returns(
+        &mut app,
+        "return table.concat({ order('Stop'), order({ Go = { to = { 1, 2.5 } } }), order({ Say = 'hi' }) }, '; ')",
+        text("stopping; going to 1, 2.5; saying hi"),
+    );
+    returns(&mut app, "local o = orders() return `{o[1]} {o[2].Go.to[2]} {o[3].Say}`", text("Stop 2 hi"));
+    returns(
+        &mut app,
+        "local e = echo({ 1, { x = true }, 'text' }) return `{e[1]} {e[2].x} {e[3]} {echo(nil)}`",
+        text("1 true text nil"),
+    );
+}
+
+#[test]
+fn wrong_arguments_are_errors_that_name_the_place() {
+    let mut app = app();
+    for (call, expected) in [
+        ("add(1, 'x')", "test:1: add: argument 2: expected number, got string"),
+        ("add(1)", "test:1: add: missing argument: expected number, got nil"),
+        ("text.upper({})", "test:1: text.upper: argument 1: expected string, got table"),
+        ("text.upper(print)", "test:1: text.upper: argument 1: expected string, got function"),
+        ("sum({ 1, 2.5 })", "test:1: sum: argument 1: [2]: expected integer, got 2.5"),
+        (
+            "text.pad('x', 300)",
+            "test:1: text.pad: argument 2: expected integer that is not negative, got 300",
+        ),
+        (
+            "game.inventory.double({ name = 'ore', count = 'many', tags = {} })",
+            "test:1: game.inventory.double: argument 1: count: expected integer that is not negative, got string",
+        ),
+        (
+            "game.inventory.double({ name = 'ore' })",
+            "test:1: game.inventory.double: argument 1: missing field `count`",
+        ),
+        ("fail('cake')", "test:1: fail: no cake today"),
+    ] {
+        let Outcome::Failed(error) = common::outcome(&mut app, call) else { panic!("{call}") };
+        assert_eq!(&*error.message, expected);
+        assert!(error.traceback.contains("test:1"), "{}", error.traceback);
+        returns(&mut app, &format!("return (pcall(function() {call} end))"), Value::Boolean(false));
+    }
+}
+
+#[test]
+fn a_panic_kills_the_process_and_nobody_else() {
+    let mut app = app();
+    let neighbour = common::vm(&mut app);
+    common::process(&mut app, neighbour, "for i = 1, 50000 do add(i, 1) end return 'done'");
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    for source in [
+        "explode()",
+        "pcall(explode) return 'caught'",
+        "while true do pcall(explode) end",
+        "coroutine.wrap(function() pcall(explode) end)() return 'caught'",
+        "local _ = setmetatable({}, { __index = function() pcall(explode) end }).x return 'caught'",
+    ] {
+        let vm = common::vm(&mut app);
+        let process = common::process(&mut app, vm, source);
+        common::ticks(&mut app, 3);
+        let exits = &common::ended(&app).processes;
+        let exit = exits.iter().find(|exit| exit.entity == process).expect("it was killed");
+        let expected = KillReason::HostPanic { function: "explode".into(), message: "boom".into() };
+        assert_eq!(exit.outcome, Outcome::Killed(expected), "{source}");
+    }
+    std::panic::set_hook(hook);
+    common::until_ended(&mut app, 6);
+    assert_eq!(common::ended(&app).processes[5].outcome, Outcome::Finished(vec![text("done")]));
+    returns(&mut app, "return add(1, 2)", Value::Number(3.0));
+}
+
+#[test]
+fn host_functions_are_frozen_and_called_from_anywhere() {
+    let mut app = app();
+    returns(
+        &mut app,
+        "return table.isfrozen(game) and table.isfrozen(game.inventory) and not pcall(function() game.x = 1 end)",
+        Value::Boolean(true),
+    );
+    returns(
+        &mut app,
+        "local o = setmetatable({}, { __add = function(a, b) return add(20, 22) end }) return o + o",
+        Value::Number(42.0),
+    );
+    // A process may use the name for itself.
+    returns(&mut app, "add = function() return 'mine' end return add(1, 2)", text("mine"));
+}
+
+#[test]
+fn wrong_registrations_say_why() {
+    let fails = |path: &'static str, started: bool| {
+        let mut app = app();
+        if started {
+            common::outcome(&mut app, "return 1");
+        }
+        let add = AssertUnwindSafe(|| app.add_host_function(path, || Ok::<_, String>(())).world().id());
+        let hook = std::panic::take_hook();
+        std::panic::set_hook(Box::new(|_| {}));
+        let result = catch_unwind(add);
+        std::panic::set_hook(hook);
+        *result.expect_err("it panics").downcast::<String>().expect("a message")
+    };
+    assert_eq!(fails("a b", false), "add_host_function(\"a b\"): expected names with dots between them");
+    assert_eq!(fails("string.trim", false), "add_host_function(\"string.trim\"): `string` is Luau's");
+    assert_eq!(fails("text", false), "add_host_function(\"text\"): there is `text.upper`");
+    assert_eq!(fails("add.more", false), "add_host_function(\"add.more\"): there is `add`");
+    assert_eq!(fails("late", true), "add_host_function(\"late\"): add it before the first process starts");
+}
