@@ -1,5 +1,8 @@
 //! Scripts: source text that is compiled once, however many processes run it.
 
+mod reader;
+mod safepoints;
+
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -73,6 +76,16 @@ pub enum CompileError {
         script: String,
         /// The byte that gave it away.
         first_byte: u8,
+    },
+    /// A process could not be preempted for too long.
+    #[error(
+        "{script}:{line}: the function that begins here has an expression with hundreds of comparisons; split it"
+    )]
+    NoSafepoint {
+        /// The script's name.
+        script: String,
+        /// Where the function begins; 0 for the script itself.
+        line: u32,
     },
 }
 
@@ -164,19 +177,37 @@ impl fmt::Debug for Script {
 /// What Luau writes at the start of bytecode: a version, which is below every character of text.
 const FIRST_TEXT_BYTE: u8 = b'\t';
 
+/// Slow instructions in a row without a safepoint, beyond which a script gets some where it has none.
+const LONG_STRETCH: u32 = 64;
+
+/// Beyond this a script is refused.
+const LONGEST_STRETCH: u32 = 256;
+
 fn compile(name: &str, source: &[u8]) -> Result<Bytecode, CompileError> {
     if let Some(&first_byte) = source.first().filter(|&&byte| byte < FIRST_TEXT_BYTE) {
         return Err(CompileError::Bytecode { script: name.to_owned(), first_byte });
     }
-    mlua::chunk::Compiler::new()
+    let compiler = mlua::chunk::Compiler::new()
         // Ours must be called: it keeps a process's globals its own.
         .add_disabled_builtin("rawset")
         // So must these: their quick paths go through whole strings.
         .add_disabled_builtin("string.sub")
-        .add_disabled_builtin("tonumber")
-        .compile(source)
-        .map(Bytecode)
-        .map_err(|error| syntax_error(name, error))
+        .add_disabled_builtin("tonumber");
+    let compile = |compiler: mlua::chunk::Compiler| {
+        let mut code = compiler.compile(source).map_err(|error| syntax_error(name, error))?;
+        let longest = safepoints::place(&mut code);
+        debug_assert!(longest.is_some(), "another version of bytecode");
+        Ok((code, longest.unwrap_or_default()))
+    };
+    let (code, longest) = compile(compiler.clone())?;
+    if longest.slow <= LONG_STRETCH {
+        return Ok(Bytecode(code));
+    }
+    let (code, longest) = compile(compiler.set_coverage_level(2))?;
+    if longest.slow > LONGEST_STRETCH {
+        return Err(CompileError::NoSafepoint { script: name.to_owned(), line: longest.line });
+    }
+    Ok(Bytecode(code))
 }
 
 fn syntax_error(name: &str, error: mlua::Error) -> CompileError {
