@@ -21,6 +21,8 @@ pub(super) struct Memory {
     soft_limit: usize,
     /// ... and beyond this it is refused more, and its process is killed.
     hard_limit: usize,
+    /// What was used when they were set.
+    used_before: usize,
     last: *mut Block,
 }
 
@@ -35,7 +37,13 @@ struct Block {
 
 impl Default for Memory {
     fn default() -> Self {
-        Self { used: 0, soft_limit: usize::MAX, hard_limit: usize::MAX, last: ptr::null_mut() }
+        Self {
+            used: 0,
+            soft_limit: usize::MAX,
+            hard_limit: usize::MAX,
+            used_before: 0,
+            last: ptr::null_mut(),
+        }
     }
 }
 
@@ -47,6 +55,7 @@ impl Memory {
 
     /// What a slice may allocate from now on: `bytes`, and `slack` beyond them.
     pub(super) fn allow(&mut self, bytes: usize, slack: usize) {
+        self.used_before = self.used;
         self.soft_limit = self.used.saturating_add(bytes);
         self.hard_limit = self.soft_limit.saturating_add(slack);
     }
@@ -62,7 +71,7 @@ impl Memory {
         }
         let permitted = after <= self.hard_limit;
         if !permitted {
-            slice::condemn(Excess::Memory(size));
+            slice::condemn(Excess::Memory(after.saturating_sub(self.used_before)));
         }
         permitted
     }
