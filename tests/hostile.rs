@@ -25,7 +25,7 @@ const LONGEST_TICK: Duration = Duration::from_secs(2);
 const MOST_SAFEPOINTS: u64 = 1 << 24;
 /// Bytes by which garbage, and scripts that stay loaded, may make the heap larger than it was before the
 /// attack.
-const GARBAGE: usize = 2 << 20;
+const GARBAGE: usize = 4 << 20;
 
 /// Strings, tables, generators, errors: some of everything that an attack could break.
 const WELL_BEHAVED: &str = include_str!("scripts/well_behaved.luau");

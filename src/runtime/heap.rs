@@ -31,6 +31,9 @@ const STARTS_PER_CLOCK_LOOK: usize = 16;
 /// Scripts that a heap keeps loaded. Beyond that it forgets them all and loads again what it needs.
 const LOADED_SCRIPTS: usize = 64;
 
+/// Bytes of bytecode that a heap keeps loaded, in the same way; loaded it takes several times as much.
+const LOADED_BYTES: usize = 512 * 1024;
+
 /// VMs that can have a memory category of their own: Luau has 256, and 0 is the state's own.
 pub(crate) const MAX_EXACT_VMS: usize = 255;
 
@@ -160,6 +163,8 @@ pub(crate) struct Heap {
     /// Processes without a thread, in the order of their admission.
     starting: VecDeque<(SlotId, Script)>,
     loaded: HashMap<usize, (Script, MainFunction)>,
+    /// How much bytecode they have, together.
+    loaded_bytes: usize,
     /// Slots whose processes have ended, for the ECS.
     exits: VecDeque<u32>,
     /// How they ended, by slot, except for the usual end, a return without results: hundreds of
@@ -191,6 +196,7 @@ impl Heap {
             queue: RunQueue::default(),
             starting: VecDeque::new(),
             loaded: HashMap::default(),
+            loaded_bytes: 0,
             exits: VecDeque::new(),
             outcomes: HashMap::default(),
             emptied: Vec::new(),
@@ -396,7 +402,9 @@ impl Heap {
                     message: error.to_string().into(),
                     traceback: Box::default(),
                 })?;
-                if self.loaded.len() == LOADED_SCRIPTS {
+                self.loaded_bytes += bytecode.as_bytes().len();
+                if self.loaded.len() == LOADED_SCRIPTS || self.loaded_bytes > LOADED_BYTES {
+                    self.loaded_bytes = bytecode.as_bytes().len();
                     for (_, (_, main)) in self.loaded.drain() {
                         state.unload(main);
                     }

@@ -61,7 +61,7 @@ pub(crate) enum SliceEnd {
 pub(crate) enum Excess {
     /// Time after its slice, in code that cannot be preempted.
     Overrun(Duration),
-    /// Bytes that it asked for in one go, and was refused.
+    /// Bytes that its slice would have added, of which the last were refused.
     Memory(usize),
     /// Calls inside calls.
     CallDepth(u32),
