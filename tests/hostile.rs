@@ -19,13 +19,15 @@ const NEIGHBOURS: usize = 100;
 const TICKS: usize = 3_000;
 /// Ticks for which a script that runs for ever is watched beyond the end of its neighbours.
 const MORE_TICKS: usize = 60;
-/// Generous: the tests run unoptimised, several at a time, on busy machines.
-const LONGEST_TICK: Duration = Duration::from_secs(2);
+/// Generous: the tests run unoptimised, several at a time, on busy machines. What it is to find takes
+/// minutes or does not end.
+const LONGEST_TICK: Duration = Duration::from_secs(10);
 /// What a slice may be charged at most: one call, and what it runs on in code that is not preempted.
 const MOST_SAFEPOINTS: u64 = 1 << 24;
-/// Bytes by which garbage, and scripts that stay loaded, may make the heap larger than it was before the
-/// attack.
-const GARBAGE: usize = 4 << 20;
+/// Bytes by which garbage may make the heap larger than it was before the attack.
+const GARBAGE: usize = 1 << 20;
+/// Bytes that the code of scripts may take that a heap keeps loaded.
+const LOADED: usize = 16 << 20;
 
 /// Strings, tables, generators, errors: some of everything that an attack could break.
 const WELL_BEHAVED: &str = include_str!("scripts/well_behaved.luau");
@@ -36,6 +38,8 @@ struct Range {
     app: App,
     expected: Vec<bevy_luau_os::Value>,
     slowest: (Duration, String),
+    /// Bytes that an attack may leave on the heap.
+    slack: usize,
 }
 
 impl Range {
@@ -50,7 +54,7 @@ impl Range {
         let vm = common::vm(&mut app);
         common::process(&mut app, vm, CHURN);
         common::ticks(&mut app, 100);
-        Self { app, expected, slowest: (Duration::ZERO, String::new()) }
+        Self { app, expected, slowest: (Duration::ZERO, String::new()), slack: GARBAGE }
     }
 
     fn runtime(&self) -> &LuauRuntime {
@@ -135,8 +139,11 @@ impl Range {
             assert!(cpu.slices > 1, "{name} had {} slices", cpu.slices);
             self.app.world_mut().entity_mut(vm).despawn();
         }
-        let heap_after = (0..10).map(|_| self.heap_bytes(60)).find(|&bytes| bytes <= heap_before + GARBAGE);
-        assert!(heap_after.is_some(), "{name}: the heap had {heap_before} bytes, and now more");
+        let heap_after = (0..10).map(|_| self.heap_bytes(60)).min().unwrap_or_default();
+        assert!(
+            heap_after <= heap_before + self.slack,
+            "{name}: {heap_before} bytes before, {heap_after} after"
+        );
         assert_eq!(self.runtime().heap_count(), 1);
     }
 }
@@ -174,6 +181,9 @@ fn attacks(class: &str) {
     paths.sort();
     let only = std::env::var("ATTACK").ok();
     let mut range = Range::new();
+    if class == "source" {
+        range.slack += LOADED;
+    }
     for path in paths {
         let name = path.file_stem().expect("file").to_string_lossy().into_owned();
         if only.as_ref().is_some_and(|only| *only != name) {
