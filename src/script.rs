@@ -90,7 +90,7 @@ pub enum CompileError {
 }
 
 impl Script {
-    /// A script from its source, which may hold any bytes in its string literals.
+    /// A script from its source, which may hold any bytes but 0 in its string literals.
     pub fn new(name: impl Into<Arc<str>>, source: impl Into<Vec<u8>>) -> Self {
         let (name, source) = (name.into(), source.into().into_boxed_slice());
         let hash = FixedHasher.hash_one((&name, &source));
@@ -194,7 +194,8 @@ fn compile(name: &str, source: &[u8]) -> Result<Bytecode, CompileError> {
         .add_disabled_builtin("string.sub")
         .add_disabled_builtin("tonumber");
     let compile = |compiler: mlua::chunk::Compiler| {
-        let mut code = compiler.compile(source).map_err(|error| syntax_error(name, error))?;
+        let code = with_deep_stack(|| compiler.compile(source));
+        let mut code = code.map_err(|error| syntax_error(name, error))?;
         let longest = safepoints::place(&mut code);
         debug_assert!(longest.is_some(), "another version of bytecode");
         Ok((code, longest.unwrap_or_default()))
@@ -208,6 +209,20 @@ fn compile(name: &str, source: &[u8]) -> Result<Bytecode, CompileError> {
         return Err(CompileError::NoSafepoint { script: name.to_owned(), line: longest.line });
     }
     Ok(Bytecode(code))
+}
+
+/// Bytes. Luau's parser and compiler recurse up to 1,000 levels deep, which takes up to 4 MiB where the
+/// C++ code is not optimised, as in a game's plain `dev` profile.
+const COMPILER_STACK: usize = 16 << 20;
+
+/// Calls `f` where it has [`COMPILER_STACK`]: the threads of Bevy's task pools have 2 MiB, the main thread
+/// of Windows has 1 MiB, and a stack overflow would abort the game.
+fn with_deep_stack<T: Send>(f: impl FnOnce() -> mlua::Result<T> + Send) -> mlua::Result<T> {
+    std::thread::scope(|scope| {
+        let builder = std::thread::Builder::new().name("Luau compiler".to_owned()).stack_size(COMPILER_STACK);
+        let thread = builder.spawn_scoped(scope, f).map_err(mlua::Error::external)?;
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 fn syntax_error(name: &str, error: mlua::Error) -> CompileError {

@@ -1,7 +1,8 @@
 //! Random programs do as processes, at any quantum and beside others that come and go, what they do
 //! when they run through on a plain Luau state.
 //!
-//! `PROPTEST_CASES=1000 cargo test --test random_programs` looks for longer.
+//! `PROPTEST_CASES=1000 cargo test --test random_programs` looks for longer. What fails is made smaller and
+//! printed, and tried first from then on (`main.regressions`, to be committed).
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -22,6 +23,9 @@ use plain::Behaviour;
 
 /// Ticks in which all programs must have ended, whatever their quantum: they pass some thousand safepoints.
 const MAX_TICKS: u32 = 100_000;
+
+/// Where a scenario is found that crashed the test.
+const LAST_SCENARIO: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/random_programs.txt");
 
 /// A generated program.
 #[derive(Clone)]
@@ -128,6 +132,8 @@ proptest! {
 
     #[test]
     fn programs_do_what_they_do_when_nobody_interrupts_them(scenario in scenarios()) {
+        // A crash leaves nothing to print.
+        std::fs::write(LAST_SCENARIO, format!("{scenario:#?}")).expect("target directory");
         let expected: Vec<_> = scenario.programs.iter().map(|program| plain::run(&program.source())).collect();
         let behaviours = run(&scenario);
         for ((program, ours), luaus) in scenario.programs.iter().zip(behaviours).zip(expected) {
