@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use smallvec::SmallVec;
 
 use crate::runtime::LuauRuntime;
+use crate::syscall::Parser;
 use crate::value::{Value, ValueError};
 
 /// What a script passes to a host function.
@@ -108,7 +109,14 @@ pub(crate) type BoxedFunction = Box<dyn Fn(Arguments) -> Result<Value, String> +
 
 /// The host functions of an app, with their paths.
 #[derive(Clone, Default)]
-pub(crate) struct HostFunctions(Arc<Vec<(CString, BoxedFunction)>>);
+pub(crate) struct HostFunctions(Arc<Vec<(CString, Entry)>>);
+
+/// What is behind a path.
+pub(crate) enum Entry {
+    Function(BoxedFunction),
+    /// With its number among the syscalls.
+    Syscall(usize, Parser),
+}
 
 /// Why a host function has no result.
 pub(crate) enum HostError {
@@ -122,25 +130,26 @@ impl HostFunctions {
     /// # Panics
     ///
     /// When `path` is not a name or taken, or when a heap holds on to the functions.
-    pub(crate) fn add(&mut self, path: &str, function: BoxedFunction) {
-        assert!(
-            path.split('.').all(is_name),
-            "add_host_function({path:?}): expected names with dots between them"
-        );
+    pub(crate) fn add(&mut self, path: &str, entry: Entry) {
+        let add = match entry {
+            Entry::Function(_) => "add_host_function",
+            Entry::Syscall(..) => "add_syscall",
+        };
+        assert!(path.split('.').all(is_name), "{add}({path:?}): expected names with dots between them");
         let first = path.split('.').next().unwrap_or_default();
-        assert!(!RESERVED.contains(&first), "add_host_function({path:?}): `{first}` is Luau's");
+        assert!(!RESERVED.contains(&first), "{add}({path:?}): `{first}` is Luau's");
         for taken in self.paths().map(CStr::to_string_lossy) {
             let overlaps = |a: &str, b: &str| {
                 a.strip_prefix(b).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
             };
             assert!(
                 !overlaps(path, &taken) && !overlaps(&taken, path),
-                "add_host_function({path:?}): there is `{taken}`"
+                "{add}({path:?}): there is `{taken}`"
             );
         }
         let functions = Arc::get_mut(&mut self.0)
-            .unwrap_or_else(|| panic!("add_host_function({path:?}): add it before the first process starts"));
-        functions.push((CString::new(path).unwrap_or_default(), function));
+            .unwrap_or_else(|| panic!("{add}({path:?}): add it before the first process starts"));
+        functions.push((CString::new(path).unwrap_or_default(), entry));
     }
 
     /// The paths, in the order of their numbers.
@@ -148,12 +157,28 @@ impl HostFunctions {
         self.0.iter().map(|(path, _)| &**path)
     }
 
+    pub(crate) fn is_syscall(&self, number: usize) -> bool {
+        matches!(self.0.get(number), Some((_, Entry::Syscall(..))))
+    }
+
+    /// The number of a syscall, and its arguments with their type.
+    pub(crate) fn parse(
+        &self,
+        number: usize,
+        arguments: Arguments,
+    ) -> Result<(usize, Box<dyn Any + Send + Sync>), String> {
+        match self.0.get(number) {
+            Some((_, Entry::Syscall(number, parser))) => parser(arguments).map(|args| (*number, args)),
+            _ => Err("no such syscall".to_owned()),
+        }
+    }
+
     pub(crate) fn path(&self, number: usize) -> Cow<'_, str> {
         self.0.get(number).map_or_else(Cow::default, |(path, _)| path.to_string_lossy())
     }
 
     pub(crate) fn call(&self, number: usize, arguments: Arguments) -> Result<Value, HostError> {
-        let Some((_, function)) = self.0.get(number) else {
+        let Some((_, Entry::Function(function))) = self.0.get(number) else {
             return Err(HostError::Error("no such function".to_owned()));
         };
         // It is the caller that ends if the function leaves something half done.

@@ -107,6 +107,7 @@ pub mod run;
 pub mod runtime;
 mod scheduler;
 pub mod script;
+pub mod syscall;
 pub mod value;
 pub mod vm;
 
@@ -121,6 +122,7 @@ pub use run::{RunProcesses, RunReport};
 pub use runtime::{LuauRuntime, ProcessInfo};
 pub use scheduler::budget::TickBudget;
 pub use script::{CompileError, Script};
+pub use syscall::{AddSyscall, ReplyTo, Syscall};
 pub use value::{Value, ValueError};
 pub use vm::Vm;
 pub use vm::limits::{Limits, VmLimits};
@@ -133,8 +135,8 @@ struct Readme;
 /// Everything that most games need.
 pub mod prelude {
     pub use crate::{
-        AddHostFunction, Limits, LuauOsPlugin, LuauOsSystems, LuauRuntime, Outcome, Process, ProcessExited,
-        ProcessOf, ProcessState, Processes, RunProcesses, Script, TickBudget, Vm, VmConsole, VmFinished,
-        VmLimits,
+        AddHostFunction, AddSyscall, Limits, LuauOsPlugin, LuauOsSystems, LuauRuntime, Outcome, Process,
+        ProcessExited, ProcessOf, ProcessState, Processes, ReplyTo, RunProcesses, Script, Syscall,
+        TickBudget, Vm, VmConsole, VmFinished, VmLimits,
     };
 }

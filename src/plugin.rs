@@ -11,6 +11,7 @@ use crate::metrics::Metrics;
 use crate::runtime::{LuauRuntime, RuntimeSettings};
 use crate::scheduler::budget::TickBudget;
 use crate::scheduler::{self, Tick};
+use crate::syscall::SyscallSystems;
 
 /// Runs the Luau processes of the app's VMs.
 ///
@@ -41,6 +42,9 @@ pub struct LuauOsPlugin {
     /// `string.gsub` callback) before it is killed; 1 ms by default. With a time budget, a slice also
     /// ends when it has taken so long.
     pub overrun_limit: Duration,
+    /// Virtual time after which a [syscall](crate::AddSyscall) that the game has not answered fails; 30 s by
+    /// default.
+    pub syscall_timeout: Duration,
     /// How many printed lines a second, of all VMs together, are written to the log as well, with the
     /// target `luau_print`. None by default: they are in each VM's [`VmConsole`](crate::VmConsole).
     pub log_prints: Option<NonZeroU32>,
@@ -62,6 +66,7 @@ impl Default for LuauOsPlugin {
             vms_per_heap: 255,
             workers: None,
             overrun_limit: Duration::from_millis(1),
+            syscall_timeout: Duration::from_secs(30),
             log_prints: None,
             limits: true,
             seed: 0,
@@ -74,10 +79,12 @@ impl Default for LuauOsPlugin {
 pub enum LuauOsSystems {
     /// New processes get their heap, their PID and their thread.
     Admit,
-    /// For systems that make waiting processes runnable.
+    /// Processes whose time has come, or whose syscalls were answered, run on.
     Wake,
     /// Runnable processes get a slice.
     Run,
+    /// The systems that answer [syscalls](crate::AddSyscall) get the calls.
+    Syscalls,
     /// Heaps that have grown are collected.
     Collect,
     /// Prints and exits reach the ECS; ended processes and finished VMs are despawned.
@@ -107,6 +114,7 @@ impl Plugin for LuauOsPlugin {
         app.insert_resource(LuauRuntime::new(RuntimeSettings {
             quantum: self.quantum,
             overrun_limit: self.overrun_limit,
+            syscall_timeout: self.syscall_timeout,
             limits: self.limits,
             seed: self.seed,
             vms_per_heap: self.vms_per_heap,
@@ -115,12 +123,14 @@ impl Plugin for LuauOsPlugin {
         }))
         .insert_resource(Tick::new(self.max_ticks_per_frame))
         .init_resource::<Metrics>()
+        .init_resource::<SyscallSystems>()
         .configure_sets(
             FixedUpdate,
             (
                 LuauOsSystems::Admit,
                 LuauOsSystems::Wake,
                 LuauOsSystems::Run,
+                LuauOsSystems::Syscalls,
                 LuauOsSystems::Collect,
                 LuauOsSystems::Settle,
             )
@@ -136,7 +146,9 @@ impl Plugin for LuauOsPlugin {
             (
                 scheduler::begin_tick.before(LuauOsSystems::Admit),
                 scheduler::admit.in_set(LuauOsSystems::Admit),
+                scheduler::wake.in_set(LuauOsSystems::Wake),
                 scheduler::run.in_set(LuauOsSystems::Run),
+                scheduler::dispatch_syscalls.in_set(LuauOsSystems::Syscalls),
                 scheduler::collect.in_set(LuauOsSystems::Collect),
                 scheduler::settle.in_set(LuauOsSystems::Settle),
                 scheduler::end_tick.after(LuauOsSystems::Settle),

@@ -150,8 +150,8 @@ impl fmt::Display for Pid {
 
 /// The life of a process.
 ///
-/// `New` -> `Runnable` -> `Running` -> `Runnable` (preempted, or it yielded) / `Finished` / `Failed`
-/// / `Killed`. A process in one of the last three is despawned at the end of the tick, or as soon as
+/// `New` -> `Runnable` -> `Running` -> `Runnable` (preempted, or it yielded) / `Waiting` (and `Runnable`
+/// again) / `Finished` / `Failed` / `Killed`. A process in one of the last three is despawned at the end of the tick, or as soon as
 /// the tick budget allows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ProcessState {
@@ -160,6 +160,9 @@ pub enum ProcessState {
     New,
     /// Waiting for its next slice.
     Runnable,
+    /// Waiting for a time, or for the answer to a syscall, and in no queue until then. Only
+    /// [`LuauRuntime::process_info`] says so.
+    Waiting,
     /// In its slice. Only [`LuauRuntime::process_info`] says so: between ticks nothing runs.
     Running,
     /// Its main chunk returned.

@@ -11,11 +11,12 @@ use bevy::prelude::*;
 use bevy::tasks::AsyncComputeTaskPool;
 
 use crate::console::ConsoleBuffer;
-use crate::host::{BoxedFunction, HostFunctions};
+use crate::host::{BoxedFunction, Entry, HostFunctions};
 use crate::process::exit::CpuUsage;
 use crate::process::{Pid, Process, ProcessState};
 use crate::scheduler::budget::TickBudget;
 use crate::script::{CompileCache, Script};
+use crate::syscall::{Inbox, Parser, RawCall};
 use crate::vm::Vm;
 use crate::vm::limits::VmLimits;
 
@@ -35,6 +36,10 @@ pub struct LuauRuntime {
     pub(crate) heaps: Vec<Heap>,
     config: HeapConfig,
     host: HostFunctions,
+    /// How many syscalls there are.
+    syscalls: usize,
+    /// Answers to them.
+    inbox: Inbox,
     vms_per_heap: usize,
     workers: usize,
     budget: TickBudget,
@@ -69,6 +74,14 @@ pub(crate) struct VmHandle {
     place: PlaceId,
 }
 
+/// A syscall of a process.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CallId {
+    pub(crate) heap: u32,
+    pub(crate) slot: SlotId,
+    pub(crate) number: u64,
+}
+
 /// What [`LuauRuntime::process_info`] tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -83,6 +96,7 @@ pub struct ProcessInfo {
 pub(crate) struct RuntimeSettings {
     pub(crate) quantum: u32,
     pub(crate) overrun_limit: Duration,
+    pub(crate) syscall_timeout: Duration,
     pub(crate) limits: bool,
     pub(crate) seed: u64,
     pub(crate) vms_per_heap: usize,
@@ -99,12 +113,14 @@ fn close_in_background(state: LuauState) {
 
 impl LuauRuntime {
     pub(crate) fn new(settings: RuntimeSettings) -> Self {
-        let RuntimeSettings { quantum, overrun_limit, seed, limits, .. } = settings;
+        let RuntimeSettings { quantum, overrun_limit, syscall_timeout, seed, limits, .. } = settings;
         let exact_memory = settings.vms_per_heap <= MAX_EXACT_VMS;
         Self {
             heaps: Vec::new(),
-            config: HeapConfig { quantum, overrun_limit, seed, exact_memory, limits },
+            config: HeapConfig { quantum, overrun_limit, syscall_timeout, seed, exact_memory, limits },
             host: HostFunctions::default(),
+            syscalls: 0,
+            inbox: Inbox::default(),
             vms_per_heap: settings.vms_per_heap,
             workers: settings.workers,
             budget: settings.budget,
@@ -184,7 +200,36 @@ impl LuauRuntime {
     ///
     /// When `path` is not a name or taken, and when a heap is open.
     pub(crate) fn add_host_function(&mut self, path: &str, function: BoxedFunction) {
-        self.host.add(path, function);
+        self.host.add(path, Entry::Function(function));
+    }
+
+    /// Returns where the answers go.
+    ///
+    /// # Panics
+    ///
+    /// As [`LuauRuntime::add_host_function`].
+    pub(crate) fn add_syscall(&mut self, path: &str, parser: Parser) -> Inbox {
+        self.host.add(path, Entry::Syscall(self.syscalls, parser));
+        self.syscalls += 1;
+        self.inbox.clone()
+    }
+
+    /// Takes the syscalls made since the last call, by their numbers, heap after heap.
+    pub(crate) fn take_calls(&mut self) -> Vec<Vec<RawCall>> {
+        let mut calls: Vec<Vec<RawCall>> = std::iter::repeat_with(Vec::new).take(self.syscalls).collect();
+        if self.syscalls > 0 {
+            for (i, heap) in self.heaps.iter_mut().enumerate() {
+                heap.take_calls(i as u32, |function, call| calls[function].push(call));
+            }
+        }
+        calls
+    }
+
+    /// Hands the answers to the processes that wait for them.
+    pub(crate) fn deliver_answers(&mut self) {
+        for (call, reply) in self.inbox.take() {
+            self.heaps[call.heap as usize].answer(call.slot, call.number, reply);
+        }
     }
 
     /// Queues a new process for admission.

@@ -7,6 +7,7 @@ mod parallel;
 mod run;
 pub(crate) mod run_queue;
 mod settle;
+mod wake;
 
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,7 @@ pub(crate) use admit::admit;
 pub(crate) use collect::collect;
 pub(crate) use run::run;
 pub(crate) use settle::settle;
+pub(crate) use wake::{dispatch_syscalls, wake};
 
 /// At most one warning of late ticks in this time.
 const WARNING_INTERVAL: Duration = Duration::from_secs(5);

@@ -1,5 +1,6 @@
 //! Values that cross the border between scripts and the game.
 
+pub(crate) mod arguments;
 mod deserialize;
 mod error;
 mod serialize;

@@ -6,6 +6,7 @@ mod exits;
 mod garbage;
 mod limits;
 mod slices;
+mod waiting;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -42,6 +43,7 @@ pub(crate) const MAX_EXACT_VMS: usize = 255;
 pub(crate) struct HeapConfig {
     pub(crate) quantum: u32,
     pub(crate) overrun_limit: Duration,
+    pub(crate) syscall_timeout: Duration,
     pub(crate) seed: u64,
     /// Whether each VM has a memory category of its own.
     pub(crate) exact_memory: bool,
@@ -86,6 +88,8 @@ struct Slot {
     state: ProcessState,
     /// Whether its thread waits for the VM's next process.
     keeps_thread: bool,
+    /// Whether there is something that it waited for.
+    has_reply: bool,
 }
 
 impl Slot {
@@ -176,6 +180,7 @@ pub(crate) struct Heap {
     live: usize,
     /// Places with something new on their console.
     printed: Vec<u32>,
+    waiting: waiting::Waiting,
     stats: HeapStats,
     garbage: garbage::Estimate,
     /// Slices took long when it last ran.
@@ -202,6 +207,7 @@ impl Heap {
             emptied: Vec::new(),
             live: 0,
             printed: Vec::new(),
+            waiting: waiting::Waiting::default(),
             stats: HeapStats::default(),
             garbage: garbage::Estimate::default(),
             is_slow: false,
@@ -324,6 +330,7 @@ impl Heap {
             next_free: NO_SLOT,
             state: ProcessState::Runnable,
             keeps_thread: false,
+            has_reply: false,
         };
         match self.slots.get_mut(slot as usize) {
             Some(old) => *old = new,
@@ -445,6 +452,7 @@ impl Heap {
     /// Ends what runs on a slot's thread. The thread is kept for the VM's next process while the VM
     /// has others that run, and left to the collector otherwise.
     fn drop_thread(&mut self, slot: u32) {
+        self.forget_waiting(slot);
         let place = &mut self.places[self.slots[slot as usize].place as usize];
         if place.last_ran == slot {
             place.last_ran = NO_SLOT;
@@ -477,6 +485,7 @@ mod tests {
         HeapConfig {
             quantum: 1000,
             overrun_limit: Duration::from_millis(1),
+            syscall_timeout: Duration::from_secs(1),
             seed: 0,
             exact_memory: true,
             limits: true,

@@ -23,9 +23,11 @@ mod open;
 mod slice;
 mod transfer;
 
+use std::any::Any;
 use std::ffi::{CString, c_int, c_void};
 use std::marker::PhantomData;
 use std::ptr;
+use std::time::Duration;
 
 use mlua::ffi::{self, lua_State};
 
@@ -65,9 +67,24 @@ pub(crate) struct Context {
     coroutines: Vec<u32>,
     coroutine_limit: u32,
     host: HostFunctions,
+    /// What the process waits for from the end of this slice on.
+    pub(crate) request: Option<Request>,
+    /// What it has waited for.
+    pub(crate) reply: Option<Reply>,
     /// The number of the host function that panicked in this slice, and what it said.
     host_panic: Option<(usize, String)>,
 }
+
+/// What a process waits for.
+pub(crate) enum Request {
+    /// For a time to pass.
+    Sleep(Duration),
+    /// For the answer to a syscall, by its number.
+    Syscall { function: usize, args: Box<dyn Any + Send + Sync> },
+}
+
+/// What a process gets that has waited: a value, or an error to raise.
+pub(crate) type Reply = Result<Value, String>;
 
 impl Context {
     /// The path of the host function that panicked, and what it said.

@@ -26,6 +26,7 @@ pub(crate) enum Phase {
     Place,
     /// Admit: thread.
     Start,
+    Wake,
     Run,
     Collect,
     Settle,
@@ -39,6 +40,7 @@ impl TickBudget {
         let share = match phase {
             Phase::Place => 0.08,
             Phase::Start => 0.25,
+            Phase::Wake => 0.35,
             Phase::Run => 0.7,
             Phase::Collect => 0.85,
             Phase::Settle => 1.0,
@@ -58,7 +60,8 @@ mod tests {
         let left = |spent, phase| budget.deadline(now, spent, phase).unwrap() - now;
         let nothing = Duration::ZERO;
         assert!(left(nothing, Phase::Place) < left(nothing, Phase::Start));
-        assert!(left(nothing, Phase::Start) < left(nothing, Phase::Run));
+        assert!(left(nothing, Phase::Start) < left(nothing, Phase::Wake));
+        assert!(left(nothing, Phase::Wake) < left(nothing, Phase::Run));
         assert!(left(nothing, Phase::Run) < left(nothing, Phase::Collect));
         assert_eq!(left(nothing, Phase::Settle), ms(100));
         assert_eq!(left(ms(30), Phase::Settle), ms(70));

@@ -39,7 +39,9 @@ impl Heap {
 
     /// Runs slices until the pass is over or `deadline` is past.
     pub(crate) fn run(&mut self, tick: u32, now: Duration, deadline: Option<Instant>) {
-        let Self { state: Some(state), queue, slots, places, stats, config, printed, garbage, .. } = self
+        let Self {
+            state: Some(state), queue, slots, places, stats, config, printed, garbage, waiting, ..
+        } = self
         else {
             return;
         };
@@ -97,6 +99,9 @@ impl Heap {
             stats.vm_ticks += u64::from(is_first_of_tick);
             stats.resumes += 1;
             slot.state = ProcessState::Running;
+            if std::mem::take(&mut slot.has_reply) {
+                slices.state().context().reply = waiting.take_reply(id.slot);
+            }
             let report = slices.run(ThreadId(id.slot), &allowance);
             slot.safepoints += report.safepoints;
             slot.slices = slot.slices.saturating_add(1);
@@ -111,6 +116,13 @@ impl Heap {
             }
             let mut end = match report.end {
                 SliceEnd::Preempted | SliceEnd::Yielded => None,
+                SliceEnd::Waiting => {
+                    if let Some(request) = slices.state().context().request.take() {
+                        slot.state = ProcessState::Waiting;
+                        waiting.begin(id, request, now, config.syscall_timeout);
+                    }
+                    None
+                }
                 SliceEnd::Returned => Some(End::Returned),
                 SliceEnd::Failed => Some(End::Failed),
                 SliceEnd::Exceeded(excess) => {
@@ -126,6 +138,7 @@ impl Heap {
                 }
             }
             match end {
+                None if slot.state == ProcessState::Waiting => {}
                 None => queue.push(id),
                 Some(end) => ended.push((id.slot, end)),
             }

@@ -16,6 +16,7 @@ mod pattern;
 mod process;
 mod search;
 mod sort;
+mod wait;
 
 use std::ffi::{CStr, c_int, c_void};
 
@@ -35,6 +36,11 @@ pub(super) const FUNCTIONS: &[(&CStr, lua_CFunction)] = &[
     (c"newindex", globals::set_global),
     (c"rawset", globals::raw_set),
 ];
+
+/// Those that suspend the process.
+pub(super) const WAITING: &[(&CStr, lua_CFunction)] = &[(c"task_wait", wait::task_wait)];
+
+pub(super) use wait::resumed;
 
 /// A function that takes the place of one of Luau's, which it finds as its first upvalue.
 struct Replacement {

@@ -119,6 +119,10 @@ unsafe fn build_sandbox(state: *mut lua_State, sandbox: c_int, sort: c_int, host
             ffi::lua_pushcclosurek(state, function, name.as_ptr(), 0, None);
             ffi::lua_rawsetfield(state, -2, name.as_ptr());
         }
+        for &(name, function) in functions::WAITING {
+            ffi::lua_pushcclosurek(state, function, name.as_ptr(), 0, Some(functions::resumed));
+            ffi::lua_rawsetfield(state, -2, name.as_ptr());
+        }
         functions::push_host_functions(state, host);
         ffi::lua_call(state, 2, 2);
         let (base, environment) = (sort + 1, sort + 2);

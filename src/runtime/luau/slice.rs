@@ -16,6 +16,7 @@ mod limits;
 mod prefetch;
 
 use std::cell::Cell;
+use std::ffi::c_int;
 use std::ptr;
 use std::time::Duration;
 
@@ -48,6 +49,8 @@ pub(crate) enum SliceEnd {
     Preempted,
     /// The main chunk called `coroutine.yield`.
     Yielded,
+    /// It [was suspended](suspend) by a function that waits.
+    Waiting,
     /// The main chunk returned; its results are on the thread's stack.
     Returned,
     /// An error left the main chunk; the error value is on the thread's stack.
@@ -146,6 +149,8 @@ struct Slice {
     call_depth_limit: Cell<u32>,
     /// Over a limit: every safepoint throws, until the process can be broken and killed.
     condemned: Cell<Option<Excess>>,
+    /// The break under way is one by [`suspend`].
+    waits: Cell<bool>,
     /// The thread that we resumed. Null between slices.
     bottom: Cell<*mut lua_State>,
     /// The coroutines that run on top of `bottom`, outermost first.
@@ -180,6 +185,7 @@ thread_local! {
             overrun_limit: Cell::new(Duration::ZERO),
             call_depth_limit: Cell::new(u32::MAX),
             condemned: Cell::new(None),
+            waits: Cell::new(false),
             bottom: Cell::new(ptr::null_mut()),
             running: ThreadStack::new(),
             broken: ThreadStack::new(),
@@ -270,7 +276,7 @@ unsafe fn resume_innermost(slice: &Slice, process: &mut ProcessThread) -> SliceE
             if slice.broken.len.get() > 1 {
                 process.splice(slice.broken.iter());
             }
-            return SliceEnd::Preempted;
+            return if slice.waits.replace(false) { SliceEnd::Waiting } else { SliceEnd::Preempted };
         }
         if process.pop_innermost() {
             // A coroutine yielded, returned or failed: its parent waits inside `coroutine.resume`
@@ -314,6 +320,32 @@ unsafe fn can_break(slice: &Slice, thread: *mut lua_State) -> bool {
             && (thread == bottom || ffi::lua_isyieldable(bottom) != 0)
             && slice.running.iter().all(|parent| ffi::lua_isyieldable(parent) != 0)
     }
+}
+
+/// Whether the process that runs on this operating-system thread can be suspended here.
+///
+/// # Safety
+///
+/// `thread` must be the running thread.
+pub(super) unsafe fn can_suspend(thread: *mut lua_State) -> bool {
+    // SAFETY: by the contract.
+    SLICE.with(|slice| slice.is_running() && unsafe { can_break(slice, thread) })
+}
+
+/// Ends the slice that runs on this operating-system thread: the process waits. Returns what the calling C
+/// function has to return; its continuation is called when the process is resumed.
+///
+/// # Safety
+///
+/// `thread` must be the running thread, in a C function with a continuation, and [`can_suspend`] it.
+pub(super) unsafe fn suspend(thread: *mut lua_State) -> c_int {
+    SLICE.with(|slice| {
+        slice.waits.set(true);
+        slice.broken.clear();
+        slice.broken.push(thread);
+        // SAFETY: by the contract; it can be broken, so this does not throw.
+        unsafe { ffi::lua_break(thread) }
+    })
 }
 
 /// `debuginterrupt`: `parent` is about to break because the coroutine that it resumed has broken.

@@ -5,9 +5,10 @@ use std::ptr;
 
 use mlua::ffi::{self, lua_State};
 
+use super::wait::{check_can_suspend, resumed, wait_for};
 use crate::host::{HostError, HostFunctions};
 use crate::runtime::luau::slice::{Excess, condemn, with_context};
-use crate::runtime::luau::transfer;
+use crate::runtime::luau::{Request, transfer};
 
 /// Bytes kept of an error of a host function, and of a panic.
 const MAX_MESSAGE: usize = 4 * 1024;
@@ -41,7 +42,11 @@ pub(in crate::runtime::luau) unsafe fn push_all(state: *mut lua_State, functions
             ffi::lua_pushlstring_(state, name.as_ptr().cast(), name.len());
             ffi::lua_pushlightuserdata(state, ptr::without_provenance_mut::<c_void>(number));
             // Luau keeps the pointer; the path lives as long as the state.
-            ffi::lua_pushcclosurek(state, call, path.as_ptr(), 1, None);
+            if functions.is_syscall(number) {
+                ffi::lua_pushcclosurek(state, syscall, path.as_ptr(), 1, Some(resumed));
+            } else {
+                ffi::lua_pushcclosurek(state, call, path.as_ptr(), 1, None);
+            }
             ffi::lua_rawset(state, -3);
             ffi::lua_settop(state, bottom);
         }
@@ -76,8 +81,25 @@ unsafe extern "C-unwind" fn call(state: *mut lua_State) -> c_int {
     }
 }
 
+/// Any syscall; which one is its upvalue.
+unsafe extern "C-unwind" fn syscall(state: *mut lua_State) -> c_int {
+    // SAFETY: as for `call`; `push_all` made the function, with the continuation.
+    unsafe {
+        let number = ffi::lua_tolightuserdata(state, ffi::lua_upvalueindex(1)).addr();
+        let Some(functions) = with_context(|context| &raw const context.host) else { return 0 };
+        let functions = &*functions;
+        check_can_suspend(state, &functions.path(number));
+        ffi::lua_rawcheckstack(state, transfer::RESULT_SLOTS);
+        match functions.parse(number, transfer::values(state)) {
+            Ok((function, args)) => return wait_for(state, Request::Syscall { function, args }),
+            Err(message) => push_error(state, &functions.path(number), &message),
+        }
+        ffi::lua_error(state)
+    }
+}
+
 /// Pushes an error message with the position of the call.
-unsafe fn push_error(state: *mut lua_State, path: &str, message: &str) {
+pub(super) unsafe fn push_error(state: *mut lua_State, path: &str, message: &str) {
     let message = format!("{path}: {message}").replace('\0', " ");
     let message = CString::new(transfer::bounded(&message, MAX_MESSAGE)).unwrap_or_default();
     // SAFETY: the running C function has room for two values. If this throws, `message` is dropped while

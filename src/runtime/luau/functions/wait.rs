@@ -1,0 +1,78 @@
+//! Functions that suspend the process that calls them, and their continuations.
+//!
+//! They break the running thread, as the interrupt does, so they work inside nested coroutines and
+//! protected calls. When the process is resumed, the continuation takes the reply from the context.
+
+use std::ffi::c_int;
+use std::time::Duration;
+
+use mlua::ffi::{self, lua_State};
+
+use super::host::push_error;
+use crate::runtime::luau::slice::{can_suspend, suspend, with_context};
+use crate::runtime::luau::{Request, transfer};
+
+/// The longest wait: it is endless for a game, and no clock overflows.
+const MAX_SECONDS: f64 = 1e9;
+
+/// `task.wait(seconds?)`: until that much virtual time has passed; at least until the next tick. Returns
+/// how long it really was.
+pub(super) unsafe extern "C-unwind" fn task_wait(state: *mut lua_State) -> c_int {
+    // SAFETY: the argument is checked by the call that reads it.
+    unsafe {
+        let seconds = ffi::luaL_optnumber(state, 1, 0.0).clamp(0.0, MAX_SECONDS);
+        let seconds = if seconds.is_nan() { 0.0 } else { seconds };
+        check_can_suspend(state, "task.wait");
+        wait_for(state, Request::Sleep(Duration::from_secs_f64(seconds)))
+    }
+}
+
+/// Suspends the process until its request is answered.
+///
+/// # Safety
+///
+/// `state` must be the running thread, in a C function with [`resumed`] as its continuation, which
+/// returns what this returns; [`check_can_suspend`] must have been called.
+pub(super) unsafe fn wait_for(state: *mut lua_State, request: Request) -> c_int {
+    with_context(|context| context.request = Some(request));
+    // SAFETY: by the contract.
+    unsafe { suspend(state) }
+}
+
+/// Throws where the process cannot be suspended.
+///
+/// # Safety
+///
+/// `state` must be the running thread, in a C function.
+pub(super) unsafe fn check_can_suspend(state: *mut lua_State, function: &str) {
+    // SAFETY: by the contract.
+    unsafe {
+        if !can_suspend(state) {
+            let why = "cannot wait inside a metamethod or a callback of a library function";
+            push_error(state, function, why);
+            ffi::lua_error(state)
+        }
+    }
+}
+
+/// The continuation of all functions that wait.
+pub(in crate::runtime::luau) unsafe extern "C-unwind" fn resumed(state: *mut lua_State, _: c_int) -> c_int {
+    // SAFETY: a C function's continuation; there is room for the values. What needs dropping is dropped
+    // before the error is thrown.
+    unsafe {
+        match with_context(|context| context.reply.take()).flatten() {
+            None => return 0,
+            Some(Ok(value)) => {
+                transfer::push(state, &value);
+                return 1;
+            }
+            Some(Err(message)) => {
+                // Only syscalls fail, and their numbers are their upvalues.
+                let number = ffi::lua_tolightuserdata(state, ffi::lua_upvalueindex(1)).addr();
+                let path = with_context(|context| context.host.path(number).into_owned());
+                push_error(state, &path.unwrap_or_default(), &message);
+            }
+        }
+        ffi::lua_error(state)
+    }
+}

@@ -1,0 +1,38 @@
+//! Wake: processes whose time has come and those whose syscalls were answered; and before that, the calls
+//! reach their systems.
+
+use std::time::Instant;
+
+use bevy::ecs::system::NonSendMarker;
+use bevy::prelude::*;
+
+use super::Tick;
+use super::budget::Phase;
+use super::parallel::for_each_heap;
+use crate::runtime::LuauRuntime;
+use crate::runtime::heap::Heap;
+use crate::syscall::SyscallSystems;
+
+pub(crate) fn wake(_main_thread: NonSendMarker, mut runtime: ResMut<LuauRuntime>, mut tick: ResMut<Tick>) {
+    let runtime = &mut *runtime;
+    let began = Instant::now();
+    let deadline = runtime.budget().deadline(began, tick.spent, Phase::Wake);
+    runtime.deliver_answers();
+    let (now, workers) = (runtime.now, runtime.workers());
+    let heaps = runtime.heaps.iter_mut().filter(|heap: &&mut Heap| heap.has_due(now));
+    for_each_heap(heaps, workers, deadline, |heap| heap.wake(now, deadline));
+    tick.spent += began.elapsed();
+}
+
+/// Runs the systems that answer syscalls.
+pub(crate) fn dispatch_syscalls(world: &mut World) {
+    let calls = world.resource_mut::<LuauRuntime>().take_calls();
+    for (number, calls) in calls.into_iter().enumerate() {
+        if calls.is_empty() {
+            continue;
+        }
+        if let Some(dispatch) = world.resource::<SyscallSystems>().get(number) {
+            dispatch(world, calls);
+        }
+    }
+}
