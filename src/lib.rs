@@ -60,10 +60,22 @@
 //!
 //! # What scripts can do
 //!
-//! Compute, and `print`. They have Luau's `bit32`, `buffer`, `coroutine`, `math`, `string`, `table`, `utf8`
-//! and `vector` libraries, `debug.traceback`, and `os.clock`, which tells the game's virtual time;
-//! `math.random` is each process's own. There is no I/O, no `require`, no `loadstring`, no `getfenv`, and
-//! nothing that reaches another process. All that is shared is frozen.
+//! Compute, `print`, and wait: `task.wait(seconds)` suspends the process for that much of the game's virtual
+//! time, anywhere but in a metamethod or a callback of a library function. They have Luau's `bit32`, `buffer`,
+//! `coroutine`, `math`, `string`, `table`, `utf8` and `vector` libraries, `debug.traceback`, and `os.clock`,
+//! which tells the game's virtual time; `math.random` is each process's own. There is no I/O, no `require`,
+//! no `loadstring`, no `getfenv`, and nothing that reaches another process. All that is shared is frozen.
+//!
+//! The game gives them more:
+//!
+//! - [Host functions](AddHostFunction) are called inside the slice, on any thread: for what needs no access
+//!   to the world.
+//! - [Syscalls](AddSyscall) suspend the process. After the tick's slices all calls reach one ordinary
+//!   Bevy system as a batch; it answers at once or keeps [`ReplyTo`] and answers later, and the process runs
+//!   on in the tick after that.
+//!
+//! Arguments and results are any types that serde knows ([`Value::to`], [`Value::from`]). What does not fit
+//! is an error in the script that names the argument, what was expected and what came.
 //!
 //! # What scripts cannot do
 //!

@@ -122,6 +122,13 @@ fn build(options: &Options) -> App {
     if !options.quiet {
         app.add_plugins(LogPlugin::default());
     }
+    // What the workload `syscall` calls.
+    app.add_syscall("stress.add", |In(calls): In<Vec<Syscall<(f64, f64), f64>>>| {
+        for call in calls {
+            let sum = call.args.0 + call.args.1;
+            call.reply(sum);
+        }
+    });
     // Every frame is one tick, late or not: lateness does not pile up, and `--unpaced` only leaves the
     // waiting out.
     app.insert_resource(TimeUpdateStrategy::FixedTimesteps(1));
