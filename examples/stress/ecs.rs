@@ -9,7 +9,7 @@ use bevy_luau_os::prelude::*;
 use bevy_luau_os::{LuauOsDiagnosticsPlugin, Metrics};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::hostile;
+use crate::hostile::{self, Attacks};
 use crate::options::Options;
 use crate::report::{Quarters, Report, Times, memory};
 use crate::workload::Workload;
@@ -94,6 +94,7 @@ pub fn run(options: &Options, workload: Workload) -> (Report, String) {
         quantum: options.quantum,
         naive: false,
         quarters,
+        neighbours_ended: app.world().get_resource::<Attacks>().map_or(0, |attacks| attacks.neighbours_ended),
     };
     let summary = metrics.summary(elapsed).to_string();
     // The operating system takes the memory back faster than we can free it piece by piece.

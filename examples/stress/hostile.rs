@@ -10,6 +10,8 @@ use bevy_luau_os::prelude::*;
 pub struct Attacks {
     scripts: Vec<Script>,
     next: usize,
+    /// Well-behaved processes that ended. They run for ever, unless something goes wrong.
+    pub neighbours_ended: u64,
 }
 
 /// A VM that runs an attack.
@@ -26,7 +28,7 @@ impl Attacks {
         let mut scripts = Vec::new();
         collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hostile"), &mut scripts)?;
         scripts.sort_by(|a, b| a.name().cmp(b.name()));
-        Ok(Self { scripts, next: 0 })
+        Ok(Self { scripts, next: 0, neighbours_ended: 0 })
     }
 
     fn next(&mut self) -> Script {
@@ -58,6 +60,11 @@ pub fn attack(app: &mut App, attacks: Attacks, count: u32) {
             commands.queue(spawn);
         }
     });
+    app.add_observer(
+        |exit: On<ProcessExited>, hostile: Query<(), With<Hostile>>, mut attacks: ResMut<Attacks>| {
+            attacks.neighbours_ended += u64::from(!hostile.contains(exit.vm));
+        },
+    );
     for _ in 0..count {
         spawn(app.world_mut());
     }

@@ -40,6 +40,8 @@ pub struct Report {
     pub heaps: u64,
     pub quantum: u32,
     pub naive: bool,
+    /// Of the workload `hostile`: well-behaved processes that ended, which they never should.
+    pub neighbours_ended: u64,
     /// Of a run of a given length: whether anything grows.
     pub quarters: Quarters,
 }

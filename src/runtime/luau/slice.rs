@@ -87,7 +87,7 @@ pub(crate) struct SliceLimits {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SliceReport {
     pub(crate) end: SliceEnd,
-    /// Safepoints passed, and [charged](charge).
+    /// Safepoints passed, and [charged](charge()).
     pub(crate) safepoints: u64,
 }
 

@@ -23,7 +23,7 @@ const MAX_MESSAGE: usize = 4 * 1024;
 /// Frames shown at either end of a traceback.
 const TRACEBACK_FRAMES: usize = 10;
 
-/// Stack slots that [`results`] needs: a key and a value for each level.
+/// Stack slots that [`values`] needs: a key and a value for each level.
 pub(super) const RESULT_SLOTS: c_int = 2 * (MAX_DEPTH as c_int + 1);
 
 /// The values on the stack of a thread that has returned, or of a function: its arguments.
