@@ -4,6 +4,8 @@
 //! The first line of each script says what must happen: `runs for ever`, `finished`, `failed: ` and a
 //! part of the message, or `killed: ` and the reason. `{{1000 text}}` stands for a text repeated so often.
 
+#[path = "common/attack.rs"]
+mod attack;
 mod common;
 
 use std::num::NonZeroUsize;
@@ -161,21 +163,6 @@ fn is_as_expected(outcome: Option<&Outcome>, expected: &str) -> bool {
     })
 }
 
-/// Writes out what a script says is to be repeated.
-fn expand(source: &str) -> String {
-    let mut parts = source.split("{{");
-    let mut text = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let (count, rest) = part.split_once(' ').expect("a number and a space");
-        // Where braces are repeated the last two are ours.
-        let end = rest.find("}}").expect("an end");
-        let end = end + rest[end + 2..].bytes().take_while(|&byte| byte == b'}').count();
-        text += &rest[..end].repeat(count.parse().expect("a number"));
-        text += &rest[end + 2..];
-    }
-    text
-}
-
 /// Runs all attacks of a class, one after the other on the same heap.
 fn attacks(class: &str) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hostile").join(class);
@@ -192,7 +179,7 @@ fn attacks(class: &str) {
         if only.as_ref().is_some_and(|only| *only != name) {
             continue;
         }
-        let source = expand(&std::fs::read_to_string(&path).expect("source"));
+        let source = attack::expand(&std::fs::read_to_string(&path).expect("source"));
         let expected = source.lines().next().and_then(|line| line.strip_prefix("-- expect: "));
         let began = Instant::now();
         range.attack(
@@ -215,3 +202,38 @@ macro_rules! classes {
 }
 
 classes!(cpu, not_yieldable, one_call, memory, collector, coroutines, isolation, crash, accounting, source);
+
+/// What the attacks cost a tick with the plugin's defaults. It measures, so it checks nothing:
+/// `cargo test --release --test hostile -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn longest_ticks() {
+    let mut longest = Vec::new();
+    let classes = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hostile");
+    for class in std::fs::read_dir(classes).expect("folder").map(|entry| entry.expect("entry").path()) {
+        for path in std::fs::read_dir(class).expect("folder").map(|entry| entry.expect("entry").path()) {
+            let mut app =
+                common::app_with(LuauOsPlugin { workers: NonZeroUsize::new(1), ..LuauOsPlugin::default() });
+            let vm = common::vm(&mut app);
+            common::process(&mut app, vm, CHURN);
+            common::ticks(&mut app, 10);
+            let vm = common::vm(&mut app);
+            let source = attack::expand(&std::fs::read_to_string(&path).expect("source"));
+            common::process(&mut app, vm, &source);
+            let mut times: Vec<Duration> = (0..200)
+                .map(|_| {
+                    let began = ThreadTime::now();
+                    app.update();
+                    began.elapsed()
+                })
+                .collect();
+            times.sort();
+            let name = path.file_stem().expect("file").to_string_lossy().into_owned();
+            longest.push((times[199], times[195], name));
+        }
+    }
+    longest.sort();
+    for (first, fifth, name) in longest.iter().rev().take(40) {
+        println!("longest tick {first:?}, fifth longest {fifth:?}: {name}");
+    }
+}

@@ -1,5 +1,8 @@
 //! Hostile scripts among the well-behaved ones, replaced by new ones as they end.
 
+#[path = "../../tests/common/attack.rs"]
+mod attack;
+
 use std::path::Path;
 
 use bevy::prelude::*;
@@ -45,8 +48,8 @@ fn collect(folder: &Path, scripts: &mut Vec<Script>) -> Result<(), String> {
         if path.is_dir() {
             collect(&path, scripts)?;
         } else if path.extension().is_some_and(|extension| extension == "luau") {
-            let source = std::fs::read(&path).map_err(|error| cannot_read(&path, error))?;
-            scripts.push(Script::new(path.to_string_lossy(), source));
+            let source = std::fs::read_to_string(&path).map_err(|error| cannot_read(&path, error))?;
+            scripts.push(Script::new(path.to_string_lossy(), attack::expand(&source)));
         }
     }
     Ok(())
