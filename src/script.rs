@@ -178,7 +178,7 @@ impl fmt::Debug for Script {
 const FIRST_TEXT_BYTE: u8 = b'\t';
 
 /// Slow instructions in a row without a safepoint, beyond which a script gets some where it has none.
-const LONG_STRETCH: u32 = 64;
+const LONG_STRETCH: u32 = 24;
 
 /// Beyond this a script is refused.
 const LONGEST_STRETCH: u32 = 256;

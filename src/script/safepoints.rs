@@ -16,7 +16,7 @@ use super::reader::Reader;
 const VERSION: [u8; 2] = [9, 3];
 
 /// Slow instructions between two safepoints that we place.
-const SPACING: u32 = 16;
+const SPACING: u32 = 2;
 
 const NOP: u32 = 0;
 const JUMPBACK: u32 = 24;
