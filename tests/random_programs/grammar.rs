@@ -230,7 +230,7 @@ const GRAMMAR: &[(&str, &[&str])] = &[
             "local n2 = $number",
             "n3 += $number",
             "G = $number",
-            "math = { floor = $function, max = math.max }",
+            "_G.math = { floor = $method, max = math.max }",
             "s0 = $text",
             "local s1 = $text",
             "t0 = $table",

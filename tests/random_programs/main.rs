@@ -38,7 +38,10 @@ struct Program {
 impl Program {
     fn source(&self) -> String {
         let prelude = include_str!("prelude.luau").replace("FUEL", &self.fuel.to_string());
-        let end = "\nsay(n0, n1, n2, s0, #t0, #t1, G)\nreturn cut(`{n0} {s0} {s1} {depth} {fuel}`)\n";
+        // `math.floor` may be the program's own by now.
+        let end = "
+            say(n0, n1, n2, s0, #t0, #t1, G, math.floor(n0))
+            return cut(`{n0} {s0} {s1} {depth} {fuel}`)";
         [&prelude, &self.statements, end].concat()
     }
 }
