@@ -27,6 +27,9 @@ pub struct Metrics {
     pub vm_ticks: u64,
     /// Slices run.
     pub resumes: u64,
+    /// Passes completed: in each, every runnable process had its slice. A pass takes one tick, or several
+    /// when it does not fit into the [budget](crate::TickBudget), and ends with a tick.
+    pub passes: u64,
     /// Tick deadlines missed: ticks that took longer than the timestep, and ticks that were due in
     /// one frame beyond
     /// [`max_ticks_per_frame`](crate::LuauOsPlugin::max_ticks_per_frame) and were left out.

@@ -3,7 +3,6 @@
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
-use bevy::app::{RunFixedMainLoop, RunFixedMainLoopSystems};
 use bevy::prelude::*;
 
 use crate::console::log::PrintLog;
@@ -137,10 +136,8 @@ impl Plugin for LuauOsPlugin {
                 .chain()
                 .run_if(scheduler::tick_is_due),
         )
-        .add_systems(
-            RunFixedMainLoop,
-            scheduler::begin_frame.in_set(RunFixedMainLoopSystems::BeforeFixedMainLoop),
-        )
+        .add_systems(First, scheduler::begin_frame)
+        .add_systems(Last, scheduler::end_frame)
         .add_systems(
             FixedUpdate,
             (

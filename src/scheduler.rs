@@ -1,5 +1,6 @@
 //! The systems of a tick: admit, wake, run, collect, settle.
 
+mod adaptive;
 mod admit;
 pub(crate) mod budget;
 mod collect;
@@ -15,6 +16,9 @@ use bevy::prelude::*;
 
 use crate::metrics::Metrics;
 use crate::runtime::LuauRuntime;
+
+use adaptive::{AdaptiveBudget, Frame};
+use budget::TickBudget;
 
 pub(crate) use admit::admit;
 pub(crate) use collect::collect;
@@ -34,6 +38,14 @@ pub(crate) struct Tick {
     /// not: catching up would make the next frame late as well.
     is_due: bool,
     began: Instant,
+    /// What it may cost; not `Auto`.
+    budget: TickBudget,
+    adaptive: AdaptiveBudget,
+    frame_began: Option<Instant>,
+    /// What the main schedule took of the frame under way; zero until it is over.
+    frame_work: Duration,
+    /// What our own systems took of the frame.
+    spent_in_frame: Duration,
     /// What our own systems took of this tick so far. Other systems run in between, and their time is
     /// not charged to the budget.
     spent: Duration,
@@ -48,6 +60,11 @@ impl Tick {
             begun_in_frame: 0,
             is_due: false,
             began: Instant::now(),
+            budget: TickBudget::default(),
+            adaptive: AdaptiveBudget::default(),
+            frame_began: None,
+            frame_work: Duration::ZERO,
+            spent_in_frame: Duration::ZERO,
             spent: Duration::ZERO,
             late_at_last_warning: 0,
             last_warning: None,
@@ -55,9 +72,20 @@ impl Tick {
     }
 }
 
-/// Before the ticks of a frame.
-pub(crate) fn begin_frame(mut tick: ResMut<Tick>) {
-    tick.begun_in_frame = 0;
+/// First in a frame.
+pub(crate) fn begin_frame(mut tick: ResMut<Tick>, fixed: Res<Time<Fixed>>) {
+    let now = Instant::now();
+    if let Some(began) = tick.frame_began.replace(now) {
+        let (work, ours, ticks) = (tick.frame_work, tick.spent_in_frame, tick.begun_in_frame);
+        let frame = Frame { interval: now - began, work, ours, ticks };
+        tick.adaptive.learn(frame, fixed.timestep());
+    }
+    (tick.begun_in_frame, tick.spent_in_frame) = (0, Duration::ZERO);
+}
+
+/// Last in a frame, before it waits for the next.
+pub(crate) fn end_frame(mut tick: ResMut<Tick>) {
+    tick.frame_work = tick.frame_began.map_or(Duration::ZERO, |began| began.elapsed());
 }
 
 /// Before the systems of a tick.
@@ -66,12 +94,17 @@ pub(crate) fn begin_tick(
     mut runtime: ResMut<LuauRuntime>,
     mut metrics: ResMut<Metrics>,
     time: Res<Time>,
+    fixed: Res<Time<Fixed>>,
 ) {
     tick.is_due = tick.begun_in_frame < tick.max_per_frame;
     if tick.is_due {
         tick.begun_in_frame += 1;
         tick.began = Instant::now();
         tick.spent = Duration::ZERO;
+        tick.budget = match runtime.budget() {
+            TickBudget::Auto => TickBudget::Time(tick.adaptive.budget(fixed.timestep())),
+            budget => budget,
+        };
         metrics.ticks += 1;
         metrics.last_tick_resumes = 0;
         runtime.now = time.elapsed();
@@ -89,6 +122,8 @@ pub(crate) fn tick_is_due(tick: Res<Tick>) -> bool {
 pub(crate) fn end_tick(mut tick: ResMut<Tick>, mut metrics: ResMut<Metrics>, fixed: Res<Time<Fixed>>) {
     if tick.is_due {
         metrics.last_tick_time = tick.began.elapsed();
+        let spent = tick.spent;
+        tick.spent_in_frame += spent;
         metrics.late_ticks += u64::from(metrics.last_tick_time > fixed.timestep());
     }
     let late = metrics.late_ticks - tick.late_at_last_warning;

@@ -9,6 +9,8 @@ use bevy_luau_os::prelude::*;
 use bevy_luau_os::{LuauOsDiagnosticsPlugin, Metrics};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::chart::{Sample, Timeline};
+use crate::fairness::SliceCounter;
 use crate::hostile::{self, Attacks};
 use crate::options::Options;
 use crate::report::{Quarters, Report, Times, memory};
@@ -35,9 +37,11 @@ pub fn run(options: &Options, workload: Workload) -> (Report, String) {
     let (mut frames, mut ticks) = (Times::new(), Times::new());
     let (mut frame_count, mut late_frames, mut heap_bytes) = (0, 0, 0);
     let mut quarters = Quarters::default();
+    let mut slice_counter = options.time_limit().map(|_| SliceCounter::new(&mut app));
+    let mut timeline = Timeline::new();
     loop {
         let frame_began = Instant::now();
-        let ticks_before = metrics(&app).ticks;
+        let (ticks_before, gc_before) = (metrics(&app).ticks, metrics(&app).gc_time);
         app.update();
         let work = frame_began.elapsed();
         frames.record(work);
@@ -46,7 +50,17 @@ pub fn run(options: &Options, workload: Workload) -> (Report, String) {
         if let Some(limit) = options.time_limit() {
             quarters.record(run_began.elapsed().div_duration_f64(limit), work > options.frame());
         }
+        if let Some(counter) = &mut slice_counter {
+            counter.update(&app);
+        }
         let metrics = metrics(&app);
+        timeline.record(Sample {
+            at: frame_began - run_began,
+            frame: work,
+            tick: metrics.last_tick_time,
+            collector: metrics.gc_time - gc_before,
+            processes: metrics.processes(),
+        });
         if metrics.ticks > ticks_before {
             ticks.record(metrics.last_tick_time);
             heap_bytes = heap_bytes.max(app.world().resource::<LuauRuntime>().heap_bytes());
@@ -95,7 +109,14 @@ pub fn run(options: &Options, workload: Workload) -> (Report, String) {
         naive: false,
         quarters,
         neighbours_ended: app.world().get_resource::<Attacks>().map_or(0, |attacks| attacks.neighbours_ended),
+        fairness: slice_counter.map_or_else(default, |counter| counter.finish(&app)),
     };
+    if let Some(path) = &options.chart {
+        let title = format!("{} processes of `{}`", report.processes, report.workload);
+        if let Err(error) = timeline.draw(path, &title, options.frame()) {
+            eprintln!("stress: cannot write {}: {error}", path.display());
+        }
+    }
     let summary = metrics.summary(elapsed).to_string();
     // The operating system takes the memory back faster than we can free it piece by piece.
     std::mem::forget(app);
@@ -111,7 +132,7 @@ fn build(options: &Options) -> App {
         MinimalPlugins.set(pools),
         LuauOsPlugin {
             quantum: options.quantum,
-            budget: options.budget(),
+            budget: options.tick_budget(),
             tick_rate: Some(options.fps),
             vms_per_heap: options.vms_per_heap,
             workers: options.workers,
@@ -130,6 +151,15 @@ fn build(options: &Options) -> App {
             call.reply(sum);
         }
     });
+    if let Some(ms) = options.game_ms {
+        let time = Duration::from_secs_f64(ms / 1e3);
+        app.add_systems(Update, move || {
+            let began = Instant::now();
+            while began.elapsed() < time {
+                std::hint::spin_loop();
+            }
+        });
+    }
     // Every frame is one tick, late or not: lateness does not pile up, and `--unpaced` only leaves the
     // waiting out.
     app.insert_resource(TimeUpdateStrategy::FixedTimesteps(1));

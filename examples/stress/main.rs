@@ -7,7 +7,9 @@
 //! cargo run --release --example stress -- --help
 //! ```
 
+mod chart;
 mod ecs;
+mod fairness;
 mod hostile;
 mod naive;
 mod options;

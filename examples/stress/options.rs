@@ -34,12 +34,17 @@ pub struct Options {
     /// VMs that share a Luau state; `unlimited` for one state for all
     #[arg(long, default_value = "255", value_name = "N", value_parser = vms_per_heap)]
     pub vms_per_heap: usize,
-    /// Milliseconds that a tick may take; the rest waits for the next
-    #[arg(long, value_name = "X", conflicts_with = "unlimited", value_parser = positive)]
-    pub tick_budget_ms: Option<f64>,
-    /// Let every tick run all processes, however long that takes (the default)
-    #[arg(long)]
+    /// What a tick may take: milliseconds, `auto` for a part of what the game leaves free, `unlimited`
+    /// for all processes in every tick, however long that takes. What does not fit waits for the next tick
+    #[arg(long, value_name = "BUDGET", default_value = "unlimited", value_parser = tick_budget)]
+    #[arg(alias = "tick-budget-ms")]
+    pub tick_budget: TickBudget,
+    /// The same as `--tick-budget unlimited`
+    #[arg(long, conflicts_with = "tick_budget")]
     pub unlimited: bool,
+    /// Milliseconds of each frame that the game takes for itself: a system that burns so much
+    #[arg(long, value_name = "X", value_parser = positive, conflicts_with = "naive")]
+    pub game_ms: Option<f64>,
     /// Do not wait for the next frame: tick as fast as possible, each tick 1/fps of virtual time
     #[arg(long)]
     pub unpaced: bool,
@@ -59,6 +64,9 @@ pub struct Options {
     /// Write the report as JSON
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
+    /// Draw times and processes over the run as SVG
+    #[arg(long, value_name = "FILE", conflicts_with = "naive")]
+    pub chart: Option<PathBuf>,
     /// Print the closing summary only
     #[arg(long)]
     pub quiet: bool,
@@ -70,9 +78,8 @@ impl Options {
         Duration::from_secs_f64(1.0 / self.fps)
     }
 
-    pub fn budget(&self) -> TickBudget {
-        self.tick_budget_ms
-            .map_or(TickBudget::Unlimited, |ms| TickBudget::Time(Duration::from_secs_f64(ms / 1e3)))
+    pub fn tick_budget(&self) -> TickBudget {
+        if self.unlimited { TickBudget::Unlimited } else { self.tick_budget }
     }
 
     pub fn time_limit(&self) -> Option<Duration> {
@@ -88,6 +95,17 @@ fn positive(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(number) if (1e-3..=1e6).contains(&number) => Ok(number),
         _ => Err("expected a number from 0.001 to 1,000,000".to_owned()),
+    }
+}
+
+fn tick_budget(text: &str) -> Result<TickBudget, String> {
+    match text {
+        "auto" => Ok(TickBudget::Auto),
+        "unlimited" => Ok(TickBudget::Unlimited),
+        _ => match positive(text) {
+            Ok(ms) => Ok(TickBudget::Time(Duration::from_secs_f64(ms / 1e3))),
+            Err(_) => Err("expected `auto`, `unlimited`, or milliseconds".to_owned()),
+        },
     }
 }
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use crate::fairness::Fairness;
+
 /// The JSON report. Times in the units that the names say.
 #[derive(Serialize, Debug, Default)]
 pub struct Report {
@@ -44,6 +46,8 @@ pub struct Report {
     pub neighbours_ended: u64,
     /// Of a run of a given length: whether anything grows.
     pub quarters: Quarters,
+    /// The same: whether everybody gets as much.
+    pub fairness: Fairness,
 }
 
 /// What was measured in each quarter of a run.
@@ -135,6 +139,9 @@ impl fmt::Display for Report {
         writeln!(f, "collector    {:.1} ms, longest pause {:.2} ms", self.gc_ms, self.gc_pause_max_ms)?;
         if let Quarters { begun: 1.., late_ticks: late, rss_bytes: rss } = self.quarters {
             writeln!(f, "quarters     late {late:?}, resident MiB {:?}", rss.map(mib))?;
+        }
+        if let Fairness { processes: 1.., passes, least_slices: least, most_slices: most } = self.fairness {
+            writeln!(f, "fairness     {least} to {most} slices each in {passes} passes")?;
         }
         write!(
             f,

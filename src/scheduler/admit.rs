@@ -27,7 +27,7 @@ pub(crate) fn admit(
 ) {
     let runtime = &mut *runtime;
     let began = Instant::now();
-    let deadline = |phase| runtime.budget().deadline(began, tick.spent, phase);
+    let deadline = |phase| tick.budget.deadline(began, tick.spent, phase);
     let (place_until, start_until) = (deadline(Phase::Place), deadline(Phase::Start));
     // What an earlier tick had no time to start comes first.
     if !runtime.heaps.iter().any(Heap::has_admitted) {

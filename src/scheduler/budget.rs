@@ -10,6 +10,13 @@ pub enum TickBudget {
     Unlimited,
     /// A tick stops when this much wall time is used up and the next goes on where it stopped.
     Time(Duration),
+    /// As `Time`, with as much time as the game leaves: 60% of what a frame has after the game's own work,
+    /// and 1 ms at least. It is learned from what past frames took without us.
+    ///
+    /// A frame is as long as a tick's timestep, or shorter if frames are more frequent than ticks. The
+    /// game's work is that of its main schedule; when frames come late for reasons that do not show there
+    /// (rendering), the budget is cut back by up to three quarters.
+    Auto,
 }
 
 /// 4 ms: a quarter of a frame at 60 frames a second.
@@ -36,7 +43,7 @@ impl TickBudget {
     /// When `phase` has to stop if it begins at `now` and the phases before it took `spent`. Each
     /// phase leaves something for the ones after it, and gets what the ones before it did not use.
     pub(crate) fn deadline(self, now: Instant, spent: Duration, phase: Phase) -> Option<Instant> {
-        let Self::Time(budget) = self else { return None };
+        let Self::Time(budget) = self else { return None }; // `Auto` has become `Time` in `begin_tick`
         let share = match phase {
             Phase::Place => 0.08,
             Phase::Start => 0.25,

@@ -19,7 +19,7 @@ pub(crate) fn collect(
 ) {
     let runtime = &mut *runtime;
     let began = Instant::now();
-    let deadline = runtime.budget().deadline(began, tick.spent, Phase::Collect);
+    let deadline = tick.budget.deadline(began, tick.spent, Phase::Collect);
     let workers = runtime.workers();
     let heaps = runtime.heaps.iter_mut().filter(|heap| heap.collection_is_due());
     for_each_heap(heaps, workers, deadline, |heap| heap.collect(deadline));

@@ -20,7 +20,7 @@ pub(crate) fn run(
 ) {
     let runtime = &mut *runtime;
     let began = Instant::now();
-    let deadline = runtime.budget().deadline(began, tick.spent, Phase::Run);
+    let deadline = tick.budget.deadline(began, tick.spent, Phase::Run);
     if runtime.heaps.iter().all(Heap::pass_is_over) {
         runtime.heaps.iter_mut().for_each(Heap::begin_pass);
     }
@@ -31,10 +31,14 @@ pub(crate) fn run(
     let took = began.elapsed();
     tick.spent += took;
     metrics.run_time += took;
+    let mut pass_is_over = true;
     for heap in &mut runtime.heaps {
+        pass_is_over &= heap.pass_is_over();
         let stats = heap.take_stats();
         metrics.resumes += stats.resumes;
         metrics.last_tick_resumes += stats.resumes;
         metrics.vm_ticks += stats.vm_ticks;
     }
+    let ran = metrics.last_tick_resumes > 0;
+    metrics.passes += u64::from(pass_is_over && ran);
 }

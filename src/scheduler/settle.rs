@@ -23,8 +23,9 @@ const CONSOLES_PER_CLOCK_LOOK: usize = 64;
 const EXITS_PER_CLOCK_LOOK: usize = 64;
 
 pub(crate) fn settle(world: &mut World) {
-    let spent = world.resource::<Tick>().spent;
-    let deadline = world.resource::<LuauRuntime>().budget().deadline(Instant::now(), spent, Phase::Settle);
+    let began = Instant::now();
+    let &Tick { budget, spent, .. } = world.resource::<Tick>();
+    let deadline = budget.deadline(began, spent, Phase::Settle);
     settle_prints(world, deadline);
     let now = world.resource::<LuauRuntime>().now;
     for (vm, summary) in world.resource_mut::<LuauRuntime>().take_emptied() {
@@ -43,6 +44,7 @@ pub(crate) fn settle(world: &mut World) {
             break;
         }
     }
+    world.resource_mut::<Tick>().spent += began.elapsed();
 }
 
 fn settle_prints(world: &mut World, deadline: Option<Instant>) {
