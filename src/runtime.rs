@@ -342,9 +342,10 @@ impl LuauRuntime {
         std::iter::from_fn(|| self.heaps[next].take_exit()).take(limit).collect()
     }
 
-    /// Takes the VMs whose last process was removed.
-    pub(crate) fn take_emptied(&mut self) -> Vec<(Entity, VmSummary)> {
-        self.heaps.iter_mut().flat_map(|heap| std::iter::from_fn(|| heap.take_emptied())).collect()
+    /// Takes up to `limit` VMs whose last process was removed.
+    pub(crate) fn take_emptied(&mut self, limit: usize) -> Vec<(Entity, VmSummary)> {
+        let heaps = self.heaps.iter_mut();
+        heaps.flat_map(|heap| std::iter::from_fn(|| heap.take_emptied())).take(limit).collect()
     }
 
     /// Takes what the processes of up to `limit` VMs have printed, heap after heap.

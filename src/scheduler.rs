@@ -18,7 +18,7 @@ use crate::metrics::Metrics;
 use crate::runtime::LuauRuntime;
 
 use adaptive::{AdaptiveBudget, Frame};
-use budget::TickBudget;
+use budget::{Account, Phase, TickBudget};
 
 pub(crate) use admit::admit;
 pub(crate) use collect::collect;
@@ -38,17 +38,13 @@ pub(crate) struct Tick {
     /// not: catching up would make the next frame late as well.
     is_due: bool,
     began: Instant,
-    /// What it may cost; not `Auto`.
-    budget: TickBudget,
+    account: Account,
     adaptive: AdaptiveBudget,
     frame_began: Option<Instant>,
     /// What the main schedule took of the frame under way; zero until it is over.
     frame_work: Duration,
     /// What our own systems took of the frame.
     spent_in_frame: Duration,
-    /// What our own systems took of this tick so far. Other systems run in between, and their time is
-    /// not charged to the budget.
-    spent: Duration,
     late_at_last_warning: u64,
     last_warning: Option<Instant>,
 }
@@ -60,15 +56,37 @@ impl Tick {
             begun_in_frame: 0,
             is_due: false,
             began: Instant::now(),
-            budget: TickBudget::default(),
+            account: Account::default(),
             adaptive: AdaptiveBudget::default(),
             frame_began: None,
             frame_work: Duration::ZERO,
             spent_in_frame: Duration::ZERO,
-            spent: Duration::ZERO,
             late_at_last_warning: 0,
             last_warning: None,
         }
+    }
+}
+
+/// A phase of the tick under way.
+struct PhaseTimer {
+    phase: Phase,
+    began: Instant,
+    /// When it has to stop.
+    deadline: Option<Instant>,
+}
+
+impl Tick {
+    fn begin_phase(&self, phase: Phase) -> PhaseTimer {
+        let began = Instant::now();
+        PhaseTimer { phase, began, deadline: self.account.deadline(began, phase) }
+    }
+
+    /// Returns what the phase took.
+    fn end_phase(&mut self, PhaseTimer { phase, began, deadline }: PhaseTimer) -> Duration {
+        let now = Instant::now();
+        let was_cut = deadline.is_some_and(|deadline| now >= deadline);
+        self.account.charge(phase, now - began, was_cut);
+        now - began
     }
 }
 
@@ -100,11 +118,12 @@ pub(crate) fn begin_tick(
     if tick.is_due {
         tick.begun_in_frame += 1;
         tick.began = Instant::now();
-        tick.spent = Duration::ZERO;
-        tick.budget = match runtime.budget() {
-            TickBudget::Auto => TickBudget::Time(tick.adaptive.budget(fixed.timestep())),
-            budget => budget,
+        let budget = match runtime.budget() {
+            TickBudget::Unlimited => None,
+            TickBudget::Time(budget) => Some(budget),
+            TickBudget::Auto => Some(tick.adaptive.budget(fixed.timestep())),
         };
+        tick.account.begin(budget);
         metrics.ticks += 1;
         metrics.last_tick_resumes = 0;
         runtime.now = time.elapsed();
@@ -122,7 +141,7 @@ pub(crate) fn tick_is_due(tick: Res<Tick>) -> bool {
 pub(crate) fn end_tick(mut tick: ResMut<Tick>, mut metrics: ResMut<Metrics>, fixed: Res<Time<Fixed>>) {
     if tick.is_due {
         metrics.last_tick_time = tick.began.elapsed();
-        let spent = tick.spent;
+        let spent = tick.account.spent();
         tick.spent_in_frame += spent;
         metrics.late_ticks += u64::from(metrics.last_tick_time > fixed.timestep());
     }

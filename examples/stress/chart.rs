@@ -12,7 +12,8 @@ const MAX_POINTS: usize = 1_500;
 
 const SIZE: (u32, u32) = (960, 720);
 const TITLE_STYLE: (&str, u32) = ("sans-serif", 22);
-const LABEL_STYLE: (&str, u32) = ("sans-serif", 14);
+const CAPTION_STYLE: (&str, u32) = ("sans-serif", 15);
+const LABEL_STYLE: (&str, u32) = ("sans-serif", 13);
 
 const FRAME: RGBColor = RGBColor(49, 104, 176);
 const TICK: RGBColor = RGBColor(224, 127, 30);
@@ -85,25 +86,27 @@ impl Timeline {
     pub fn draw(&self, path: &Path, title: &str, deadline: Duration) -> Result<(), DrawError> {
         let root = SVGBackend::new(path, SIZE).into_drawing_area();
         root.fill(&WHITE)?;
-        let panels = root.titled(title, TITLE_STYLE)?.split_by_breakpoints(&[] as &[i32], [330, 510]);
+        let root = root.titled(title, TITLE_STYLE)?;
+        let (times, rest) = root.split_vertically(310);
+        let (collections, processes) = rest.split_vertically(185);
         let ms = |time: Duration| time.as_secs_f64() * 1e3;
         self.panel(
-            &panels[0],
-            "ms",
+            &times,
+            "Time of a frame, without waiting for the next, and of its tick (ms)",
             Some(ms(deadline)),
             &[("frame", FRAME, &|sample| ms(sample.frame)), ("tick", TICK, &|sample| ms(sample.tick))],
         )?;
         self.panel(
-            &panels[1],
-            "ms a frame",
+            &collections,
+            "Garbage collection in a frame, all workers together (ms)",
             None,
-            &[("garbage collection, all workers", COLLECTOR, &|sample| ms(sample.collector))],
+            &[("collection", COLLECTOR, &|sample| ms(sample.collector))],
         )?;
         self.panel(
-            &panels[2],
-            "thousands",
+            &processes,
+            "Live processes (thousands)",
             None,
-            &[("live processes", PROCESSES, &|sample| sample.processes as f64 / 1e3)],
+            &[("processes", PROCESSES, &|sample| sample.processes as f64 / 1e3)],
         )?;
         root.present()?;
         Ok(())
@@ -113,25 +116,25 @@ impl Timeline {
     fn panel(
         &self,
         area: &DrawingArea<SVGBackend<'_>, Shift>,
-        unit: &str,
+        caption: &str,
         level: Option<f64>,
         lines: &[(&str, RGBColor, &dyn Fn(&Sample) -> f64)],
     ) -> Result<(), DrawError> {
         let seconds = |sample: &Sample| sample.at.as_secs_f64();
         let end = self.points.last().map_or(1.0, seconds).max(1e-3);
         let values = lines.iter().flat_map(|(.., value)| self.points.iter().map(value));
-        let top = values.chain(level).fold(1e-3, f64::max) * 1.15;
+        let top = values.chain(level).fold(1e-3, f64::max) * if lines.len() > 1 { 1.4 } else { 1.1 };
         let mut chart = ChartBuilder::on(area)
+            .caption(caption, CAPTION_STYLE)
             .margin(10)
             .x_label_area_size(38)
-            .y_label_area_size(64)
+            .y_label_area_size(52)
             .build_cartesian_2d(0.0..end, 0.0..top)?;
         chart
             .configure_mesh()
             .light_line_style(TRANSPARENT)
             .bold_line_style(BLACK.mix(0.12))
             .x_desc("seconds")
-            .y_desc(unit)
             .y_labels(6)
             .label_style(LABEL_STYLE)
             .draw()?;
@@ -152,6 +155,9 @@ impl Timeline {
                 ))?
                 .label("a frame's time")
                 .legend(|(x, y)| PathElement::new([(x, y), (x + 18, y)], DEADLINE.stroke_width(3)));
+        }
+        if lines.len() == 1 {
+            return Ok(());
         }
         chart
             .configure_series_labels()

@@ -19,6 +19,9 @@ use crate::workload::Workload;
 /// VMs spawned between two updates of the progress bar.
 const VMS_PER_BATCH: u32 = 20_000;
 
+/// How long the run goes on when all VMs have been despawned.
+const AFTER_DESPAWN: Duration = Duration::from_secs(1);
+
 pub fn run(options: &Options, workload: Workload) -> (Report, String) {
     let mut app = build(options);
     let idle_bytes = memory("VmRSS");
@@ -39,6 +42,7 @@ pub fn run(options: &Options, workload: Workload) -> (Report, String) {
     let mut quarters = Quarters::default();
     let mut slice_counter = options.time_limit().map(|_| SliceCounter::new(&mut app));
     let mut timeline = Timeline::new();
+    let (mut fairness, mut despawned) = (None, None);
     loop {
         let frame_began = Instant::now();
         let (ticks_before, gc_before) = (metrics(&app).ticks, metrics(&app).gc_time);
@@ -66,7 +70,17 @@ pub fn run(options: &Options, workload: Workload) -> (Report, String) {
             heap_bytes = heap_bytes.max(app.world().resource::<LuauRuntime>().heap_bytes());
         }
         bar.set_position(metrics.processes_created - metrics.processes());
-        if metrics.vms() == 0 || options.time_limit().is_some_and(|limit| run_began.elapsed() >= limit) {
+        let vms = metrics.vms();
+        let time_is_up = options.time_limit().is_some_and(|limit| run_began.elapsed() >= limit);
+        if time_is_up && options.despawn && despawned.is_none() {
+            fairness = slice_counter.take().map(|counter| counter.finish(&app));
+            despawned = Some((despawn(&mut app), Instant::now()));
+        }
+        let is_over = match despawned {
+            Some((_, when)) => when.elapsed() >= AFTER_DESPAWN,
+            None => time_is_up || vms == 0,
+        };
+        if is_over {
             break;
         }
         if !options.unpaced {
@@ -95,6 +109,7 @@ pub fn run(options: &Options, workload: Workload) -> (Report, String) {
         late_ticks: late_frames,
         elapsed_s: elapsed.as_secs_f64(),
         spawn_s: spawn_time.as_secs_f64(),
+        despawn_s: despawned.map_or(0.0, |(took, _)| took.as_secs_f64()),
         frame_ms: frames.distribution(),
         tick_ms: ticks.distribution(),
         resume_ns: run_ns / metrics.resumes.max(1) as f64,
@@ -109,7 +124,7 @@ pub fn run(options: &Options, workload: Workload) -> (Report, String) {
         naive: false,
         quarters,
         neighbours_ended: app.world().get_resource::<Attacks>().map_or(0, |attacks| attacks.neighbours_ended),
-        fairness: slice_counter.map_or_else(default, |counter| counter.finish(&app)),
+        fairness: fairness.or_else(|| slice_counter.map(|counter| counter.finish(&app))).unwrap_or_default(),
     };
     if let Some(path) = &options.chart {
         let title = format!("{} processes of `{}`", report.processes, report.workload);
@@ -185,6 +200,17 @@ fn spawn(app: &mut App, options: &Options, script: &Script, bar: &ProgressBar) {
         bar.inc(u64::from(batch) * u64::from(options.processes));
     }
     world.flush();
+}
+
+/// Despawns all VMs in one command flush. Returns what it took.
+fn despawn(app: &mut App) -> Duration {
+    let world = app.world_mut();
+    let vms: Vec<Entity> = world.query_filtered::<Entity, With<Vm>>().iter(world).collect();
+    let began = Instant::now();
+    let mut commands = world.commands();
+    vms.into_iter().for_each(|vm| commands.entity(vm).despawn());
+    world.flush();
+    began.elapsed()
 }
 
 fn progress_bar(options: &Options) -> ProgressBar {

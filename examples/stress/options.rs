@@ -51,6 +51,9 @@ pub struct Options {
     /// Stop after this many seconds of ticking
     #[arg(long, value_name = "S", value_parser = positive)]
     pub seconds: Option<f64>,
+    /// When that time is over, despawn all VMs in one command flush, and run for another second
+    #[arg(long, requires = "seconds", conflicts_with = "naive")]
+    pub despawn: bool,
     /// Do not hold VMs to their limits, to see what that costs
     #[arg(long, conflicts_with = "naive")]
     pub no_limits: bool,

@@ -27,6 +27,8 @@ pub struct Report {
     /// From the first spawn to the last despawn.
     pub elapsed_s: f64,
     pub spawn_s: f64,
+    /// What `--despawn` took; 0 without.
+    pub despawn_s: f64,
     pub frame_ms: Distribution,
     pub tick_ms: Distribution,
     /// Wall time of the Run phases times workers, divided by resumes.
@@ -127,6 +129,9 @@ impl fmt::Display for Report {
             self.finished, self.failed, self.killed, self.unfinished
         )?;
         writeln!(f, "spawning     {:.2} s", self.spawn_s)?;
+        if self.despawn_s > 0.0 {
+            writeln!(f, "despawning   {:.2} s", self.despawn_s)?;
+        }
         for (name, times) in [("frame", &self.frame_ms), ("tick", &self.tick_ms)] {
             writeln!(
                 f,

@@ -18,6 +18,9 @@ use crate::vm::limits::VmLimits;
 /// Processes admitted between two looks at the clock.
 const ADMISSIONS_PER_CLOCK_LOOK: usize = 64;
 
+/// The part of the phase after which threads are made for those that have their place by then.
+const PLACING: f64 = 0.3;
+
 pub(crate) fn admit(
     _main_thread: NonSendMarker,
     mut runtime: ResMut<LuauRuntime>,
@@ -26,9 +29,9 @@ pub(crate) fn admit(
     mut vms: Query<(&mut Vm, Option<&VmLimits>)>,
 ) {
     let runtime = &mut *runtime;
-    let began = Instant::now();
-    let deadline = |phase| tick.budget.deadline(began, tick.spent, phase);
-    let (place_until, start_until) = (deadline(Phase::Place), deadline(Phase::Start));
+    let timer = tick.begin_phase(Phase::Admit);
+    let start_until = timer.deadline;
+    let place_until = start_until.map(|until| timer.began + (until - timer.began).mul_f64(PLACING));
     // What an earlier tick had no time to start comes first.
     if !runtime.heaps.iter().any(Heap::has_admitted) {
         place_arrivals(runtime, place_until, &mut processes, &mut vms);
@@ -36,7 +39,7 @@ pub(crate) fn admit(
     let workers = runtime.workers();
     let heaps = runtime.heaps.iter_mut().filter(|heap| heap.has_admitted());
     for_each_heap(heaps, workers, start_until, |heap| heap.start_admitted(start_until));
-    tick.spent += began.elapsed();
+    tick.end_phase(timer);
 }
 
 /// What is refused anyway is not compiled first.

@@ -1,4 +1,4 @@
-//! What a tick may cost.
+//! What a tick may cost, and how its phases share that.
 
 use std::time::{Duration, Instant};
 
@@ -27,32 +27,79 @@ impl Default for TickBudget {
 }
 
 /// A part of the tick.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
-    /// Admit: heap and PID.
-    Place,
-    /// Admit: thread.
-    Start,
+    Admit,
     Wake,
     Run,
     Collect,
     Settle,
 }
 
-impl TickBudget {
-    /// When `phase` has to stop if it begins at `now` and the phases before it took `spent`. Each
-    /// phase leaves something for the ones after it, and gets what the ones before it did not use.
-    pub(crate) fn deadline(self, now: Instant, spent: Duration, phase: Phase) -> Option<Instant> {
-        let Self::Time(budget) = self else { return None }; // `Auto` has become `Time` in `begin_tick`
-        let share = match phase {
-            Phase::Place => 0.08,
-            Phase::Start => 0.25,
-            Phase::Wake => 0.35,
-            Phase::Run => 0.7,
-            Phase::Collect => 0.85,
-            Phase::Settle => 1.0,
-        };
-        Some(now + budget.mul_f64(share).saturating_sub(spent))
+impl Phase {
+    const ALL: [Self; 5] = [Self::Admit, Self::Wake, Self::Run, Self::Collect, Self::Settle];
+
+    /// The part of the budget that a phase is sure of when all need more than there is.
+    fn share(self) -> f64 {
+        match self {
+            Self::Admit => 0.25,
+            Self::Wake => 0.1,
+            Self::Run => 0.35,
+            Self::Collect | Self::Settle => 0.15,
+        }
+    }
+}
+
+/// What is kept for a phase beyond what it took lately, as a part of the budget.
+const RESERVE: f64 = 0.03;
+
+/// What remains of a phase's need after a tick in which it took less.
+const DECAY: f64 = 0.9;
+
+/// A tick's budget, and who has used how much of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Account {
+    /// `None` if it is unlimited.
+    budget: Option<Duration>,
+    spent: Duration,
+    /// What each phase needed lately, as a part of the budget.
+    needs: [f64; 5],
+}
+
+impl Default for Account {
+    fn default() -> Self {
+        Self { budget: None, spent: Duration::ZERO, needs: Phase::ALL.map(Phase::share) }
+    }
+}
+
+impl Account {
+    /// Begins a tick.
+    pub(crate) fn begin(&mut self, budget: Option<Duration>) {
+        (self.budget, self.spent) = (budget, Duration::ZERO);
+    }
+
+    /// What the phases took so far. Other systems run in between, and their time is not charged.
+    pub(crate) fn spent(&self) -> Duration {
+        self.spent
+    }
+
+    /// When `phase` has to stop if it begins at `now`. Each leaves their share to the ones after it, unless
+    /// they needed less lately, and gets what the ones before it did not use.
+    pub(crate) fn deadline(&self, now: Instant, phase: Phase) -> Option<Instant> {
+        let reserve = |later: Phase| later.share().min(self.needs[later as usize] + RESERVE);
+        let reserved: f64 = Phase::ALL.into_iter().filter(|&later| later > phase).map(reserve).sum();
+        Some(now + self.budget?.mul_f64(1.0 - reserved).saturating_sub(self.spent))
+    }
+
+    /// A phase has taken `time`; `was_cut` if it had to stop.
+    pub(crate) fn charge(&mut self, phase: Phase, time: Duration, was_cut: bool) {
+        self.spent += time;
+        if let Some(budget) = self.budget {
+            let taken = time.div_duration_f64(budget.max(Duration::from_nanos(1)));
+            let need = if was_cut { phase.share() } else { taken.min(1.0) };
+            let before = &mut self.needs[phase as usize];
+            *before = need.max(*before * DECAY);
+        }
     }
 }
 
@@ -60,19 +107,69 @@ impl TickBudget {
 mod tests {
     use super::*;
 
-    #[test]
-    fn phases_share_a_time_budget_and_unlimited_has_no_deadline() {
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    /// What a phase may take if it begins now.
+    fn left(account: &Account, phase: Phase) -> Duration {
         let now = Instant::now();
-        let (budget, ms) = (TickBudget::Time(Duration::from_millis(100)), Duration::from_millis);
-        let left = |spent, phase| budget.deadline(now, spent, phase).unwrap() - now;
-        let nothing = Duration::ZERO;
-        assert!(left(nothing, Phase::Place) < left(nothing, Phase::Start));
-        assert!(left(nothing, Phase::Start) < left(nothing, Phase::Wake));
-        assert!(left(nothing, Phase::Wake) < left(nothing, Phase::Run));
-        assert!(left(nothing, Phase::Run) < left(nothing, Phase::Collect));
-        assert_eq!(left(nothing, Phase::Settle), ms(100));
-        assert_eq!(left(ms(30), Phase::Settle), ms(70));
-        assert_eq!(left(ms(200), Phase::Settle), nothing);
-        assert_eq!(TickBudget::Unlimited.deadline(now, nothing, Phase::Settle), None);
+        account.deadline(now, phase).expect("a limited budget") - now
+    }
+
+    fn tick(account: &mut Account, times: [Duration; 5]) {
+        account.begin(Some(ms(100)));
+        for (phase, time) in std::iter::zip(Phase::ALL, times) {
+            account.charge(phase, time, false);
+        }
+        account.begin(Some(ms(100)));
+    }
+
+    #[test]
+    fn phases_that_need_more_than_there_is_get_their_shares() {
+        let mut account = Account::default();
+        account.begin(Some(ms(100)));
+        let mut granted = Vec::new();
+        for phase in Phase::ALL {
+            let time = left(&account, phase);
+            granted.push(time.as_millis());
+            account.charge(phase, time, true);
+        }
+        assert_eq!(granted, [25, 10, 35, 15, 15]);
+        assert_eq!(left(&account, Phase::Settle), Duration::ZERO);
+        account.charge(Phase::Settle, ms(50), true);
+        assert_eq!(left(&account, Phase::Settle), Duration::ZERO, "nothing is left of a budget overdrawn");
+    }
+
+    #[test]
+    fn what_a_phase_does_not_use_is_left_to_those_after_it() {
+        let mut account = Account::default();
+        account.begin(Some(ms(100)));
+        account.charge(Phase::Admit, ms(1), false);
+        assert_eq!(left(&account, Phase::Run), ms(69));
+        account.charge(Phase::Run, ms(30), false);
+        assert_eq!(left(&account, Phase::Settle), ms(69));
+    }
+
+    #[test]
+    fn what_a_phase_has_not_needed_lately_is_left_to_those_before_it() {
+        let (mut account, nothing) = (Account::default(), Duration::ZERO);
+        for _ in 0..60 {
+            tick(&mut account, [ms(40), nothing, ms(30), nothing, nothing]);
+        }
+        assert!(left(&account, Phase::Run) > ms(90));
+        assert!((ms(55)..ms(62)).contains(&left(&account, Phase::Admit)), "the run phase still needs 30 ms");
+        // What was cut short gets its share again at once.
+        account.charge(Phase::Collect, Duration::ZERO, true);
+        assert!(left(&account, Phase::Run) < ms(83));
+    }
+
+    #[test]
+    fn an_unlimited_budget_has_no_deadline() {
+        let mut account = Account::default();
+        account.begin(None);
+        account.charge(Phase::Admit, ms(1), false);
+        assert_eq!(account.deadline(Instant::now(), Phase::Run), None);
+        assert_eq!(account.spent(), ms(1));
     }
 }

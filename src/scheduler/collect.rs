@@ -1,7 +1,5 @@
 //! Collect: the garbage of heaps that have grown, heaps in parallel.
 
-use std::time::Instant;
-
 use bevy::ecs::system::NonSendMarker;
 use bevy::prelude::*;
 
@@ -18,13 +16,13 @@ pub(crate) fn collect(
     mut tick: ResMut<Tick>,
 ) {
     let runtime = &mut *runtime;
-    let began = Instant::now();
-    let deadline = tick.budget.deadline(began, tick.spent, Phase::Collect);
+    let timer = tick.begin_phase(Phase::Collect);
+    let deadline = timer.deadline;
     let workers = runtime.workers();
     let heaps = runtime.heaps.iter_mut().filter(|heap| heap.collection_is_due());
     for_each_heap(heaps, workers, deadline, |heap| heap.collect(deadline));
     runtime.find_roomy_heaps();
-    tick.spent += began.elapsed();
+    tick.end_phase(timer);
     for heap in &mut runtime.heaps {
         let stats = heap.take_stats();
         metrics.gc_time += stats.gc_time;

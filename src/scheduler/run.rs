@@ -1,7 +1,5 @@
 //! Run: every runnable process gets a slice, heaps in parallel.
 
-use std::time::Instant;
-
 use bevy::ecs::system::NonSendMarker;
 use bevy::prelude::*;
 
@@ -19,8 +17,8 @@ pub(crate) fn run(
     mut tick: ResMut<Tick>,
 ) {
     let runtime = &mut *runtime;
-    let began = Instant::now();
-    let deadline = tick.budget.deadline(began, tick.spent, Phase::Run);
+    let timer = tick.begin_phase(Phase::Run);
+    let deadline = timer.deadline;
     if runtime.heaps.iter().all(Heap::pass_is_over) {
         runtime.heaps.iter_mut().for_each(Heap::begin_pass);
     }
@@ -28,9 +26,7 @@ pub(crate) fn run(
     let (tick_number, now, workers) = (metrics.ticks as u32, runtime.now, runtime.workers());
     let heaps = runtime.heaps.iter_mut().filter(is_waiting);
     for_each_heap(heaps, workers, deadline, |heap| heap.run(tick_number, now, deadline));
-    let took = began.elapsed();
-    tick.spent += took;
-    metrics.run_time += took;
+    metrics.run_time += tick.end_phase(timer);
     let mut pass_is_over = true;
     for heap in &mut runtime.heaps {
         pass_is_over &= heap.pass_is_over();

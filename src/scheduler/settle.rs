@@ -23,13 +23,20 @@ const CONSOLES_PER_CLOCK_LOOK: usize = 64;
 const EXITS_PER_CLOCK_LOOK: usize = 64;
 
 pub(crate) fn settle(world: &mut World) {
-    let began = Instant::now();
-    let &Tick { budget, spent, .. } = world.resource::<Tick>();
-    let deadline = budget.deadline(began, spent, Phase::Settle);
+    let timer = world.resource::<Tick>().begin_phase(Phase::Settle);
+    let deadline = timer.deadline;
     settle_prints(world, deadline);
     let now = world.resource::<LuauRuntime>().now;
-    for (vm, summary) in world.resource_mut::<LuauRuntime>().take_emptied() {
-        settle_vm(world, now, vm, summary);
+    let is_over = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
+    loop {
+        let emptied = world.resource_mut::<LuauRuntime>().take_emptied(EXITS_PER_CLOCK_LOOK);
+        let is_last = emptied.len() < EXITS_PER_CLOCK_LOOK;
+        for (vm, summary) in emptied {
+            settle_vm(world, now, vm, summary);
+        }
+        if is_last || is_over() {
+            break;
+        }
     }
     loop {
         let exits = world.resource_mut::<LuauRuntime>().take_exits(EXITS_PER_CLOCK_LOOK);
@@ -40,11 +47,11 @@ pub(crate) fn settle(world: &mut World) {
         for exit in exits {
             settle_exit(world, now, exit);
         }
-        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        if is_over() {
             break;
         }
     }
-    world.resource_mut::<Tick>().spent += began.elapsed();
+    world.resource_mut::<Tick>().end_phase(timer);
 }
 
 fn settle_prints(world: &mut World, deadline: Option<Instant>) {

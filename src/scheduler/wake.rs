@@ -1,8 +1,6 @@
 //! Wake: processes whose time has come and those whose syscalls were answered; and before that, the calls
 //! reach their systems.
 
-use std::time::Instant;
-
 use bevy::ecs::system::NonSendMarker;
 use bevy::prelude::*;
 
@@ -15,13 +13,13 @@ use crate::syscall::SyscallSystems;
 
 pub(crate) fn wake(_main_thread: NonSendMarker, mut runtime: ResMut<LuauRuntime>, mut tick: ResMut<Tick>) {
     let runtime = &mut *runtime;
-    let began = Instant::now();
-    let deadline = runtime.budget().deadline(began, tick.spent, Phase::Wake);
+    let timer = tick.begin_phase(Phase::Wake);
+    let deadline = timer.deadline;
     runtime.deliver_answers();
     let (now, workers) = (runtime.now, runtime.workers());
     let heaps = runtime.heaps.iter_mut().filter(|heap: &&mut Heap| heap.has_due(now));
     for_each_heap(heaps, workers, deadline, |heap| heap.wake(now, deadline));
-    tick.spent += began.elapsed();
+    tick.end_phase(timer);
 }
 
 /// Runs the systems that answer syscalls.

@@ -10,8 +10,12 @@ use crate::runtime::luau::LuauState;
 /// small heaps are not collected all the time.
 const MIN_GROWTH: usize = 256 * 1024;
 
-/// Up to this many bytes a heap is collected in one go, which takes less than 2 ms.
-const COLLECT_WHOLE: usize = 4 * 1024 * 1024;
+/// Up to this many bytes a heap is collected in one go, which takes less than 1 ms.
+const COLLECT_WHOLE: usize = 1024 * 1024;
+
+/// The same where there is no deadline to keep: with collections of one piece, results do not depend on a
+/// clock.
+const COLLECT_WHOLE_UNLIMITED: usize = 4 * 1024 * 1024;
 
 /// What a process takes at least: `lua_State`, call frames, stack, closure, table of globals.
 const PROCESS_BYTES: usize = 1_400;
@@ -100,7 +104,8 @@ impl Heap {
             None => Some(step_began + STEPS_PER_UNLIMITED_TICK),
         };
         let Some(state) = &mut self.state else { return };
-        let is_small = state.bytes() <= COLLECT_WHOLE && !self.garbage.collecting;
+        let most = if deadline.is_some() { COLLECT_WHOLE } else { COLLECT_WHOLE_UNLIMITED };
+        let is_small = state.bytes() <= most && !self.garbage.collecting;
         loop {
             let done = if is_small {
                 state.collect();
