@@ -123,7 +123,7 @@ impl Timeline {
         let seconds = |sample: &Sample| sample.at.as_secs_f64();
         let end = self.points.last().map_or(1.0, seconds).max(1e-3);
         let values = lines.iter().flat_map(|(.., value)| self.points.iter().map(value));
-        let top = values.chain(level).fold(1e-3, f64::max) * if lines.len() > 1 { 1.4 } else { 1.1 };
+        let top = values.chain(level).fold(1.0, f64::max) * if lines.len() > 1 { 1.4 } else { 1.1 };
         let mut chart = ChartBuilder::on(area)
             .caption(caption, CAPTION_STYLE)
             .margin(10)

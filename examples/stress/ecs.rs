@@ -127,7 +127,7 @@ pub fn run(options: &Options, workload: Workload) -> (Report, String) {
         fairness: fairness.or_else(|| slice_counter.map(|counter| counter.finish(&app))).unwrap_or_default(),
     };
     if let Some(path) = &options.chart {
-        let title = format!("{} processes of `{}`", report.processes, report.workload);
+        let title = format!("{}k processes of {}.luau", report.processes / 1000, report.workload);
         if let Err(error) = timeline.draw(path, &title, options.frame()) {
             eprintln!("stress: cannot write {}: {error}", path.display());
         }

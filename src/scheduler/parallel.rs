@@ -15,12 +15,15 @@ use crate::runtime::heap::Heap;
 /// the calling one among them. Each worker takes the next heap when it is done with its last. The first
 /// heap always gets its turn, so that there is progress whatever the budget is.
 pub(crate) fn for_each_heap<'a>(
-    heaps: impl Iterator<Item = &'a mut Heap> + Send,
+    mut heaps: impl Iterator<Item = &'a mut Heap> + Send,
     workers: usize,
     deadline: Option<Instant>,
     f: impl Fn(&mut Heap) + Sync,
 ) {
-    let heaps = Mutex::new((heaps, true));
+    // To wake the pool's threads takes longer than all else that an idle tick does.
+    let Some(first) = heaps.next() else { return };
+    let Some(second) = heaps.next() else { return f(first) };
+    let heaps = Mutex::new(([first, second].into_iter().chain(heaps), true));
     let next = || {
         let mut heaps = heaps.lock().expect("`next` does not panic");
         let is_first = std::mem::replace(&mut heaps.1, false);
