@@ -16,6 +16,10 @@ pub enum TickBudget {
     /// A frame is as long as a tick's timestep, or shorter if frames are more frequent than ticks. The
     /// game's work is that of its main schedule; when frames come late for reasons that do not show there
     /// (rendering), the budget is cut back by up to three quarters.
+    ///
+    /// Good for servers and other games that do not render; a run of 800,000 processes takes less than half
+    /// the time of the default. Not the default itself, because what a renderer needs is only found out by
+    /// frames that come late now and then.
     Auto,
 }
 
