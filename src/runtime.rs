@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bevy::prelude::*;
 use bevy::tasks::AsyncComputeTaskPool;
+use smallvec::smallvec;
 
 use crate::console::ConsoleBuffer;
 use crate::host::{BoxedFunction, Entry, HostFunctions};
@@ -22,7 +23,7 @@ use crate::vm::limits::VmLimits;
 
 use luau::LuauState;
 
-use heap::{Exit, Heap, HeapConfig, MAX_EXACT_VMS, PlaceId, SlotId, VmSummary};
+use heap::{Exit, Heap, HeapConfig, MAX_EXACT_VMS, PlaceId, SlotId, VmSummary, WaitId};
 
 /// Bytes of source that are compiled in about 100 microseconds.
 const SHORT_SOURCE: usize = 2 * 1024;
@@ -78,8 +79,7 @@ pub(crate) struct VmHandle {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CallId {
     pub(crate) heap: u32,
-    pub(crate) slot: SlotId,
-    pub(crate) number: u64,
+    pub(crate) wait: WaitId,
 }
 
 /// What [`LuauRuntime::process_info`] tells.
@@ -228,7 +228,8 @@ impl LuauRuntime {
     /// Hands the answers to the processes that wait for them.
     pub(crate) fn deliver_answers(&mut self) {
         for (call, reply) in self.inbox.take() {
-            self.heaps[call.heap as usize].answer(call.slot, call.number, reply);
+            let reply = reply.map(|value| smallvec![value]);
+            self.heaps[call.heap as usize].answer(call.wait, reply);
         }
     }
 

@@ -25,6 +25,7 @@ use crate::script::Script;
 use crate::vm::limits::VmLimits;
 
 pub(crate) use exits::{Aftermath, Exit, VmSummary};
+pub(crate) use waiting::WaitId;
 
 /// Threads made between two looks at the clock.
 const STARTS_PER_CLOCK_LOOK: usize = 16;
@@ -55,7 +56,7 @@ pub(crate) struct HeapConfig {
 const NO_SLOT: u32 = u32::MAX;
 
 /// A time on the game's virtual clock, in half the space of a [`Duration`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct VirtualTime {
     nanoseconds: u64,
 }

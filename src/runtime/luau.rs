@@ -21,6 +21,7 @@ mod functions;
 mod memory;
 mod open;
 mod slice;
+mod threads;
 mod transfer;
 
 use std::any::Any;
@@ -30,6 +31,7 @@ use std::ptr;
 use std::time::Duration;
 
 use mlua::ffi::{self, lua_State};
+use smallvec::SmallVec;
 
 use crate::console::ConsoleBuffer;
 use crate::host::HostFunctions;
@@ -39,6 +41,9 @@ use crate::script::Bytecode;
 use crate::value::Value;
 
 pub(crate) use slice::{Excess, SliceEnd, SliceLimits, SliceReport};
+pub(crate) use threads::{MAIN, TaskId};
+
+use threads::ProcessThread;
 
 /// Threads in one anchor table. The collector marks a table in one indivisible step, so one table
 /// with hundreds of thousands of threads would be a pause of milliseconds.
@@ -53,24 +58,28 @@ pub(crate) struct ThreadId(pub(crate) u32);
 pub(crate) struct MainFunction(c_int);
 
 /// What the host functions of a slice read and write.
-#[derive(Default)]
 pub(crate) struct Context {
     /// Virtual time, in seconds.
     pub(crate) now: f64,
     /// What the process printed in this slice.
     pub(crate) console: ConsoleBuffer,
-    /// The random generator of the process that runs.
-    random: Pcg32,
     /// Its VM's place.
     place: u32,
     /// Coroutines that scripts made and that have not been collected, by place.
     coroutines: Vec<u32>,
     coroutine_limit: u32,
+    task_limit: usize,
     host: HostFunctions,
-    /// What the process waits for from the end of this slice on.
-    pub(crate) request: Option<Request>,
-    /// What it has waited for.
+    /// What tasks of the process wait for from the end of this slice on.
+    pub(crate) requests: Vec<(TaskId, Request)>,
+    /// What the task that is resumed has waited for.
     pub(crate) reply: Option<Reply>,
+    /// The process that runs. Valid during its slice.
+    process: *mut ProcessThread,
+    /// Its number, and its name.
+    pub(crate) pid: u32,
+    /// Its slot.
+    slot: u32,
     /// The number of the host function that panicked in this slice, and what it said.
     host_panic: Option<(usize, String)>,
 }
@@ -81,12 +90,35 @@ pub(crate) enum Request {
     Sleep(Duration),
     /// For the answer to a syscall, by its number.
     Syscall { function: usize, args: Box<dyn Any + Send + Sync> },
+    /// For nothing any more: it was cancelled.
+    Forget,
 }
 
-/// What a process gets that has waited: a value, or an error to raise.
-pub(crate) type Reply = Result<Value, String>;
+/// What a task gets that has waited: values, or an error to raise.
+pub(crate) type Reply = Result<Values, String>;
+
+/// Mostly one.
+pub(crate) type Values = SmallVec<[Value; 1]>;
 
 impl Context {
+    fn new(host: HostFunctions) -> Self {
+        Self {
+            now: 0.0,
+            console: ConsoleBuffer::default(),
+            place: 0,
+            coroutines: Vec::new(),
+            coroutine_limit: 0,
+            task_limit: 0,
+            host,
+            requests: Vec::new(),
+            reply: None,
+            process: ptr::null_mut(),
+            pid: 0,
+            slot: 0,
+            host_panic: None,
+        }
+    }
+
     /// The path of the host function that panicked, and what it said.
     pub(crate) fn take_host_panic(&mut self) -> (String, String) {
         let (function, message) = self.host_panic.take().unwrap_or_default();
@@ -106,36 +138,9 @@ pub(crate) struct Allowance {
     /// Coroutines of its VM, old ones included, at which its slice ends.
     pub(crate) coroutines: u32,
     pub(crate) call_depth: u32,
+    /// Tasks of the process.
+    pub(crate) tasks: usize,
     pub(crate) console_bytes: usize,
-}
-
-/// What is kept of a process between its slices.
-struct ProcessThread {
-    /// Null until the first process of this place starts, and after [`LuauState::discard`].
-    root: *mut lua_State,
-    /// The nested coroutines of the break chain, innermost last. Most processes never have one.
-    #[expect(clippy::box_collection, reason = "8 bytes instead of 24 in each process")]
-    chain: Option<Box<Vec<*mut lua_State>>>,
-    random: Pcg32,
-}
-
-impl ProcessThread {
-    fn innermost(&self) -> *mut lua_State {
-        self.chain.as_ref().and_then(|chain| chain.last().copied()).unwrap_or(self.root)
-    }
-
-    /// Takes the thread that has ended off the chain. `false` if it was the root.
-    fn pop_innermost(&mut self) -> bool {
-        self.chain.as_mut().is_some_and(|chain| chain.pop().is_some())
-    }
-
-    /// Puts a new break, innermost first and ending with the thread that was resumed, on the chain.
-    fn splice(&mut self, broken: impl DoubleEndedIterator<Item = *mut lua_State>) {
-        let innermost = self.innermost();
-        for thread in broken.rev().filter(|&thread| thread != innermost) {
-            self.chain.get_or_insert_default().push(thread);
-        }
-    }
 }
 
 impl Allowance {
@@ -146,6 +151,7 @@ impl Allowance {
             memory_slack: 0,
             coroutines: u32::MAX,
             call_depth: u32::MAX,
+            tasks: usize::MAX,
             console_bytes,
         }
     }
@@ -253,8 +259,7 @@ impl LuauState {
     ) -> Result<(), ScriptError> {
         let index = thread.0 as usize;
         if index >= self.threads.len() {
-            let unused = || ProcessThread { root: ptr::null_mut(), chain: None, random: Pcg32::default() };
-            self.threads.resize_with(index + 1, unused);
+            self.threads.resize_with(index + 1, ProcessThread::new);
         }
         let (existing, metatable) = (self.threads[index].root, self.environment_metatable);
         let anchors = self.anchor_table(thread)?;
@@ -335,19 +340,42 @@ impl LuauState {
 
     /// The error of a process whose last slice ended as [`SliceEnd::Failed`].
     pub(crate) fn error(&self, thread: ThreadId) -> ScriptError {
-        let root = self.threads[thread.0 as usize].root;
-        // SAFETY: `root` is live, not running, and has its error on top of its stack.
+        let failed = self.threads[thread.0 as usize].failed();
+        // SAFETY: it is anchored, not running, and has its error on top of its stack.
         unsafe {
-            ScriptError { message: transfer::error_message(root), traceback: transfer::traceback(root) }
+            ScriptError { message: transfer::error_message(failed), traceback: transfer::traceback(failed) }
+        }
+    }
+
+    /// Leaves a process nothing but its root, which is returned.
+    fn clear_tasks(&mut self, thread: ThreadId) -> *mut lua_State {
+        let Some(process) = self.threads.get_mut(thread.0 as usize) else { return ptr::null_mut() };
+        if let Some(anchors) = process.clear() {
+            // SAFETY: a reference of this state; `lua_unref` does not throw.
+            unsafe { ffi::lua_unref(self.main, anchors) };
+        }
+        process.root
+    }
+
+    /// Makes a task that waits ready; of the main chunk of a process without other tasks, it hands the reply
+    /// back. `Err` if the task has ended.
+    pub(crate) fn wake(
+        &mut self,
+        thread: ThreadId,
+        task: TaskId,
+        reply: Option<Reply>,
+    ) -> Result<Option<Reply>, ()> {
+        match self.threads[thread.0 as usize].tasks_mut() {
+            None if task == MAIN => Ok(reply),
+            None => Err(()),
+            Some(tasks) => tasks.wake(task, reply).then_some(None).ok_or(()),
         }
     }
 
     /// Ends whatever runs on `thread` and keeps the thread for the next [`LuauState::start`].
     pub(crate) fn reset(&mut self, thread: ThreadId) {
         let metatable = self.environment_metatable;
-        let Some(process) = self.threads.get_mut(thread.0 as usize) else { return };
-        process.chain = None;
-        let root = process.root;
+        let root = self.clear_tasks(thread);
         if root.is_null() {
             return;
         }
@@ -367,11 +395,10 @@ impl LuauState {
 
     /// Ends whatever runs on `thread` and gives the thread to the garbage collector.
     pub(crate) fn discard(&mut self, thread: ThreadId) {
-        let Some(process) = self.threads.get_mut(thread.0 as usize) else { return };
-        process.chain = None;
-        if std::mem::replace(&mut process.root, ptr::null_mut()).is_null() {
+        if self.clear_tasks(thread).is_null() {
             return;
         }
+        self.threads[thread.0 as usize].root = ptr::null_mut();
         let anchors = self.anchors[thread.0 as usize / ANCHORS_PER_TABLE as usize];
         // SAFETY: overwrites an existing entry of the anchor table, which does not allocate.
         unsafe {
@@ -428,23 +455,25 @@ pub(crate) struct Slices<'a> {
 
 impl Slices<'_> {
     /// Runs one slice of a started process.
-    pub(crate) fn run(&mut self, thread: ThreadId, allowance: &Allowance) -> SliceReport {
-        let process = &mut self.state.threads[thread.0 as usize];
-        assert!(!process.root.is_null(), "thread {} was never started", thread.0);
+    pub(crate) fn run(&mut self, thread: ThreadId, pid: u32, allowance: &Allowance) -> SliceReport {
+        let process = &raw mut self.state.threads[thread.0 as usize];
+        // SAFETY: nothing of the process runs now.
+        assert!(!unsafe { (*process).root }.is_null(), "thread {} was never started", thread.0);
         self.state.memory.allow(allowance.memory_bytes, allowance.memory_slack);
         // SAFETY: no host function runs now.
         let context = unsafe { &mut *self.state.context };
-        context.random = process.random;
+        context.process = process;
+        context.slot = thread.0;
+        context.pid = pid;
+        context.task_limit = allowance.tasks;
         context.place = allowance.place;
         context.coroutine_limit = allowance.coroutines;
         context.console.set_capacity(allowance.console_bytes);
         // SAFETY: `prepare` was called for this state. The root is anchored and holds what `start` or
         // an earlier slice left; finished threads are reset or discarded by our caller before they are
-        // started again, and Luau refuses to resume a finished thread with an error.
-        let report = unsafe { slice::run(process, self.quantum, allowance.call_depth) };
-        // SAFETY: no host function runs any more.
-        process.random = unsafe { (*self.state.context).random };
-        report
+        // started again, and Luau refuses to resume a finished thread with an error. Nothing else uses
+        // the process during the slice but the functions that it calls, through the context.
+        unsafe { slice::run(process, self.quantum, allowance.call_depth) }
     }
 
     /// Starts loading what a slice of this process will need first. To be followed, a few slices

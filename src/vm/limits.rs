@@ -53,6 +53,9 @@ pub struct Limits {
     /// Calls inside calls of one coroutine or main chunk, seen where a slice ends. 20,000 by default,
     /// where Luau itself raises the error `stack overflow`, with a traceback.
     pub call_depth: u32,
+    /// Tasks at a time of one process, its main chunk included. 256 by default: `task.spawn` and its like
+    /// raise an error at more, which does not kill the process.
+    pub tasks: usize,
     /// Bytes of one script's source. 256 KiB by default, which take some 10 ms to compile.
     pub source_bytes: usize,
     /// Bytes of printed text that are kept until the game takes them: the newest. 4 KiB by default. With
@@ -85,6 +88,7 @@ impl Default for Limits {
             processes: 64,
             coroutines: 1_000,
             call_depth: 20_000,
+            tasks: 256,
             source_bytes: 256 * 1024,
             console_bytes: 4 * 1024,
             time_per_tick: Duration::from_micros(200),

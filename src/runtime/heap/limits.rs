@@ -64,6 +64,7 @@ impl Place {
                     memory_slack: limits.memory_slack(),
                     coroutines: limits.coroutines,
                     call_depth: limits.call_depth,
+                    tasks: limits.tasks,
                     console_bytes: limits.console_bytes,
                 })
             }
@@ -130,6 +131,7 @@ pub(super) fn kill_reason(
             let (function, message) = context.take_host_panic();
             KillReason::HostPanic { function: function.into(), message: message.into() }
         }
+        Excess::TaskFailed | Excess::Exit => unreachable!("`slice::run` says it otherwise"),
         Excess::CallDepth(used) => KillReason::CallDepth { limit: limits.call_depth, used },
     }
 }

@@ -102,7 +102,7 @@ impl Heap {
             if std::mem::take(&mut slot.has_reply) {
                 slices.state().context().reply = waiting.take_reply(id.slot);
             }
-            let report = slices.run(ThreadId(id.slot), &allowance);
+            let report = slices.run(ThreadId(id.slot), slot.pid, &allowance);
             slot.safepoints += report.safepoints;
             slot.slices = slot.slices.saturating_add(1);
             slot.state = ProcessState::Runnable;
@@ -117,10 +117,7 @@ impl Heap {
             let mut end = match report.end {
                 SliceEnd::Preempted | SliceEnd::Yielded => None,
                 SliceEnd::Waiting => {
-                    if let Some(request) = slices.state().context().request.take() {
-                        slot.state = ProcessState::Waiting;
-                        waiting.begin(id, request, now, config.syscall_timeout);
-                    }
+                    slot.state = ProcessState::Waiting;
                     None
                 }
                 SliceEnd::Returned => Some(End::Returned),
@@ -135,6 +132,13 @@ impl Heap {
                 place.charge_time(time);
                 if Stopwatch::is_far_over(time, overrun) {
                     end = Some(End::Killed(KillReason::Overrun { limit: overrun, used: time }));
+                }
+            }
+            // Some of its tasks may wait while others run.
+            let requests = &mut slices.state().context().requests;
+            if !requests.is_empty() {
+                for (task, request) in requests.drain(..).filter(|_| end.is_none()) {
+                    waiting.begin(id, task, request, now, config.syscall_timeout);
                 }
             }
             match end {

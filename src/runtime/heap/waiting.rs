@@ -1,4 +1,4 @@
-//! Processes that wait: for a time, or for the answer to a syscall. They are in no queue.
+//! Tasks that wait: for a time, or for the answer to a syscall. A process all of whose tasks wait is in no queue.
 
 use std::any::Any;
 use std::cmp::Reverse;
@@ -6,55 +6,73 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::time::{Duration, Instant};
 
 use bevy::platform::collections::HashMap;
+use smallvec::SmallVec;
 
-use super::{Heap, SlotId};
+use super::{Heap, SlotId, VirtualTime};
 use crate::process::{Pid, ProcessState};
-use crate::runtime::luau::{Reply, Request};
+use crate::runtime::CallId;
+use crate::runtime::luau::{Reply, Request, TaskId, ThreadId, Values};
 use crate::syscall::RawCall;
-use crate::value::Value;
 
 /// Processes woken between two looks at the clock.
 const WAKES_PER_CLOCK_LOOK: usize = 64;
 
-/// When a process is to be woken. Those with the same time are woken in the order in which they began
-/// to wait.
+/// Timeouts that may be void before they are swept out.
+const VOID_TIMEOUTS: usize = 64;
+
+/// One wait of one task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Timer {
-    due: Duration,
-    number: u64,
-    slept_at: Duration,
+pub(crate) struct WaitId {
+    /// Waits so far on the heap.
+    pub(crate) number: u64,
     slot: u32,
     generation: u32,
+    pub(crate) task: TaskId,
 }
 
-/// A syscall that has not been answered.
+impl WaitId {
+    pub(crate) fn slot(self) -> SlotId {
+        SlotId { slot: self.slot, generation: self.generation }
+    }
+}
+
+/// When a task is to be woken. Those with the same time are woken in the order in which they began to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Timer {
+    due: VirtualTime,
+    wait: WaitId,
+    /// It may be void: the wait is over if it is not pending. Otherwise nothing else ends it.
+    is_timeout: bool,
+}
+
+/// What is waited for that can come before a time, or never.
 #[derive(Clone, Copy, Debug)]
-struct PendingCall {
-    deadline: Duration,
-    id: SlotId,
+struct Pending {
+    task: TaskId,
     number: u64,
+    has_timer: bool,
 }
 
 /// A syscall that has not reached its system.
 struct NewCall {
-    id: SlotId,
-    number: u64,
+    wait: WaitId,
     function: usize,
     args: Box<dyn Any + Send + Sync>,
 }
 
-/// What the waiting processes of a heap wait for.
+/// What the waiting tasks of a heap wait for.
 #[derive(Default)]
 pub(super) struct Waiting {
     timers: BinaryHeap<Reverse<Timer>>,
+    void_timeouts: usize,
     new_calls: Vec<NewCall>,
-    /// By slot: the number of the call that its process waits for.
-    calls: HashMap<u32, u64>,
-    /// All calls, answered ones included, in the order of their deadlines: each has the same time.
-    deadlines: VecDeque<PendingCall>,
-    /// What processes that were woken get, by slot.
+    /// By slot.
+    pending: HashMap<u32, SmallVec<[Pending; 1]>>,
+    /// Syscalls, answered ones included, in the order of their deadlines: each has the same time.
+    deadlines: VecDeque<(VirtualTime, WaitId)>,
+    /// What main chunks that were woken get, by slot.
     replies: HashMap<u32, Reply>,
-    /// Timers and calls so far.
+    /// Waits so far.
     count: u64,
 }
 
@@ -64,62 +82,97 @@ impl Waiting {
         self.replies.remove(&slot)
     }
 
-    /// A process waits from now on.
-    pub(super) fn begin(&mut self, id: SlotId, request: Request, now: Duration, timeout: Duration) {
+    /// A task waits from now on.
+    pub(super) fn begin(
+        &mut self,
+        id: SlotId,
+        task: TaskId,
+        request: Request,
+        now: Duration,
+        timeout: Duration,
+    ) {
         self.count += 1;
+        let wait = WaitId { number: self.count, slot: id.slot, generation: id.generation, task };
         match request {
-            Request::Sleep(time) => self.timers.push(Reverse(Timer {
-                due: now + time,
-                number: self.count,
-                slept_at: now,
-                slot: id.slot,
-                generation: id.generation,
-            })),
+            Request::Sleep(time) => {
+                self.timers.push(Reverse(Timer { due: (now + time).into(), wait, is_timeout: false }));
+            }
             Request::Syscall { function, args } => {
-                self.calls.insert(id.slot, self.count);
-                self.deadlines.push_back(PendingCall { deadline: now + timeout, id, number: self.count });
-                self.new_calls.push(NewCall { id, number: self.count, function, args });
+                self.pend(wait, false);
+                self.deadlines.push_back(((now + timeout).into(), wait));
+                self.new_calls.push(NewCall { wait, function, args });
+            }
+            Request::Forget => {
+                if let Some(pending) = self.pending.get_mut(&id.slot) {
+                    pending.retain(|pending| pending.task != task);
+                }
             }
         }
     }
 
-    /// Whether the process in a slot still waits for this call.
-    fn is_pending(&self, slot: u32, number: u64) -> bool {
-        self.calls.get(&slot) == Some(&number)
+    fn pend(&mut self, wait: WaitId, has_timer: bool) {
+        let pending = Pending { task: wait.task, number: wait.number, has_timer };
+        self.pending.entry(wait.slot).or_default().push(pending);
     }
 
-    fn next_due(&self) -> Option<Duration> {
+    /// Whether a wait has not ended. Numbers are never used twice.
+    fn is_pending(&self, wait: WaitId) -> bool {
+        self.pending.get(&wait.slot).is_some_and(|all| all.iter().any(|one| one.number == wait.number))
+    }
+
+    /// Ends a wait. `false` if it has ended already.
+    fn finish(&mut self, wait: WaitId) -> bool {
+        let Some(all) = self.pending.get_mut(&wait.slot) else { return false };
+        let Some(at) = all.iter().position(|one| one.number == wait.number) else { return false };
+        self.void_timeouts += usize::from(all.swap_remove(at).has_timer);
+        if all.is_empty() {
+            self.pending.remove(&wait.slot);
+        }
+        true
+    }
+
+    fn next_due(&self) -> Option<VirtualTime> {
         let timer = self.timers.peek().map(|timer| timer.0.due);
-        let call = self.deadlines.front().map(|call| call.deadline);
+        let call = self.deadlines.front().map(|call| call.0);
         timer.into_iter().chain(call).min()
+    }
+
+    /// Timeouts of waits that have ended may be far away: they must not pile up.
+    fn sweep(&mut self) {
+        if self.void_timeouts > VOID_TIMEOUTS.max(self.timers.len() / 2) {
+            self.void_timeouts = 0;
+            let timers = std::mem::take(&mut self.timers).into_vec();
+            let is_live = |timer: &Reverse<Timer>| !timer.0.is_timeout || self.is_pending(timer.0.wait);
+            self.timers = timers.into_iter().filter(is_live).collect();
+        }
     }
 }
 
 impl Heap {
-    /// Whether some process is to be woken by `now`.
+    /// Whether some task is to be woken by `now`.
     pub(crate) fn has_due(&self, now: Duration) -> bool {
-        self.waiting.next_due().is_some_and(|due| due <= now)
+        self.waiting.next_due().is_some_and(|due| due <= now.into())
     }
 
-    /// Wakes the processes whose time has come, until `deadline`.
+    /// Wakes the tasks whose time has come, until `deadline`.
     pub(crate) fn wake(&mut self, now: Duration, deadline: Option<Instant>) {
+        let now = VirtualTime::from(now);
         for woken in 1.. {
             if let Some(Reverse(timer)) =
                 self.waiting.timers.peek().copied().filter(|timer| timer.0.due <= now)
             {
                 self.waiting.timers.pop();
-                let id = SlotId { slot: timer.slot, generation: timer.generation };
-                let waited = now.saturating_sub(timer.slept_at).as_secs_f64();
-                self.resume_waiting(id, Ok(Value::Number(waited)));
-            } else if let Some(call) =
-                self.waiting.deadlines.front().copied().filter(|call| call.deadline <= now)
+                if !timer.is_timeout {
+                    self.resume_waiting(timer.wait, None);
+                } else if self.waiting.finish(timer.wait) {
+                    self.waiting.void_timeouts -= 1; // this one is out
+                    self.resume_waiting(timer.wait, Some(Ok(Values::new())));
+                }
+            } else if let Some((_, wait)) =
+                self.waiting.deadlines.front().copied().filter(|&(deadline, _)| deadline <= now)
             {
                 self.waiting.deadlines.pop_front();
-                if self.waiting.is_pending(call.id.slot, call.number) {
-                    self.waiting.calls.remove(&call.id.slot);
-                    let message = "the game did not answer in time".to_owned();
-                    self.resume_waiting(call.id, Err(message));
-                }
+                self.answer(wait, Err("the game did not answer in time".to_owned()));
             } else {
                 break;
             }
@@ -128,41 +181,51 @@ impl Heap {
                 break;
             }
         }
+        self.waiting.sweep();
     }
 
-    /// Answers a syscall, unless its process has ended or waits no longer.
-    pub(crate) fn answer(&mut self, id: SlotId, number: u64, reply: Reply) {
-        if self.waiting.is_pending(id.slot, number) {
-            self.waiting.calls.remove(&id.slot);
-            self.resume_waiting(id, reply);
+    /// Ends a wait, unless it has ended or its process has.
+    pub(crate) fn answer(&mut self, wait: WaitId, reply: Reply) {
+        if self.waiting.finish(wait) {
+            self.resume_waiting(wait, Some(reply));
         }
-        let Waiting { deadlines, calls, .. } = &mut self.waiting;
-        while deadlines.front().is_some_and(|call| calls.get(&call.id.slot) != Some(&call.number)) {
-            deadlines.pop_front();
+        while let Some(&(_, wait)) = self.waiting.deadlines.front()
+            && !self.waiting.is_pending(wait)
+        {
+            self.waiting.deadlines.pop_front();
         }
     }
 
-    fn resume_waiting(&mut self, id: SlotId, reply: Reply) {
-        let slot = &mut self.slots[id.slot as usize];
-        if slot.generation == id.generation && slot.state == ProcessState::Waiting {
+    fn resume_waiting(&mut self, wait: WaitId, reply: Option<Reply>) {
+        let slot = &mut self.slots[wait.slot as usize];
+        if slot.generation != wait.generation || slot.state.has_ended() {
+            return;
+        }
+        let Some(state) = &mut self.state else { return };
+        match state.wake(ThreadId(wait.slot), wait.task, reply) {
+            Err(()) => return,
+            Ok(None) => {}
+            Ok(Some(reply)) => {
+                slot.has_reply = true;
+                self.waiting.replies.insert(wait.slot, reply);
+            }
+        }
+        if slot.state == ProcessState::Waiting {
             slot.state = ProcessState::Runnable;
-            slot.has_reply = true;
-            self.waiting.replies.insert(id.slot, reply);
-            self.queue.push(id);
+            self.queue.push(wait.slot());
         }
     }
 
     /// Takes the syscalls made since the last call, with the numbers of their functions.
     pub(crate) fn take_calls(&mut self, heap: u32, mut each: impl FnMut(usize, RawCall)) {
-        for call in std::mem::take(&mut self.waiting.new_calls) {
-            let slot = &self.slots[call.id.slot as usize];
-            if slot.generation != call.id.generation {
+        for NewCall { wait, function, args } in std::mem::take(&mut self.waiting.new_calls) {
+            let slot = &self.slots[wait.slot as usize];
+            if slot.generation != wait.generation {
                 continue; // despawned in the meantime
             }
             let vm = self.places[slot.place as usize].vm;
             let pid = Pid(slot.pid.try_into().expect("PIDs start at 1"));
-            let id = crate::runtime::CallId { heap, slot: call.id, number: call.number };
-            each(call.function, RawCall { call: id, vm, process: slot.process, pid, args: call.args });
+            each(function, RawCall { call: CallId { heap, wait }, vm, process: slot.process, pid, args });
         }
     }
 
@@ -171,8 +234,10 @@ impl Heap {
         if std::mem::take(&mut self.slots[slot as usize].has_reply) {
             self.waiting.replies.remove(&slot);
         }
-        if !self.waiting.calls.is_empty() {
-            self.waiting.calls.remove(&slot);
+        if !self.waiting.pending.is_empty()
+            && let Some(pending) = self.waiting.pending.remove(&slot)
+        {
+            self.waiting.void_timeouts += pending.iter().filter(|pending| pending.has_timer).count();
         }
     }
 }

@@ -16,11 +16,12 @@ mod pattern;
 mod process;
 mod search;
 mod sort;
+mod task;
 mod wait;
 
 use std::ffi::{CStr, c_int, c_void};
 
-use mlua::ffi::{self, lua_CFunction, lua_State};
+use mlua::ffi::{self, lua_CFunction, lua_Continuation, lua_State};
 
 pub(super) use globals::connect;
 pub(super) use host::push_all as push_host_functions;
@@ -35,12 +36,14 @@ pub(super) const FUNCTIONS: &[(&CStr, lua_CFunction)] = &[
     (c"own_globals", globals::own_globals),
     (c"newindex", globals::set_global),
     (c"rawset", globals::raw_set),
+    (c"task.defer", task::defer),
+    (c"task.delay", task::delay),
+    (c"task.cancel", task::cancel),
 ];
 
-/// Those that suspend the process.
-pub(super) const WAITING: &[(&CStr, lua_CFunction)] = &[(c"task_wait", wait::task_wait)];
-
-pub(super) use wait::resumed;
+/// Those that have a continuation: they suspend the task that calls them.
+pub(super) const WAITING: &[(&CStr, lua_CFunction, lua_Continuation)] =
+    &[(c"task.wait", wait::task_wait, wait::slept), (c"task.spawn", task::spawn, task::spawned)];
 
 /// A function that takes the place of one of Luau's, which it finds as its first upvalue.
 struct Replacement {

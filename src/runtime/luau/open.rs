@@ -44,7 +44,7 @@ impl LuauState {
             anchors: Vec::new(),
             environment_metatable: ffi::LUA_NOREF,
             protected_call: ffi::LUA_NOREF,
-            context: Box::into_raw(Box::new(Context { host, ..Context::default() })),
+            context: Box::into_raw(Box::new(Context::new(host))),
             memory,
         };
         // SAFETY: `main` is live and not running; the functions below keep their stacks balanced.
@@ -119,8 +119,8 @@ unsafe fn build_sandbox(state: *mut lua_State, sandbox: c_int, sort: c_int, host
             ffi::lua_pushcclosurek(state, function, name.as_ptr(), 0, None);
             ffi::lua_rawsetfield(state, -2, name.as_ptr());
         }
-        for &(name, function) in functions::WAITING {
-            ffi::lua_pushcclosurek(state, function, name.as_ptr(), 0, Some(functions::resumed));
+        for &(name, function, continuation) in functions::WAITING {
+            ffi::lua_pushcclosurek(state, function, name.as_ptr(), 0, Some(continuation));
             ffi::lua_rawsetfield(state, -2, name.as_ptr());
         }
         functions::push_host_functions(state, host);

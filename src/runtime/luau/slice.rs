@@ -22,7 +22,8 @@ use std::time::Duration;
 
 use mlua::ffi::{self, lua_State};
 
-use super::{Context, ProcessThread};
+use super::Context;
+use super::threads::{Next, ProcessThread};
 
 pub(super) use charge::{charge, charge_block};
 pub(super) use limits::{condemn, end_soon};
@@ -70,6 +71,10 @@ pub(crate) enum Excess {
     CallDepth(u32),
     /// Nothing: a host function that it called panicked. [`Context::host_panic`] says more.
     HostPanic,
+    /// Nothing: an error left one of its tasks.
+    TaskFailed,
+    /// Nothing: it called `process.exit`.
+    Exit,
 }
 
 /// How much a slice may do.
@@ -229,9 +234,9 @@ pub(super) unsafe fn prepare(context: *mut Context, limits: SliceLimits) {
 ///
 /// [`prepare`] must have been called on this operating-system thread. `process.root` must be a live
 /// thread of a state that [`install`] was called on, that is not running, holding either a function to
-/// start (and no more) or what an earlier slice left there; `process.chain` must be what that slice
-/// left.
-pub(super) unsafe fn run(process: &mut ProcessThread, quantum: u32, call_depth: u32) -> SliceReport {
+/// start (and no more) or what an earlier slice left there; the rest of `process` must be what that slice
+/// left. During the call only functions that Luau calls may use `process`.
+pub(super) unsafe fn run(process: *mut ProcessThread, quantum: u32, call_depth: u32) -> SliceReport {
     SLICE.with(|slice| {
         let quantum = i64::from(quantum);
         let is_watched = slice.safepoints_per_look.get() < i64::MAX;
@@ -256,37 +261,54 @@ pub(super) unsafe fn run(process: &mut ProcessThread, quantum: u32, call_depth: 
 /// # Safety
 ///
 /// As for [`run`].
-unsafe fn resume_innermost(slice: &Slice, process: &mut ProcessThread) -> SliceEnd {
+unsafe fn resume_innermost(slice: &Slice, process: *mut ProcessThread) -> SliceEnd {
     loop {
-        let thread = process.innermost();
-        slice.bottom.set(thread);
-        slice.running.clear();
-        // SAFETY: `thread` is live: it is the process's root, which is anchored, or a coroutine that
-        // its parent in the chain keeps alive. It can be resumed: it is new, has yielded or is
-        // broken. `from` only passes the depth of C calls on (`resume_start` in ldo.cpp); a thread
-        // that has broken still holds the depth it was first resumed at, so naming itself keeps
-        // Luau's limit on nested resumes where it is in an uninterrupted run. Luau catches every
-        // error inside `lua_resume`, and our callbacks do not panic.
-        let status = unsafe { ffi::lua_resume_(thread, thread, 0) };
-        if let Some(excess) = slice.condemned.get() {
-            return SliceEnd::Exceeded(excess);
-        }
-        if status == ffi::LUA_BREAK {
-            // Most of the time the thread that we resumed is the one that broke.
-            if slice.broken.len.get() > 1 {
-                process.splice(slice.broken.iter());
+        // SAFETY: nothing of the process runs.
+        let next = unsafe { (*process).next() };
+        let outcome = match next {
+            None => unsafe { (*process).idle() },
+            Some((thread, arguments, reply)) => {
+                slice.bottom.set(thread);
+                slice.running.clear();
+                if reply.is_some() {
+                    with_context(|context| context.reply = reply);
+                }
+                // SAFETY: `thread` is live: it is the root of the process or of a task, which are
+                // anchored, or a coroutine that its parent in the chain keeps alive. It can be resumed:
+                // it is new, has yielded or is broken. `from` only passes the depth of C calls on
+                // (`resume_start` in ldo.cpp); a thread that has broken still holds the depth it was
+                // first resumed at, so naming itself keeps Luau's limit on nested resumes where it is
+                // in an uninterrupted run. Luau catches every error inside `lua_resume`, and our
+                // callbacks do not panic.
+                let status = unsafe { ffi::lua_resume_(thread, thread, arguments) };
+                match slice.condemned.get() {
+                    None => {}
+                    Some(Excess::TaskFailed) => return SliceEnd::Failed,
+                    Some(excess) => return SliceEnd::Exceeded(excess),
+                }
+                // SAFETY: nothing of the process runs any more.
+                let process = unsafe { &mut *process };
+                if status == ffi::LUA_BREAK {
+                    // Most of the time the thread that we resumed is the one that broke.
+                    if slice.broken.len.get() > 1 {
+                        process.splice(slice.broken.iter());
+                    }
+                    if !slice.waits.replace(false) {
+                        return SliceEnd::Preempted;
+                    }
+                    process.park()
+                } else {
+                    // SAFETY: it is the one that was resumed.
+                    unsafe { process.stopped(thread, status) }
+                }
             }
-            return if slice.waits.replace(false) { SliceEnd::Waiting } else { SliceEnd::Preempted };
-        }
-        if process.pop_innermost() {
-            // A coroutine yielded, returned or failed: its parent waits inside `coroutine.resume`
-            // or a wrapped function, whose continuation takes the result from the coroutine.
-            continue;
-        }
-        return match status {
-            ffi::LUA_OK => SliceEnd::Returned,
-            ffi::LUA_YIELD => SliceEnd::Yielded,
-            _ => SliceEnd::Failed,
+        };
+        return match outcome {
+            Next::Continue => continue,
+            Next::Yielded => SliceEnd::Yielded,
+            Next::Wait => SliceEnd::Waiting,
+            Next::Returned => SliceEnd::Returned,
+            Next::Failed => SliceEnd::Failed,
         };
     }
 }
@@ -328,8 +350,24 @@ unsafe fn can_break(slice: &Slice, thread: *mut lua_State) -> bool {
 ///
 /// `thread` must be the running thread.
 pub(super) unsafe fn can_suspend(thread: *mut lua_State) -> bool {
-    // SAFETY: by the contract.
-    SLICE.with(|slice| slice.is_running() && unsafe { can_break(slice, thread) })
+    // A task that runs inside `task.spawn` waits alone.
+    let alone = with_process(|process| process.starting()).flatten();
+    SLICE.with(|slice| {
+        if !slice.is_running() {
+            return false;
+        }
+        for parent in slice.running.iter().rev() {
+            // SAFETY: it runs, so it is live.
+            if unsafe { ffi::lua_isyieldable(parent) } == 0 {
+                return false;
+            }
+            if alone == Some(parent) {
+                return true;
+            }
+        }
+        // SAFETY: by the contract, and both run.
+        unsafe { ffi::lua_isyieldable(thread) != 0 && ffi::lua_isyieldable(slice.bottom.get()) != 0 }
+    })
 }
 
 /// Ends the slice that runs on this operating-system thread: the process waits. Returns what the calling C
@@ -346,6 +384,28 @@ pub(super) unsafe fn suspend(thread: *mut lua_State) -> c_int {
         // SAFETY: by the contract; it can be broken, so this does not throw.
         unsafe { ffi::lua_break(thread) }
     })
+}
+
+/// What the task that was started on this operating-system thread did: `Some` if it waits, with the threads of
+/// its break, innermost first.
+pub(super) fn take_wait() -> Option<Vec<*mut lua_State>> {
+    SLICE.with(|slice| slice.waits.replace(false).then(|| slice.broken.iter().collect()))
+}
+
+/// The running C function breaks because the task that it started has broken.
+///
+/// # Safety
+///
+/// `parent` must be the running thread, in a C function with a continuation, and be able to break.
+pub(super) unsafe fn break_with_child(parent: *mut lua_State) -> c_int {
+    SLICE.with(|slice| slice.broken.push(parent));
+    // SAFETY: by the contract.
+    unsafe { ffi::lua_break(parent) }
+}
+
+/// Whether the process that runs on this operating-system thread is to be killed.
+pub(super) fn is_condemned() -> bool {
+    SLICE.with(|slice| slice.condemned.get().is_some())
 }
 
 /// `debuginterrupt`: `parent` is about to break because the coroutine that it resumed has broken.
@@ -411,4 +471,10 @@ pub(super) fn with_context<R>(f: impl FnOnce(&mut Context) -> R) -> Option<R> {
     // SAFETY: during `run` it is live and used by nothing else, by the contract of `prepare`. The functions that call this are called by Luau one at a time, and none calls back into
     // Luau from `f`.
     (runs && !context.is_null()).then(|| f(unsafe { &mut *context }))
+}
+
+/// Calls `f` with the process that runs on this operating-system thread, if one does.
+pub(super) fn with_process<R>(f: impl FnOnce(&mut ProcessThread) -> R) -> Option<R> {
+    // SAFETY: it is valid during the slice, and nothing else uses it while functions of the process run.
+    with_context(|context| context.process).map(|process| f(unsafe { &mut *process }))
 }

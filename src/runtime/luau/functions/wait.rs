@@ -9,8 +9,8 @@ use std::time::Duration;
 use mlua::ffi::{self, lua_State};
 
 use super::host::push_error;
-use crate::runtime::luau::slice::{can_suspend, suspend, with_context};
-use crate::runtime::luau::{Request, transfer};
+use crate::runtime::luau::slice::{can_suspend, suspend, with_context, with_process};
+use crate::runtime::luau::{MAIN, Request, transfer};
 
 /// The longest wait: it is endless for a game, and no clock overflows.
 const MAX_SECONDS: f64 = 1e9;
@@ -20,11 +20,35 @@ const MAX_SECONDS: f64 = 1e9;
 pub(super) unsafe extern "C-unwind" fn task_wait(state: *mut lua_State) -> c_int {
     // SAFETY: the argument is checked by the call that reads it.
     unsafe {
-        let seconds = ffi::luaL_optnumber(state, 1, 0.0).clamp(0.0, MAX_SECONDS);
-        let seconds = if seconds.is_nan() { 0.0 } else { seconds };
+        let seconds = seconds(state, 1);
         check_can_suspend(state, "task.wait");
+        ffi::lua_settop(state, 0);
+        ffi::lua_pushnumber(state, with_context(|context| context.now).unwrap_or_default());
         wait_for(state, Request::Sleep(Duration::from_secs_f64(seconds)))
     }
+}
+
+/// The continuation of [`task_wait`].
+pub(super) unsafe extern "C-unwind" fn slept(state: *mut lua_State, _: c_int) -> c_int {
+    // SAFETY: `task_wait` left the time on the stack, which has room for another.
+    unsafe {
+        let began = ffi::lua_tonumber(state, 1);
+        let now = with_context(|context| context.now).unwrap_or(began);
+        ffi::lua_pushnumber(state, now - began);
+    }
+    1
+}
+
+/// An optional argument that is a time.
+///
+/// # Safety
+///
+/// `state` must be the running thread, in a C function. Throws.
+pub(super) unsafe fn seconds(state: *mut lua_State, index: c_int) -> f64 {
+    // SAFETY: by the contract.
+    let seconds = unsafe { ffi::luaL_optnumber(state, index, 0.0) };
+    // Not a number is no time.
+    seconds.max(0.0).min(MAX_SECONDS)
 }
 
 /// Suspends the process until its request is answered.
@@ -34,7 +58,8 @@ pub(super) unsafe extern "C-unwind" fn task_wait(state: *mut lua_State) -> c_int
 /// `state` must be the running thread, in a C function with [`resumed`] as its continuation, which
 /// returns what this returns; [`check_can_suspend`] must have been called.
 pub(super) unsafe fn wait_for(state: *mut lua_State, request: Request) -> c_int {
-    with_context(|context| context.request = Some(request));
+    let task = with_process(|process| process.running_task()).unwrap_or(MAIN);
+    with_context(|context| context.requests.push((task, request)));
     // SAFETY: by the contract.
     unsafe { suspend(state) }
 }
@@ -62,9 +87,11 @@ pub(in crate::runtime::luau) unsafe extern "C-unwind" fn resumed(state: *mut lua
     unsafe {
         match with_context(|context| context.reply.take()).flatten() {
             None => return 0,
-            Some(Ok(value)) => {
-                transfer::push(state, &value);
-                return 1;
+            Some(Ok(values)) => {
+                for value in &values {
+                    transfer::push(state, value);
+                }
+                return values.len() as c_int;
             }
             Some(Err(message)) => {
                 // Only syscalls fail, and their numbers are their upvalues.
