@@ -73,8 +73,6 @@ pub(crate) enum Excess {
     HostPanic,
     /// Nothing: an error left one of its tasks.
     TaskFailed,
-    /// Nothing: it called `process.exit`.
-    Exit,
 }
 
 /// How much a slice may do.

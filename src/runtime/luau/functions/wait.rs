@@ -47,8 +47,7 @@ pub(super) unsafe extern "C-unwind" fn slept(state: *mut lua_State, _: c_int) ->
 pub(super) unsafe fn seconds(state: *mut lua_State, index: c_int) -> f64 {
     // SAFETY: by the contract.
     let seconds = unsafe { ffi::luaL_optnumber(state, index, 0.0) };
-    // Not a number is no time.
-    seconds.max(0.0).min(MAX_SECONDS)
+    if seconds.is_nan() { 0.0 } else { seconds.clamp(0.0, MAX_SECONDS) }
 }
 
 /// Suspends the process until its request is answered.
