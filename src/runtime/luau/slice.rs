@@ -264,6 +264,7 @@ unsafe fn resume_innermost(slice: &Slice, process: *mut ProcessThread) -> SliceE
         // SAFETY: nothing of the process runs.
         let next = unsafe { (*process).next() };
         let outcome = match next {
+            // SAFETY: as above.
             None => unsafe { (*process).idle() },
             Some((thread, arguments, reply)) => {
                 slice.bottom.set(thread);
