@@ -61,7 +61,9 @@
 //! # What scripts can do
 //!
 //! Compute, `print`, and wait: `task.wait(seconds)` suspends the process for that much of the game's virtual
-//! time, anywhere but in a metamethod or a callback of a library function. They have Luau's `bit32`, `buffer`,
+//! time, anywhere but in a metamethod or a callback of a library function. `task.spawn`, `task.defer`,
+//! `task.delay` and `task.cancel` are Roblox's: a process ends when its main chunk and all its tasks have
+//! ended, and fails with the first error that leaves one of them. They have Luau's `bit32`, `buffer`,
 //! `coroutine`, `math`, `string`, `table`, `utf8` and `vector` libraries, `debug.traceback`, and `os.clock`,
 //! which tells the game's virtual time; `math.random` is each process's own. There is no I/O, no `require`,
 //! no `loadstring`, no `getfenv`, and nothing that reaches another process. All that is shared is frozen.
