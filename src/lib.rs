@@ -130,7 +130,9 @@ pub use diagnostics::LuauOsDiagnosticsPlugin;
 pub use host::AddHostFunction;
 pub use metrics::Metrics;
 pub use plugin::{LuauOsPlugin, LuauOsSystems};
+pub use process::commands::{BroadcastSignal, ProcessCommands, VmCommands};
 pub use process::exit::{CpuUsage, KillReason, Outcome, ProcessExited, ScriptError, VmFinished};
+pub use process::priority::Priority;
 pub use process::{Pid, Process, ProcessOf, ProcessState, Processes};
 pub use run::{RunProcesses, RunReport};
 pub use runtime::{LuauRuntime, ProcessInfo};
@@ -149,8 +151,8 @@ struct Readme;
 /// Everything that most games need.
 pub mod prelude {
     pub use crate::{
-        AddHostFunction, AddSyscall, Limits, LuauOsPlugin, LuauOsSystems, LuauRuntime, Outcome, Process,
-        ProcessExited, ProcessOf, ProcessState, Processes, ReplyTo, RunProcesses, Script, Syscall,
-        TickBudget, Vm, VmConsole, VmFinished, VmLimits,
+        AddHostFunction, AddSyscall, BroadcastSignal, Limits, LuauOsPlugin, LuauOsSystems, LuauRuntime,
+        Outcome, Priority, Process, ProcessCommands, ProcessExited, ProcessOf, ProcessState, Processes,
+        ReplyTo, RunProcesses, Script, Syscall, TickBudget, Vm, VmCommands, VmConsole, VmFinished, VmLimits,
     };
 }

@@ -1,6 +1,8 @@
 //! Processes: the running programs of a VM.
 
+pub mod commands;
 pub mod exit;
+pub mod priority;
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,8 +13,10 @@ use bevy::prelude::*;
 use smallvec::SmallVec;
 
 use crate::metrics::Metrics;
+use crate::runtime::heap::Start;
 use crate::runtime::{LuauRuntime, ProcessHandle};
 use crate::script::Script;
+use crate::value::Value;
 
 /// One running Luau program. Spawn it with a [`ProcessOf`] that names its VM:
 ///
@@ -33,7 +37,8 @@ use crate::script::Script;
 #[component(on_insert = enqueue, on_discard = release)]
 pub struct Process {
     script: Script,
-    name: Option<Arc<str>>,
+    /// What most processes do not have.
+    start: Option<Box<Start>>,
     pub(crate) state: ProcessState,
     pub(crate) pid: Option<Pid>,
     pub(crate) handle: Option<ProcessHandle>,
@@ -42,23 +47,49 @@ pub struct Process {
 impl Process {
     /// A process that will run `script`.
     pub fn new(script: Script) -> Self {
-        Self { script, name: None, state: ProcessState::New, pid: None, handle: None }
+        Self { script, start: None, state: ProcessState::New, pid: None, handle: None }
     }
 
     /// Gives the process a name of its own instead of its script's.
     #[must_use]
     pub fn with_name(mut self, name: impl Into<Arc<str>>) -> Self {
-        self.name = Some(name.into());
+        self.start.get_or_insert_default().name = Some(name.into());
         self
+    }
+
+    /// Passes arguments: what `...` is in the main chunk, and `process.args`.
+    #[must_use]
+    pub fn with_args(mut self, args: impl IntoIterator<Item = impl Into<Value>>) -> Self {
+        self.start.get_or_insert_default().arguments.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// A process that a script has started.
+    pub(crate) fn with_start(mut self, start: Start) -> Self {
+        self.start = Some(Box::new(start));
+        self
+    }
+
+    /// What the process starts with. It keeps its name.
+    pub(crate) fn take_start(&mut self) -> Option<Box<Start>> {
+        let start = self.start.take()?;
+        if let Some(name) = start.name.clone() {
+            self.start = Some(Box::new(Start { name: Some(name), ..Start::default() }));
+        }
+        Some(start)
     }
 
     /// The process's name.
     pub fn name(&self) -> &str {
-        self.name.as_deref().unwrap_or(self.script.name())
+        self.own_name().map_or(self.script.name(), |name| name)
     }
 
     pub(crate) fn shared_name(&self) -> Arc<str> {
-        self.name.clone().unwrap_or_else(|| self.script.shared_name())
+        self.own_name().cloned().unwrap_or_else(|| self.script.shared_name())
+    }
+
+    fn own_name(&self) -> Option<&Arc<str>> {
+        self.start.as_ref()?.name.as_ref()
     }
 
     /// What the process runs.
@@ -163,6 +194,8 @@ pub enum ProcessState {
     /// Waiting for a time, or for the answer to a syscall, and in no queue until then. Only
     /// [`LuauRuntime::process_info`] says so.
     Waiting,
+    /// Waiting to be [resumed](crate::ProcessCommands::resume). Only [`LuauRuntime::process_info`] says so.
+    Suspended,
     /// In its slice. Only [`LuauRuntime::process_info`] says so: between ticks nothing runs.
     Running,
     /// Its main chunk returned.

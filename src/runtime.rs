@@ -1,7 +1,9 @@
 //! The shared Luau runtime: heaps, and who lives where.
 
 pub(crate) mod heap;
-mod luau;
+pub(crate) mod luau;
+pub(crate) mod mail;
+pub(crate) mod system_call;
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
@@ -18,10 +20,12 @@ use crate::process::{Pid, Process, ProcessState};
 use crate::scheduler::budget::TickBudget;
 use crate::script::{CompileCache, Script};
 use crate::syscall::{Inbox, Parser, RawCall};
+use crate::value::Value;
 use crate::vm::Vm;
 use crate::vm::limits::VmLimits;
 
-use luau::LuauState;
+use luau::{LuauState, Reply};
+use system_call::PostedCall;
 
 use heap::{Exit, Heap, HeapConfig, MAX_EXACT_VMS, PlaceId, SlotId, VmSummary, WaitId};
 
@@ -41,6 +45,8 @@ pub struct LuauRuntime {
     syscalls: usize,
     /// Answers to them.
     inbox: Inbox,
+    /// Questions of scripts that wait for the system.
+    system_calls: VecDeque<PostedCall>,
     vms_per_heap: usize,
     workers: usize,
     budget: TickBudget,
@@ -64,15 +70,15 @@ pub struct LuauRuntime {
 /// Where a process lives.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ProcessHandle {
-    heap: u32,
+    pub(crate) heap: u32,
     pub(crate) slot: SlotId,
 }
 
 /// Where a VM lives.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct VmHandle {
-    heap: u32,
-    place: PlaceId,
+    pub(crate) heap: u32,
+    pub(crate) place: PlaceId,
 }
 
 /// A syscall of a process.
@@ -121,6 +127,7 @@ impl LuauRuntime {
             host: HostFunctions::default(),
             syscalls: 0,
             inbox: Inbox::default(),
+            system_calls: VecDeque::new(),
             vms_per_heap: settings.vms_per_heap,
             workers: settings.workers,
             budget: settings.budget,
@@ -233,6 +240,44 @@ impl LuauRuntime {
         }
     }
 
+    /// Takes the questions that scripts have asked the system, heap after heap.
+    pub(crate) fn take_system_calls(&mut self) {
+        let calls = &mut self.system_calls;
+        for (i, heap) in self.heaps.iter_mut().enumerate() {
+            heap.take_system_calls(i as u32, |call| calls.push_back(call));
+        }
+    }
+
+    /// The question that was asked first.
+    pub(crate) fn next_system_call(&mut self) -> Option<PostedCall> {
+        self.system_calls.pop_front()
+    }
+
+    /// Answers a question.
+    pub(crate) fn answer(&mut self, call: CallId, reply: Reply) {
+        self.heaps[call.heap as usize].answer(call.wait, reply);
+    }
+
+    /// The heap of a process or VM.
+    pub(crate) fn heap_mut(&mut self, heap: u32) -> &mut Heap {
+        &mut self.heaps[heap as usize]
+    }
+
+    /// Hands a signal to the processes of one VM.
+    pub(crate) fn signal(&mut self, vm: VmHandle, name: &[u8], payload: &Value) {
+        let heap = &mut self.heaps[vm.heap as usize];
+        if heap.place_is_current(vm.place) {
+            heap.signal(Some(vm.place.place()), name, payload);
+        }
+    }
+
+    /// Hands a signal to the processes of all VMs.
+    pub(crate) fn broadcast(&mut self, name: &[u8], payload: &Value) {
+        for heap in &mut self.heaps {
+            heap.signal(None, name, payload);
+        }
+    }
+
     /// Queues a new process for admission.
     pub(crate) fn enqueue(&mut self, process: Entity) {
         self.arrivals.push_back((process, self.now));
@@ -282,10 +327,16 @@ impl LuauRuntime {
         let pid = Pid(NonZeroU32::new(vm.last_pid).expect("fewer than 2^32 processes on one VM"));
         let script = self.scripts.intern(process.script());
         let heap = &mut self.heaps[handle.heap as usize];
-        let slot = heap.admit(handle.place, process_entity, pid, script, spawned_at);
+        let start = process.take_start();
+        let parent = start.as_ref().and_then(|start| start.parent);
+        let slot = heap.admit(handle.place, process_entity, pid, script, start, spawned_at);
         process.pid = Some(pid);
         process.state = ProcessState::Runnable;
         process.handle = Some(ProcessHandle { heap: handle.heap, slot });
+        if let Some(parent) = parent {
+            heap.keep_end(handle.place.place(), pid.get());
+            heap.answer(parent.wait, Ok(smallvec![f64::from(pid.get()).into()]));
+        }
     }
 
     fn place_vm(&mut self, vm: Entity, limits: VmLimits, spawned_at: Duration) -> VmHandle {

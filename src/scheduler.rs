@@ -8,6 +8,7 @@ mod parallel;
 mod run;
 pub(crate) mod run_queue;
 mod settle;
+mod system_calls;
 mod wake;
 
 use std::time::{Duration, Instant};

@@ -9,6 +9,24 @@ use std::fmt;
 
 pub use error::ValueError;
 
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::String(text.as_bytes().into())
+    }
+}
+
+impl From<f64> for Value {
+    fn from(number: f64) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl From<bool> for Value {
+    fn from(boolean: bool) -> Self {
+        Self::Boolean(boolean)
+    }
+}
+
 /// A copy of a Luau value.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -37,6 +55,27 @@ impl Value {
     pub fn as_str(&self) -> Option<&str> {
         match self {
             Self::String(bytes) => std::str::from_utf8(bytes).ok(),
+            _ => None,
+        }
+    }
+
+    /// About how much memory it takes, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        let inside = match self {
+            Self::String(bytes) | Self::Buffer(bytes) => bytes.len(),
+            Self::Table(entries) => entries.iter().map(|(key, value)| key.size() + value.size()).sum(),
+            _ => 0,
+        };
+        size_of::<Self>() + inside
+    }
+
+    /// The type of what is opaque in it, if something is.
+    pub(crate) fn opaque(&self) -> Option<&'static str> {
+        match self {
+            Self::Opaque(kind) => Some(kind),
+            Self::Table(entries) => {
+                entries.iter().find_map(|(key, value)| key.opaque().or_else(|| value.opaque()))
+            }
             _ => None,
         }
     }

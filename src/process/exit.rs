@@ -142,6 +142,9 @@ pub enum KillReason {
         /// How deep it was when its slice ended.
         used: u32,
     },
+    /// The game or another process ended it.
+    #[error("it was ended on request")]
+    Requested,
     /// A host function that it called panicked.
     #[error("host panic: `{function}` panicked: {message}")]
     HostPanic {

@@ -5,16 +5,19 @@
 mod exits;
 mod garbage;
 mod limits;
+mod messages;
 mod slices;
 mod waiting;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bevy::platform::collections::HashMap;
 use bevy::prelude::*;
 
-use super::luau::{LuauState, MainFunction, ThreadId};
+use super::CallId;
+use super::luau::{FunctionRef, LuauState, MainFunction, NORMAL_PRIORITY, ThreadId};
 use crate::console::ConsoleBuffer;
 use crate::host::HostFunctions;
 use crate::process::exit::{CpuUsage, KillReason, Outcome, ScriptError};
@@ -22,6 +25,7 @@ use crate::process::{Pid, ProcessState};
 use crate::random;
 use crate::scheduler::run_queue::RunQueue;
 use crate::script::Script;
+use crate::value::Value;
 use crate::vm::limits::VmLimits;
 
 pub(crate) use exits::{Aftermath, Exit, VmSummary};
@@ -38,6 +42,18 @@ const LOADED_BYTES: usize = 512 * 1024;
 
 /// VMs that can have a memory category of their own: Luau has 256, and 0 is the state's own.
 pub(crate) const MAX_EXACT_VMS: usize = 255;
+
+/// What a process starts with beyond its script.
+#[derive(Debug, Default)]
+pub(crate) struct Start {
+    /// Its own instead of its script's.
+    pub(crate) name: Option<Arc<str>>,
+    pub(crate) arguments: Vec<Value>,
+    /// What it runs instead of its script.
+    pub(crate) function: Option<FunctionRef>,
+    /// The `process.spawn` that waits for its PID.
+    pub(crate) parent: Option<CallId>,
+}
 
 /// What heaps need to know to run.
 #[derive(Clone, Copy, Debug)]
@@ -89,8 +105,9 @@ struct Slot {
     state: ProcessState,
     /// Whether its thread waits for the VM's next process.
     keeps_thread: bool,
-    /// Whether there is something that it waited for.
-    has_reply: bool,
+    is_suspended: bool,
+    /// Factor on the quantum, in sixteenths.
+    priority: u8,
 }
 
 impl Slot {
@@ -141,6 +158,12 @@ pub(crate) struct PlaceId {
     generation: u32,
 }
 
+impl PlaceId {
+    pub(crate) fn place(self) -> u32 {
+        self.place
+    }
+}
+
 /// What a heap did since the numbers were last taken.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct HeapStats {
@@ -166,7 +189,7 @@ pub(crate) struct Heap {
     first_generation: u32,
     queue: RunQueue<SlotId>,
     /// Processes without a thread, in the order of their admission.
-    starting: VecDeque<(SlotId, Script)>,
+    starting: VecDeque<(SlotId, Script, Option<Box<Start>>)>,
     loaded: HashMap<usize, (Script, MainFunction)>,
     /// How much bytecode they have, together.
     loaded_bytes: usize,
@@ -182,6 +205,7 @@ pub(crate) struct Heap {
     /// Places with something new on their console.
     printed: Vec<u32>,
     waiting: waiting::Waiting,
+    subscribers: messages::Subscribers,
     stats: HeapStats,
     garbage: garbage::Estimate,
     /// Slices took long when it last ran.
@@ -209,6 +233,7 @@ impl Heap {
             live: 0,
             printed: Vec::new(),
             waiting: waiting::Waiting::default(),
+            subscribers: messages::Subscribers::default(),
             stats: HeapStats::default(),
             garbage: garbage::Estimate::default(),
             is_slow: false,
@@ -281,6 +306,7 @@ impl Heap {
     fn free_place_if_unused(&mut self, place: u32) {
         let Place { vm_is_gone, live, unsettled, .. } = self.places[place as usize];
         if vm_is_gone && live == 0 && unsettled == 0 {
+            self.subscribers.forget_place(place);
             self.free_places.push(place);
         }
     }
@@ -310,6 +336,7 @@ impl Heap {
         process: Entity,
         pid: Pid,
         script: Script,
+        start: Option<Box<Start>>,
         spawned_at: Duration,
     ) -> SlotId {
         let free = [&mut self.places[place.place as usize].free_slot, &mut self.free_slot];
@@ -331,7 +358,8 @@ impl Heap {
             next_free: NO_SLOT,
             state: ProcessState::Runnable,
             keeps_thread: false,
-            has_reply: false,
+            is_suspended: false,
+            priority: NORMAL_PRIORITY,
         };
         match self.slots.get_mut(slot as usize) {
             Some(old) => *old = new,
@@ -354,7 +382,7 @@ impl Heap {
                 self.end(slot, Outcome::Killed(reason));
                 self.drop_thread(slot);
             }
-            None => self.starting.push_back((id, script)),
+            None => self.starting.push_back((id, script, start)),
         }
         id
     }
@@ -367,12 +395,13 @@ impl Heap {
     /// Makes the threads of admitted processes and queues them, until `deadline`.
     pub(crate) fn start_admitted(&mut self, deadline: Option<Instant>) {
         let mut started = 0;
-        while let Some((id, script)) = self.starting.pop_front() {
+        while let Some((id, script, start)) = self.starting.pop_front() {
             started += 1;
-            if self.slots[id.slot as usize].generation != id.generation {
-                continue; // despawned in the meantime
+            let slot = &self.slots[id.slot as usize];
+            if slot.generation != id.generation || slot.state.has_ended() {
+                continue; // despawned or killed in the meantime
             }
-            match self.start(id.slot, &script) {
+            match self.start(id.slot, &script, start) {
                 Ok(()) => self.queue.push(id),
                 Err(error) => {
                     self.end(id.slot, Outcome::Failed(error));
@@ -390,7 +419,12 @@ impl Heap {
         }
     }
 
-    fn start(&mut self, slot: u32, script: &Script) -> Result<(), ScriptError> {
+    fn start(
+        &mut self,
+        slot: u32,
+        script: &Script,
+        mut start: Option<Box<Start>>,
+    ) -> Result<(), ScriptError> {
         let Slot { place, pid, process, .. } = self.slots[slot as usize];
         let category = self.category(place);
         // Not the entity's bits alone: a process that takes over an entity gets other numbers.
@@ -403,6 +437,18 @@ impl Heap {
                 none.insert(state)
             }
         };
+        let vms = &mut state.context().vms;
+        if vms.len() <= place as usize {
+            vms.resize(place as usize + 1, Entity::PLACEHOLDER);
+        }
+        vms[place as usize] = self.places[place as usize].vm;
+        if let Some(function) = start.as_mut().and_then(|start| start.function.take()) {
+            let main = state.adopt(function);
+            let started = state.start(ThreadId(slot), main, category, seed);
+            state.unload(main);
+            let (name, arguments) = start.map(|start| (start.name, start.arguments)).unwrap_or_default();
+            return started.and_then(|()| state.pass(ThreadId(slot), category, name, &arguments));
+        }
         let main = match self.loaded.get(&script.address()) {
             Some(&(_, main)) => main,
             None => {
@@ -422,7 +468,11 @@ impl Heap {
                 main
             }
         };
-        state.start(ThreadId(slot), main, category, seed)
+        state.start(ThreadId(slot), main, category, seed)?;
+        match start {
+            Some(start) => state.pass(ThreadId(slot), category, start.name, &start.arguments),
+            None => Ok(()),
+        }
     }
 
     /// Stops a process. `false` if it had ended already.
@@ -432,7 +482,7 @@ impl Heap {
             return false;
         }
         slot.state = ProcessState::Killed;
-        let place = slot.place;
+        let (place, pid) = (slot.place, slot.pid);
         let Place { live, unsettled, .. } = &mut self.places[place as usize];
         *live -= 1;
         if *live == 0 && *unsettled == 0 {
@@ -440,8 +490,33 @@ impl Heap {
         }
         self.live -= 1;
         self.drop_thread(id.slot);
+        self.announce_end(place, pid, &Outcome::Killed(KillReason::Requested));
         self.free_slot(id.slot);
         true
+    }
+
+    /// Ends a process for `reason`. `false` if it had ended already.
+    pub(crate) fn kill(&mut self, id: SlotId, reason: KillReason) -> bool {
+        let Some(slot) = self.slots.get(id.slot as usize) else { return false };
+        if slot.generation != id.generation || slot.state.has_ended() {
+            return false;
+        }
+        self.end(id.slot, Outcome::Killed(reason));
+        self.slots[id.slot as usize].is_suspended = true; // it may be queued
+        self.drop_thread(id.slot);
+        true
+    }
+
+    /// When a process was spawned.
+    pub(crate) fn spawned_at(&self, id: SlotId) -> Option<Duration> {
+        let slot = self.slots.get(id.slot as usize).filter(|slot| slot.generation == id.generation)?;
+        Some(slot.spawned_at.into())
+    }
+
+    /// Where a process lives, if it has not ended.
+    pub(crate) fn place_of(&self, id: SlotId) -> Option<u32> {
+        let slot = self.slots.get(id.slot as usize).filter(|slot| slot.generation == id.generation)?;
+        (!slot.state.has_ended()).then_some(slot.place)
     }
 
     /// State and cost of a process.

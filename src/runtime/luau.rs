@@ -28,8 +28,11 @@ use std::any::Any;
 use std::ffi::{CString, c_int, c_void};
 use std::marker::PhantomData;
 use std::ptr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use bevy::platform::collections::HashMap;
+use bevy::prelude::Entity;
 use mlua::ffi::{self, lua_State};
 use smallvec::SmallVec;
 
@@ -37,17 +40,22 @@ use crate::console::ConsoleBuffer;
 use crate::host::HostFunctions;
 use crate::process::exit::ScriptError;
 use crate::random::Pcg32;
+use crate::runtime::mail::Mailbox;
+use crate::runtime::system_call::SystemCall;
 use crate::script::Bytecode;
 use crate::value::Value;
 
 pub(crate) use slice::{Excess, SliceEnd, SliceLimits, SliceReport};
 pub(crate) use threads::{MAIN, TaskId};
 
-use threads::ProcessThread;
+use threads::{ProcessThread, Task};
 
 /// Threads in one anchor table. The collector marks a table in one indivisible step, so one table
 /// with hundreds of thousands of threads would be a pause of milliseconds.
 const ANCHORS_PER_TABLE: u32 = 512;
+
+/// A factor of one on the quantum, in sixteenths.
+pub(crate) const NORMAL_PRIORITY: u8 = 16;
 
 /// The root thread of one process, by its place in the state's table of threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,10 +82,16 @@ pub(crate) struct Context {
     pub(crate) requests: Vec<(TaskId, Request)>,
     /// What the task that is resumed has waited for.
     pub(crate) reply: Option<Reply>,
+    /// Messages, by slot of their receiver.
+    pub(crate) mail: HashMap<u32, Mailbox>,
+    /// The VMs, by place.
+    pub(crate) vms: Vec<Entity>,
+    /// What the process gave to `process.exit`.
+    pub(crate) exit_results: Vec<Value>,
     /// The process that runs. Valid during its slice.
     process: *mut ProcessThread,
-    /// Its number, and its name.
-    pub(crate) pid: u32,
+    /// Its number.
+    pid: u32,
     /// Its slot.
     slot: u32,
     /// The number of the host function that panicked in this slice, and what it said.
@@ -90,9 +104,23 @@ pub(crate) enum Request {
     Sleep(Duration),
     /// For the answer to a syscall, by its number.
     Syscall { function: usize, args: Box<dyn Any + Send + Sync> },
+    /// For the answer of the system.
+    System(Box<SystemCall>),
+    /// For a message.
+    Receive { timeout: Option<Duration> },
+    /// For a signal.
+    Signal { name: Box<[u8]>, timeout: Option<Duration> },
+    /// For nothing: its number is that of a connection to a signal, which begins.
+    Connect { name: Box<[u8]> },
+    /// For nothing: the connection with its number ends.
+    Disconnect,
     /// For nothing any more: it was cancelled.
     Forget,
 }
+
+/// A function that a process handed over: a registry reference, to be given back.
+#[derive(Debug)]
+pub(crate) struct FunctionRef(c_int);
 
 /// What a task gets that has waited: values, or an error to raise.
 pub(crate) type Reply = Result<Values, String>;
@@ -112,11 +140,19 @@ impl Context {
             host,
             requests: Vec::new(),
             reply: None,
+            mail: HashMap::default(),
+            vms: Vec::new(),
+            exit_results: Vec::new(),
             process: ptr::null_mut(),
             pid: 0,
             slot: 0,
             host_panic: None,
         }
+    }
+
+    /// The VM of the process that runs.
+    fn vm(&self) -> Entity {
+        self.vms.get(self.place as usize).copied().unwrap_or(Entity::PLACEHOLDER)
     }
 
     /// The path of the host function that panicked, and what it said.
@@ -296,6 +332,85 @@ impl LuauState {
         Ok(())
     }
 
+    /// Loads a function that a process handed over, as if it were a script.
+    pub(crate) fn adopt(&mut self, function: FunctionRef) -> MainFunction {
+        MainFunction(function.0)
+    }
+
+    /// Gives a process that has just started its name, if it has one of its own, and arguments.
+    pub(crate) fn pass(
+        &mut self,
+        thread: ThreadId,
+        category: u8,
+        name: Option<Arc<str>>,
+        arguments: &[Value],
+    ) -> Result<(), ScriptError> {
+        let root = self.threads[thread.0 as usize].root;
+        let table = self.protect(|state| {
+            // SAFETY: the root holds its function and nothing else, and does not run. The rest is pushed
+            // and popped in balance.
+            unsafe {
+                ffi::lua_setmemcat(state, c_int::from(category));
+                ffi::lua_createtable(state, c_int::try_from(arguments.len()).unwrap_or(0), 0);
+                for (i, value) in (1..).zip(arguments) {
+                    transfer::push(root, value);
+                    transfer::push(state, value);
+                    ffi::lua_rawseti_(state, -2, i);
+                }
+                let table = ffi::lua_ref(state, -1);
+                ffi::lua_pop(state, 1);
+                table
+            }
+        });
+        // SAFETY: only sets a number.
+        unsafe { ffi::lua_setmemcat(self.main, 0) };
+        self.threads[thread.0 as usize].pass(name, arguments.len() as c_int, table?);
+        Ok(())
+    }
+
+    /// Starts a task that runs the function of a connection. `false` if the process has no room for it.
+    pub(crate) fn call_connection(
+        &mut self,
+        thread: ThreadId,
+        category: u8,
+        connection: TaskId,
+        payload: &Value,
+        task_limit: usize,
+    ) -> bool {
+        let Some(tasks) =
+            self.threads[thread.0 as usize].tasks_mut().filter(|tasks| tasks.len() < task_limit)
+        else {
+            return false;
+        };
+        let (anchors, id) = (tasks.anchors, tasks.next_id());
+        let root = self.protect(|state| {
+            // SAFETY: `anchors` is a reference to a table where `connection` has a function, if it has not
+            // ended. Everything is pushed and popped in balance.
+            unsafe {
+                ffi::lua_setmemcat(state, c_int::from(category));
+                ffi::lua_rawgeti_(state, ffi::LUA_REGISTRYINDEX, anchors);
+                let root = ffi::lua_newthread(state);
+                if ffi::lua_rawgeti_(state, -2, connection.cast_signed()) != ffi::LUA_TFUNCTION {
+                    return None;
+                }
+                ffi::lua_getfenv(state, -1);
+                ffi::lua_xmove(state, root, 1);
+                ffi::lua_replace(root, ffi::LUA_GLOBALSINDEX);
+                ffi::lua_xmove(state, root, 1);
+                transfer::push(root, payload);
+                ffi::lua_rawseti_(state, -2, id.cast_signed());
+                Some(root)
+            }
+        });
+        // SAFETY: only sets a number.
+        unsafe { ffi::lua_setmemcat(self.main, 0) };
+        let (Ok(Some(root)), Some(tasks)) = (root, self.threads[thread.0 as usize].tasks_mut()) else {
+            return false;
+        };
+        tasks.push_ready(Task { id, root, chain: Vec::new(), arguments: 1, is_new: true, reply: None });
+        true
+    }
+
     /// The registry reference of the table that anchors `thread`.
     fn anchor_table(&mut self, thread: ThreadId) -> Result<c_int, ScriptError> {
         let table = (thread.0 / ANCHORS_PER_TABLE) as usize;
@@ -350,9 +465,9 @@ impl LuauState {
     /// Leaves a process nothing but its root, which is returned.
     fn clear_tasks(&mut self, thread: ThreadId) -> *mut lua_State {
         let Some(process) = self.threads.get_mut(thread.0 as usize) else { return ptr::null_mut() };
-        if let Some(anchors) = process.clear() {
+        for reference in process.clear().into_iter().flatten() {
             // SAFETY: a reference of this state; `lua_unref` does not throw.
-            unsafe { ffi::lua_unref(self.main, anchors) };
+            unsafe { ffi::lua_unref(self.main, reference) };
         }
         process.root
     }
@@ -455,7 +570,20 @@ pub(crate) struct Slices<'a> {
 
 impl Slices<'_> {
     /// Runs one slice of a started process.
-    pub(crate) fn run(&mut self, thread: ThreadId, pid: u32, allowance: &Allowance) -> SliceReport {
+    pub(crate) fn run(
+        &mut self,
+        thread: ThreadId,
+        pid: u32,
+        priority: u8,
+        allowance: &Allowance,
+    ) -> SliceReport {
+        let quantum = match priority {
+            NORMAL_PRIORITY => self.quantum,
+            sixteenths => {
+                let scaled = u64::from(self.quantum) * u64::from(sixteenths) / u64::from(NORMAL_PRIORITY);
+                u32::try_from(scaled.max(2)).unwrap_or(u32::MAX)
+            }
+        };
         let process = &raw mut self.state.threads[thread.0 as usize];
         // SAFETY: nothing of the process runs now.
         assert!(!unsafe { (*process).root }.is_null(), "thread {} was never started", thread.0);
@@ -473,7 +601,7 @@ impl Slices<'_> {
         // an earlier slice left; finished threads are reset or discarded by our caller before they are
         // started again, and Luau refuses to resume a finished thread with an error. Nothing else uses
         // the process during the slice but the functions that it calls, through the context.
-        unsafe { slice::run(process, self.quantum, allowance.call_depth) }
+        unsafe { slice::run(process, quantum, allowance.call_depth) }
     }
 
     /// Starts loading what a slice of this process will need first. To be followed, a few slices

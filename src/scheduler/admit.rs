@@ -8,6 +8,7 @@ use bevy::prelude::*;
 use super::Tick;
 use super::budget::Phase;
 use super::parallel::for_each_heap;
+use crate::process::priority::Priority;
 use crate::process::{Process, ProcessOf};
 use crate::runtime::LuauRuntime;
 use crate::runtime::heap::Heap;
@@ -25,7 +26,7 @@ pub(crate) fn admit(
     _main_thread: NonSendMarker,
     mut runtime: ResMut<LuauRuntime>,
     mut tick: ResMut<Tick>,
-    mut processes: Query<(&mut Process, Option<&ProcessOf>)>,
+    mut processes: Query<(&mut Process, Option<&ProcessOf>, Option<&Priority>)>,
     mut vms: Query<(&mut Vm, Option<&VmLimits>)>,
 ) {
     let runtime = &mut *runtime;
@@ -52,13 +53,13 @@ fn is_ready(runtime: &mut LuauRuntime, script: &Script, limits: Option<&VmLimits
 fn place_arrivals(
     runtime: &mut LuauRuntime,
     deadline: Option<Instant>,
-    processes: &mut Query<(&mut Process, Option<&ProcessOf>)>,
+    processes: &mut Query<(&mut Process, Option<&ProcessOf>, Option<&Priority>)>,
     vms: &mut Query<(&mut Vm, Option<&VmLimits>)>,
 ) {
     // Not more than there are now: what cannot be placed goes to the end again.
     for placed in 1..=runtime.arrivals() {
         let Some((entity, spawned_at)) = runtime.next_arrival() else { break };
-        if let Ok((mut process, process_of)) = processes.get_mut(entity)
+        if let Ok((mut process, process_of, priority)) = processes.get_mut(entity)
             && process.handle.is_none()
         {
             match process_of.map(|vm| (vm.0, vms.get_mut(vm.0))) {
@@ -67,6 +68,10 @@ fn place_arrivals(
                 }
                 Some((vm_entity, Ok((mut vm, limits)))) => {
                     runtime.admit((entity, &mut process), (vm_entity, &mut vm, limits), spawned_at);
+                    if let (Some(priority), Some(handle)) = (priority, process.handle) {
+                        let heap = runtime.heap_mut(handle.heap);
+                        heap.set_priority(handle.slot, priority.sixteenths());
+                    }
                 }
                 _ => {
                     warn_once!(

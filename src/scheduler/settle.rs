@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use super::Tick;
 use super::budget::Phase;
+use super::system_calls::answer_system_calls;
 use crate::console::VmConsole;
 use crate::console::log::PrintLog;
 use crate::metrics::Metrics;
@@ -26,6 +27,7 @@ pub(crate) fn settle(world: &mut World) {
     let timer = world.resource::<Tick>().begin_phase(Phase::Settle);
     let deadline = timer.deadline;
     settle_prints(world, deadline);
+    answer_system_calls(world, deadline);
     let now = world.resource::<LuauRuntime>().now;
     let is_over = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
     loop {

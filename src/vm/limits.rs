@@ -56,6 +56,11 @@ pub struct Limits {
     /// Tasks at a time of one process, its main chunk included. 256 by default: `task.spawn` and its like
     /// raise an error at more, which does not kill the process.
     pub tasks: usize,
+    /// Messages in the mailbox of one process. 256 by default. More are refused, which the sender is told.
+    pub mailbox_messages: usize,
+    /// Bytes of the messages in the mailbox of one process. 64 KiB by default; see
+    /// [`Limits::mailbox_messages`].
+    pub mailbox_bytes: usize,
     /// Bytes of one script's source. 256 KiB by default, which take some 10 ms to compile.
     pub source_bytes: usize,
     /// Bytes of printed text that are kept until the game takes them: the newest. 4 KiB by default. With
@@ -89,6 +94,8 @@ impl Default for Limits {
             coroutines: 1_000,
             call_depth: 20_000,
             tasks: 256,
+            mailbox_messages: 256,
+            mailbox_bytes: 64 * 1024,
             source_bytes: 256 * 1024,
             console_bytes: 4 * 1024,
             time_per_tick: Duration::from_micros(200),

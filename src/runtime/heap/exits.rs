@@ -93,6 +93,8 @@ impl Heap {
             outcome: self.outcomes.remove(&slot_index).unwrap_or(USUAL_OUTCOME),
             aftermath,
         };
+        let place = slot.place;
+        self.announce_end(place, exit.pid.get(), &exit.outcome);
         self.free_slot(slot_index);
         Some(exit)
     }

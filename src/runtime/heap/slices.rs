@@ -8,6 +8,7 @@ use crate::console::ConsoleBuffer;
 use crate::process::ProcessState;
 use crate::process::exit::{KillReason, Outcome};
 use crate::runtime::luau::{Allowance, SliceEnd, SliceLimits, ThreadId};
+use crate::value::Value;
 
 /// Slices between two looks at the clock.
 const SLICES_PER_CLOCK_LOOK: u32 = 16;
@@ -40,7 +41,17 @@ impl Heap {
     /// Runs slices until the pass is over or `deadline` is past.
     pub(crate) fn run(&mut self, tick: u32, now: Duration, deadline: Option<Instant>) {
         let Self {
-            state: Some(state), queue, slots, places, stats, config, printed, garbage, waiting, ..
+            state: Some(state),
+            queue,
+            slots,
+            places,
+            stats,
+            config,
+            printed,
+            garbage,
+            waiting,
+            subscribers,
+            ..
         } = self
         else {
             return;
@@ -65,6 +76,12 @@ impl Heap {
             let slot = &mut slots[id.slot as usize];
             if slot.generation != id.generation {
                 continue; // it was removed while it was queued
+            }
+            if slot.is_suspended {
+                if !slot.state.has_ended() {
+                    slot.state = ProcessState::Suspended; // until it is resumed
+                }
+                continue;
             }
             let place = &mut places[slot.place as usize];
             let is_first_of_tick = place.begin_tick(tick);
@@ -99,10 +116,10 @@ impl Heap {
             stats.vm_ticks += u64::from(is_first_of_tick);
             stats.resumes += 1;
             slot.state = ProcessState::Running;
-            if std::mem::take(&mut slot.has_reply) {
+            if waiting.has_replies() {
                 slices.state().context().reply = waiting.take_reply(id.slot);
             }
-            let report = slices.run(ThreadId(id.slot), slot.pid, &allowance);
+            let report = slices.run(ThreadId(id.slot), slot.pid, slot.priority, &allowance);
             slot.safepoints += report.safepoints;
             slot.slices = slot.slices.saturating_add(1);
             slot.state = ProcessState::Runnable;
@@ -121,6 +138,9 @@ impl Heap {
                     None
                 }
                 SliceEnd::Returned => Some(End::Returned),
+                SliceEnd::Exited => {
+                    Some(End::Exited(std::mem::take(&mut slices.state().context().exit_results)))
+                }
                 SliceEnd::Failed => Some(End::Failed),
                 SliceEnd::Exceeded(excess) => {
                     let bytes = holdings.bytes.unwrap_or_default();
@@ -138,7 +158,10 @@ impl Heap {
             let requests = &mut slices.state().context().requests;
             if !requests.is_empty() {
                 for (task, request) in requests.drain(..).filter(|_| end.is_none()) {
-                    waiting.begin(id, task, request, now, config.syscall_timeout);
+                    let mut request = request;
+                    let wait = waiting.next_wait(id, task);
+                    subscribers.begin(slot.place, wait, &mut request);
+                    waiting.begin(wait, request, now, config.syscall_timeout);
                 }
             }
             match end {
@@ -184,6 +207,7 @@ impl Heap {
         let thread = ThreadId(slot);
         let outcome = match end {
             End::Returned => Outcome::Finished(state.results(thread)),
+            End::Exited(results) => Outcome::Finished(results),
             End::Failed => Outcome::Failed(state.error(thread)),
             End::Killed(reason) => Outcome::Killed(reason),
         };
@@ -195,6 +219,7 @@ impl Heap {
 #[derive(Debug)]
 enum End {
     Returned,
+    Exited(Vec<Value>),
     Failed,
     Killed(KillReason),
 }

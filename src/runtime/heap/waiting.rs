@@ -6,13 +6,15 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::time::{Duration, Instant};
 
 use bevy::platform::collections::HashMap;
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use super::{Heap, SlotId, VirtualTime};
-use crate::process::{Pid, ProcessState};
+use crate::process::Pid;
 use crate::runtime::CallId;
-use crate::runtime::luau::{Reply, Request, TaskId, ThreadId, Values};
+use crate::runtime::luau::{Reply, Request, TaskId, ThreadId};
+use crate::runtime::system_call::{PostedCall, SystemCall};
 use crate::syscall::RawCall;
+use crate::value::Value;
 
 /// Processes woken between two looks at the clock.
 const WAKES_PER_CLOCK_LOOK: usize = 64;
@@ -66,6 +68,8 @@ pub(super) struct Waiting {
     timers: BinaryHeap<Reverse<Timer>>,
     void_timeouts: usize,
     new_calls: Vec<NewCall>,
+    /// Questions to the system that have not been asked.
+    system_calls: Vec<(WaitId, SystemCall)>,
     /// By slot.
     pending: HashMap<u32, SmallVec<[Pending; 1]>>,
     /// Syscalls, answered ones included, in the order of their deadlines: each has the same time.
@@ -77,22 +81,24 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// What a process that was woken gets. To be asked for only if there is something.
+    /// Whether some process that was woken has something to get.
+    pub(super) fn has_replies(&self) -> bool {
+        !self.replies.is_empty()
+    }
+
+    /// What a process that was woken gets.
     pub(super) fn take_reply(&mut self, slot: u32) -> Option<Reply> {
         self.replies.remove(&slot)
     }
 
-    /// A task waits from now on.
-    pub(super) fn begin(
-        &mut self,
-        id: SlotId,
-        task: TaskId,
-        request: Request,
-        now: Duration,
-        timeout: Duration,
-    ) {
+    /// The next wait of a task.
+    pub(super) fn next_wait(&mut self, id: SlotId, task: TaskId) -> WaitId {
         self.count += 1;
-        let wait = WaitId { number: self.count, slot: id.slot, generation: id.generation, task };
+        WaitId { number: self.count, slot: id.slot, generation: id.generation, task }
+    }
+
+    /// A task waits from now on.
+    pub(super) fn begin(&mut self, wait: WaitId, request: Request, now: Duration, timeout: Duration) {
         match request {
             Request::Sleep(time) => {
                 self.timers.push(Reverse(Timer { due: (now + time).into(), wait, is_timeout: false }));
@@ -102,9 +108,22 @@ impl Waiting {
                 self.deadlines.push_back(((now + timeout).into(), wait));
                 self.new_calls.push(NewCall { wait, function, args });
             }
+            Request::System(call) => {
+                self.pend(wait, false);
+                self.system_calls.push((wait, *call));
+            }
+            request @ (Request::Receive { .. } | Request::Signal { .. }) => {
+                let timeout = Self::timeout_of(&request);
+                self.pend(wait, false);
+                if let Some(timeout) = timeout {
+                    self.set_timeout(wait, now + timeout);
+                }
+            }
+            // Not waits; see `Subscribers::begin`.
+            Request::Connect { .. } | Request::Disconnect => {}
             Request::Forget => {
-                if let Some(pending) = self.pending.get_mut(&id.slot) {
-                    pending.retain(|pending| pending.task != task);
+                if let Some(pending) = self.pending.get_mut(&wait.slot) {
+                    pending.retain(|pending| pending.task != wait.task);
                 }
             }
         }
@@ -115,8 +134,17 @@ impl Waiting {
         self.pending.entry(wait.slot).or_default().push(pending);
     }
 
+    /// Ends a wait at some time if nothing else has ended it.
+    pub(super) fn set_timeout(&mut self, wait: WaitId, due: Duration) {
+        let all = self.pending.get_mut(&wait.slot);
+        if let Some(one) = all.and_then(|all| all.iter_mut().find(|one| one.number == wait.number)) {
+            one.has_timer = true;
+            self.timers.push(Reverse(Timer { due: due.into(), wait, is_timeout: true }));
+        }
+    }
+
     /// Whether a wait has not ended. Numbers are never used twice.
-    fn is_pending(&self, wait: WaitId) -> bool {
+    pub(super) fn is_pending(&self, wait: WaitId) -> bool {
         self.pending.get(&wait.slot).is_some_and(|all| all.iter().any(|one| one.number == wait.number))
     }
 
@@ -166,7 +194,7 @@ impl Heap {
                     self.resume_waiting(timer.wait, None);
                 } else if self.waiting.finish(timer.wait) {
                     self.waiting.void_timeouts -= 1; // this one is out
-                    self.resume_waiting(timer.wait, Some(Ok(Values::new())));
+                    self.resume_waiting(timer.wait, Some(Ok(smallvec![Value::Nil])));
                 }
             } else if let Some((_, wait)) =
                 self.waiting.deadlines.front().copied().filter(|&(deadline, _)| deadline <= now)
@@ -206,13 +234,31 @@ impl Heap {
             Err(()) => return,
             Ok(None) => {}
             Ok(Some(reply)) => {
-                slot.has_reply = true;
                 self.waiting.replies.insert(wait.slot, reply);
             }
         }
-        if slot.state == ProcessState::Waiting {
-            slot.state = ProcessState::Runnable;
-            self.queue.push(wait.slot());
+        self.make_runnable(wait.slot());
+    }
+
+    /// Ends a wait for the end of a process after some time.
+    pub(crate) fn set_timeout(&mut self, wait: WaitId, due: Duration) {
+        self.waiting.set_timeout(wait, due);
+    }
+
+    /// Takes the questions to the system since the last call.
+    pub(crate) fn take_system_calls(&mut self, heap: u32, mut each: impl FnMut(PostedCall)) {
+        for (wait, call) in std::mem::take(&mut self.waiting.system_calls) {
+            let slot = &self.slots[wait.slot as usize];
+            if slot.generation == wait.generation {
+                let vm = self.places[slot.place as usize].vm;
+                each(PostedCall {
+                    id: CallId { heap, wait },
+                    vm,
+                    process: slot.process,
+                    pid: slot.pid,
+                    call,
+                });
+            }
         }
     }
 
@@ -231,7 +277,15 @@ impl Heap {
 
     /// Forgets what the process in a slot waits for.
     pub(super) fn forget_waiting(&mut self, slot: u32) {
-        if std::mem::take(&mut self.slots[slot as usize].has_reply) {
+        let place = self.slots[slot as usize].place;
+        self.subscribers.forget_slot(slot, place);
+        if let Some(state) = &mut self.state {
+            let mail = &mut state.context().mail;
+            if !mail.is_empty() {
+                mail.remove(&slot);
+            }
+        }
+        if !self.waiting.replies.is_empty() {
             self.waiting.replies.remove(&slot);
         }
         if !self.waiting.pending.is_empty()

@@ -16,6 +16,7 @@ mod pattern;
 mod process;
 mod search;
 mod sort;
+mod system;
 mod task;
 mod wait;
 
@@ -39,11 +40,26 @@ pub(super) const FUNCTIONS: &[(&CStr, lua_CFunction)] = &[
     (c"task.defer", task::defer),
     (c"task.delay", task::delay),
     (c"task.cancel", task::cancel),
+    (c"process_index", system::index),
+    (c"mailbox.poll", system::poll),
+    (c"signal.connect", system::connect),
 ];
 
 /// Those that have a continuation: they suspend the task that calls them.
-pub(super) const WAITING: &[(&CStr, lua_CFunction, lua_Continuation)] =
-    &[(c"task.wait", wait::task_wait, wait::slept), (c"task.spawn", task::spawn, task::spawned)];
+pub(super) const WAITING: &[(&CStr, lua_CFunction, lua_Continuation)] = &[
+    (c"task.wait", wait::task_wait, wait::slept),
+    (c"task.spawn", task::spawn, task::spawned),
+    (c"process.spawn", system::spawn, wait::answered),
+    (c"process.kill", system::kill, wait::answered),
+    (c"process.list", system::list, wait::answered),
+    (c"process.info", system::info, wait::answered),
+    (c"process.join", system::join, wait::answered),
+    (c"process.monitor", system::monitor, wait::answered),
+    (c"process.send", system::send, wait::answered),
+    (c"process.exit", system::exit, wait::answered),
+    (c"mailbox.receive", system::receive, wait::answered),
+    (c"signal.wait", system::wait, wait::answered),
+];
 
 /// A function that takes the place of one of Luau's, which it finds as its first upvalue.
 struct Replacement {

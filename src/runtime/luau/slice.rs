@@ -56,6 +56,8 @@ pub(crate) enum SliceEnd {
     Returned,
     /// An error left the main chunk; the error value is on the thread's stack.
     Failed,
+    /// It called `process.exit`; the results are in [`Context::exit_results`].
+    Exited,
     /// The process went over a limit.
     Exceeded(Excess),
 }
@@ -283,6 +285,7 @@ unsafe fn resume_innermost(slice: &Slice, process: *mut ProcessThread) -> SliceE
                 match slice.condemned.get() {
                     None => {}
                     Some(Excess::TaskFailed) => return SliceEnd::Failed,
+                    Some(Excess::Exit) => return SliceEnd::Exited,
                     Some(excess) => return SliceEnd::Exceeded(excess),
                 }
                 // SAFETY: nothing of the process runs any more.
@@ -382,6 +385,29 @@ pub(super) unsafe fn suspend(thread: *mut lua_State) -> c_int {
         slice.broken.push(thread);
         // SAFETY: by the contract; it can be broken, so this does not throw.
         unsafe { ffi::lua_break(thread) }
+    })
+}
+
+/// Ends the slice of a process that is condemned: at once where it can be broken, otherwise by an error.
+/// Returns what the calling C function has to return.
+///
+/// # Safety
+///
+/// `thread` must be the running thread, in a C function with a continuation. The frames between it and
+/// Luau must hold nothing that needs dropping: this may throw.
+pub(super) unsafe fn stop(thread: *mut lua_State) -> c_int {
+    SLICE.with(|slice| {
+        // SAFETY: by the contract.
+        unsafe {
+            if can_break(slice, thread) {
+                slice.broken.clear();
+                slice.broken.push(thread);
+                ffi::lua_break(thread)
+            } else {
+                ffi::lua_pushliteral(thread, c"process was ended in code that cannot be preempted");
+                ffi::lua_error(thread)
+            }
+        }
     })
 }
 

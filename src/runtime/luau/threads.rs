@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::c_int;
+use std::sync::Arc;
 
 use mlua::ffi::{self, lua_State};
 
@@ -34,6 +35,11 @@ struct More {
     /// The nested coroutines of the break chain of the task that runs, innermost last.
     chain: Vec<*mut lua_State>,
     tasks: Option<Box<Tasks>>,
+    /// Values on the stack of a root that has not run, above its function.
+    arguments: c_int,
+    /// Registry reference of the table with the same values.
+    arguments_table: Option<c_int>,
+    name: Option<Arc<str>>,
 }
 
 /// A task that does not run now.
@@ -97,7 +103,7 @@ impl ProcessThread {
     #[inline]
     pub(super) fn next(&mut self) -> Option<(*mut lua_State, c_int, Option<Reply>)> {
         let Some(more) = &mut self.more else { return Some((self.root, 0, None)) };
-        let (mut arguments, mut reply) = (0, None);
+        let (mut arguments, mut reply) = (std::mem::take(&mut more.arguments), None);
         if let Some(tasks) = &mut more.tasks
             && tasks.current.is_none()
         {
@@ -125,7 +131,9 @@ impl ProcessThread {
 
     /// The thread that was resumed waits, with the chain that it has.
     pub(super) fn park(&mut self) -> Next {
-        let Some(More { chain, tasks: Some(tasks) }) = self.more.as_deref_mut() else { return Next::Wait };
+        let Some(More { chain, tasks: Some(tasks), .. }) = self.more.as_deref_mut() else {
+            return Next::Wait;
+        };
         if let Some((id, root)) = tasks.starting.pop() {
             // It waits on its own: the thread that started it goes on.
             let at = chain.iter().rposition(|&thread| thread == root).unwrap_or(chain.len());
@@ -150,7 +158,7 @@ impl ProcessThread {
             ffi::LUA_YIELD => Next::Yielded,
             _ => Next::Failed,
         };
-        let Some(More { chain, tasks }) = more else { return without_tasks };
+        let Some(More { chain, tasks, .. }) = more else { return without_tasks };
         let is_nested = chain.pop().is_some();
         let Some(tasks) = tasks else {
             // A coroutine yielded, returned or failed: its parent waits inside `coroutine.resume` or a
@@ -237,9 +245,27 @@ impl ProcessThread {
         self.tasks().and_then(|tasks| tasks.failed).unwrap_or(self.root)
     }
 
-    /// Forgets all but the root. Returns the registry reference to be given back.
-    pub(super) fn clear(&mut self) -> Option<c_int> {
-        self.more.take()?.tasks.map(|tasks| tasks.anchors)
+    /// See [`LuauState::pass`](super::LuauState::pass).
+    pub(super) fn pass(&mut self, name: Option<Arc<str>>, arguments: c_int, table: c_int) {
+        let more = self.more.get_or_insert_default();
+        (more.name, more.arguments, more.arguments_table) = (name, arguments, Some(table));
+    }
+
+    /// The name of its own.
+    pub(super) fn name(&self) -> Option<Arc<str>> {
+        self.more.as_ref()?.name.clone()
+    }
+
+    /// Registry reference of the table of its arguments.
+    pub(super) fn arguments_table(&self) -> Option<c_int> {
+        self.more.as_ref()?.arguments_table
+    }
+
+    /// Forgets all but the root. Returns the registry references to be given back.
+    pub(super) fn clear(&mut self) -> Option<[c_int; 2]> {
+        let more = self.more.take()?;
+        let anchors = more.tasks.map(|tasks| tasks.anchors);
+        Some([anchors, more.arguments_table].map(|reference| reference.unwrap_or(ffi::LUA_NOREF)))
     }
 }
 

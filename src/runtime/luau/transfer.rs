@@ -41,6 +41,28 @@ pub(super) unsafe fn values<V: FromIterator<Value>>(thread: *mut lua_State) -> V
     }
 }
 
+/// The value at `index`, if all of it can be copied; otherwise, why not.
+///
+/// # Safety
+///
+/// As for [`values`]; `index` must be positive and valid.
+pub(super) unsafe fn message(thread: *mut lua_State, index: c_int) -> Result<Value, String> {
+    let mut copier = Copier { thread, values: MAX_VALUES, bytes: MAX_BYTES, tables: HashSet::default() };
+    // SAFETY: by the contract.
+    let value = unsafe { copier.copy(index, 0) };
+    match value.opaque() {
+        None => Ok(value),
+        Some(kind @ ("string" | "buffer")) => {
+            Err(format!("a {kind} in it is too long: {MAX_BYTES} bytes are copied"))
+        }
+        Some("table") => Err(format!(
+            "a table in it occurs twice, or has too much in it: {MAX_VALUES} values, {MAX_DEPTH} levels are copied"
+        )),
+        Some(kind) if copier.values > 0 => Err(format!("a {kind} cannot leave its process")),
+        Some(_) => Err(format!("there is too much in it: {MAX_VALUES} values are copied")),
+    }
+}
+
 /// Pushes a copy of `value`. An opaque one becomes nil.
 ///
 /// # Safety

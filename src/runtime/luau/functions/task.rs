@@ -126,12 +126,7 @@ unsafe fn new_task(state: *mut lua_State, function: &'static CStr) -> New {
             let got = type_name(state, 1);
             fail(state, function, format_args!("expected function or thread, got {got}"));
         }
-        if with_process(|process| process.tasks().is_none()) == Some(true) {
-            ffi::lua_createtable(state, 0, 0);
-            let anchors = ffi::lua_ref(state, -1);
-            ffi::lua_pop(state, 1);
-            with_process(|process| _ = process.add_tasks(anchors));
-        }
+        make_tasks(state);
         let (count, limit) = (
             with_tasks(|tasks| tasks.len()).unwrap_or_default(),
             with_context(|context| context.task_limit).unwrap_or_default(),
@@ -165,7 +160,24 @@ unsafe fn new_task(state: *mut lua_State, function: &'static CStr) -> New {
     }
 }
 
-fn with_tasks<R>(f: impl FnOnce(&mut Tasks) -> R) -> Option<R> {
+/// Makes sure that the running process can have tasks.
+///
+/// # Safety
+///
+/// `state` must be the running thread, with room for a value. May throw.
+pub(super) unsafe fn make_tasks(state: *mut lua_State) {
+    if with_process(|process| process.tasks().is_none()) == Some(true) {
+        // SAFETY: by the contract.
+        unsafe {
+            ffi::lua_createtable(state, 0, 0);
+            let anchors = ffi::lua_ref(state, -1);
+            ffi::lua_pop(state, 1);
+            with_process(|process| _ = process.add_tasks(anchors));
+        }
+    }
+}
+
+pub(super) fn with_tasks<R>(f: impl FnOnce(&mut Tasks) -> R) -> Option<R> {
     with_process(|process| process.tasks_mut().map(f)).flatten()
 }
 

@@ -10,7 +10,7 @@ use mlua::ffi::{self, lua_State};
 
 use super::host::push_error;
 use crate::runtime::luau::slice::{can_suspend, suspend, with_context, with_process};
-use crate::runtime::luau::{MAIN, Request, transfer};
+use crate::runtime::luau::{MAIN, Reply, Request, transfer};
 
 /// The longest wait: it is endless for a game, and no clock overflows.
 const MAX_SECONDS: f64 = 1e9;
@@ -79,19 +79,37 @@ pub(super) unsafe fn check_can_suspend(state: *mut lua_State, function: &str) {
     }
 }
 
-/// The continuation of all functions that wait.
+/// The continuation of functions that ask the system, whose errors say what they are about.
+pub(super) unsafe extern "C-unwind" fn answered(state: *mut lua_State, _: c_int) -> c_int {
+    // SAFETY: as for `resumed`.
+    unsafe {
+        match with_context(|context| context.reply.take()).flatten() {
+            Some(Err(message)) => {
+                let (function, message) = message.split_once(": ").unwrap_or(("process", &message));
+                push_error(state, function, message);
+            }
+            reply => return push_values(state, reply),
+        }
+        ffi::lua_error(state)
+    }
+}
+
+unsafe fn push_values(state: *mut lua_State, reply: Option<Reply>) -> c_int {
+    let Some(Ok(values)) = reply else { return 0 };
+    for value in &values {
+        // SAFETY: each push makes room for its value.
+        unsafe { transfer::push(state, value) };
+    }
+    values.len() as c_int
+}
+
+/// The continuation of all functions that wait for the game.
 pub(in crate::runtime::luau) unsafe extern "C-unwind" fn resumed(state: *mut lua_State, _: c_int) -> c_int {
     // SAFETY: a C function's continuation; there is room for the values. What needs dropping is dropped
     // before the error is thrown.
     unsafe {
         match with_context(|context| context.reply.take()).flatten() {
-            None => return 0,
-            Some(Ok(values)) => {
-                for value in &values {
-                    transfer::push(state, value);
-                }
-                return values.len() as c_int;
-            }
+            reply @ (None | Some(Ok(_))) => return push_values(state, reply),
             Some(Err(message)) => {
                 // Only syscalls fail, and their numbers are their upvalues.
                 let number = ffi::lua_tolightuserdata(state, ffi::lua_upvalueindex(1)).addr();

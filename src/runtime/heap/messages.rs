@@ -1,0 +1,277 @@
+//! What reaches the tasks of a heap from outside: messages, signals, the ends of processes.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bevy::platform::collections::{HashMap, HashSet};
+use smallvec::smallvec;
+
+use super::waiting::{WaitId, Waiting};
+use super::{Heap, SlotId};
+use crate::process::ProcessState;
+use crate::process::exit::Outcome;
+use crate::runtime::luau::{Request, ThreadId, Values};
+use crate::value::Value;
+
+/// Ends of processes that scripts started that are kept for a later `process.join`, for each VM.
+const KEPT_ENDS: usize = 64;
+
+/// Who gets messages, signals and ends.
+#[derive(Default)]
+pub(super) struct Subscribers {
+    /// Tasks that wait for a message, by slot, in the order in which they began.
+    receivers: HashMap<u32, VecDeque<WaitId>>,
+    /// By place and name of the signal.
+    listeners: BTreeMap<u32, BTreeMap<Box<[u8]>, Vec<Listener>>>,
+    /// By place and PID.
+    watchers: HashMap<(u32, u32), Vec<Watcher>>,
+    /// Processes that scripts started.
+    children: HashSet<(u32, u32)>,
+    /// How they ended, by place, with their PIDs.
+    ends: HashMap<u32, VecDeque<(u32, Values)>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Listener {
+    Once(WaitId),
+    /// The task is the connection.
+    Connection(WaitId),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Watcher {
+    Join(WaitId),
+    Monitor(SlotId),
+}
+
+impl Subscribers {
+    /// A wait begins, or a connection does or ends, of a process in `place`.
+    pub(super) fn begin(&mut self, place: u32, wait: WaitId, request: &mut Request) {
+        let mut listen = |name: &mut Box<[u8]>, listener| {
+            let names = self.listeners.entry(place).or_default();
+            names.entry(std::mem::take(name)).or_default().push(listener);
+        };
+        match request {
+            Request::Receive { .. } => self.receivers.entry(wait.slot().slot).or_default().push_back(wait),
+            Request::Signal { name, .. } => listen(name, Listener::Once(wait)),
+            Request::Connect { name } => listen(name, Listener::Connection(wait)),
+            Request::Disconnect => self.drop_listeners(place, |listener| {
+                matches!(listener, Listener::Connection(it) if it.slot() == wait.slot() && it.task == wait.task)
+            }),
+            _ => {}
+        }
+    }
+
+    fn drop_listeners(&mut self, place: u32, is_it: impl Fn(&Listener) -> bool) {
+        if let Some(names) = self.listeners.get_mut(&place) {
+            names.retain(|_, listeners| {
+                listeners.retain(|listener| !is_it(listener));
+                !listeners.is_empty()
+            });
+            if names.is_empty() {
+                self.listeners.remove(&place);
+            }
+        }
+    }
+
+    /// The process in a slot has ended.
+    pub(super) fn forget_slot(&mut self, slot: u32, place: u32) {
+        if !self.receivers.is_empty() {
+            self.receivers.remove(&slot);
+        }
+        self.drop_listeners(place, |listener| {
+            let (Listener::Once(wait) | Listener::Connection(wait)) = listener;
+            wait.slot().slot == slot
+        });
+    }
+
+    /// The VM in a place has gone.
+    pub(super) fn forget_place(&mut self, place: u32) {
+        if !self.ends.is_empty() {
+            self.ends.remove(&place);
+        }
+    }
+}
+
+impl Heap {
+    /// Hands a message to a process: to a task that waits for one, or its mailbox.
+    pub(crate) fn post(&mut self, id: SlotId, value: Value, sender: Value) -> Result<(), &'static str> {
+        let Some(slot) = self.slots.get(id.slot as usize) else { return Err("no such process") };
+        if slot.generation != id.generation || slot.state.has_ended() {
+            return Err("no such process");
+        }
+        if let Some(receivers) = self.subscribers.receivers.get_mut(&id.slot) {
+            while let Some(wait) = receivers.pop_front() {
+                if self.waiting.is_pending(wait) {
+                    self.answer(wait, Ok(smallvec![value, sender]));
+                    return Ok(());
+                }
+            }
+        }
+        let limits = &self.places[slot.place as usize].limits;
+        let (messages, bytes) = (limits.mailbox_messages, limits.mailbox_bytes);
+        let Some(state) = &mut self.state else { return Err("it has not started") };
+        state.context().mail.entry(id.slot).or_default().push((value, sender), messages, bytes)
+    }
+
+    /// Messages that a process has not received.
+    pub(crate) fn mailbox_len(&mut self, id: SlotId) -> usize {
+        let state = self.state.as_mut();
+        state.and_then(|state| Some(state.context().mail.get(&id.slot)?.len())).unwrap_or(0)
+    }
+
+    /// Hands a signal to the processes of the VM in `place`, or of all VMs.
+    pub(crate) fn signal(&mut self, place: Option<u32>, name: &[u8], payload: &Value) {
+        let places = match place {
+            Some(place) => vec![place],
+            None => self.subscribers.listeners.keys().copied().collect(),
+        };
+        for place in places {
+            let listeners = self.subscribers.listeners.get_mut(&place);
+            let Some(listeners) = listeners.and_then(|names| names.get_mut(name)) else { continue };
+            let now = listeners.clone();
+            listeners.retain(|listener| matches!(listener, Listener::Connection(_)));
+            for listener in now {
+                match listener {
+                    Listener::Once(wait) => self.answer(wait, Ok(smallvec![payload.clone(), true.into()])),
+                    Listener::Connection(wait) => self.call_connection(place, wait, payload),
+                }
+            }
+        }
+    }
+
+    fn call_connection(&mut self, place: u32, connection: WaitId, payload: &Value) {
+        let (id, category) = (connection.slot(), self.category(place));
+        let limit = self.places[place as usize].limits.tasks;
+        let slot = &mut self.slots[id.slot as usize];
+        if slot.generation != id.generation || slot.state.has_ended() {
+            return;
+        }
+        let Some(state) = &mut self.state else { return };
+        let thread = ThreadId(id.slot);
+        if state.call_connection(thread, category, connection.task, payload, limit) {
+            self.make_runnable(id);
+        }
+    }
+
+    /// A task waits for the end of a process, unless that is over.
+    pub(crate) fn join(&mut self, place: u32, pid: u32, wait: WaitId) {
+        self.subscribers.watchers.entry((place, pid)).or_default().push(Watcher::Join(wait));
+    }
+
+    /// How a process that a script started ended, if it has and that is still known.
+    pub(crate) fn past_end(&self, place: u32, pid: u32) -> Option<Values> {
+        let ends = self.subscribers.ends.get(&place)?;
+        ends.iter().find(|end| end.0 == pid).map(|end| end.1.clone())
+    }
+
+    /// A process wants to be told of the end of another.
+    pub(crate) fn monitor(&mut self, place: u32, pid: u32, id: SlotId) {
+        self.subscribers.watchers.entry((place, pid)).or_default().push(Watcher::Monitor(id));
+    }
+
+    /// A process was started by a script: its end is kept for a while.
+    pub(crate) fn keep_end(&mut self, place: u32, pid: u32) {
+        self.subscribers.children.insert((place, pid));
+    }
+
+    /// Tells everybody who asked how a process ended.
+    pub(super) fn announce_end(&mut self, place: u32, pid: u32, outcome: &Outcome) {
+        let Subscribers { watchers, children, ends, .. } = &mut self.subscribers;
+        if watchers.is_empty() && children.is_empty() {
+            return;
+        }
+        let watchers = watchers.remove(&(place, pid));
+        let is_child = children.remove(&(place, pid));
+        if watchers.is_none() && !is_child {
+            return;
+        }
+        let end = describe(outcome);
+        if is_child && !self.places[place as usize].vm_is_gone {
+            let ends = ends.entry(place).or_default();
+            ends.truncate(KEPT_ENDS - 1);
+            ends.push_front((pid, end.clone()));
+        }
+        for watcher in watchers.into_iter().flatten() {
+            match watcher {
+                Watcher::Join(wait) => self.answer(wait, Ok(end.clone())),
+                Watcher::Monitor(id) => {
+                    let mut entries = vec![("pid".into(), f64::from(pid).into())];
+                    let mut end = end.clone().into_iter();
+                    entries.extend(end.next().map(|outcome| ("outcome".into(), outcome)));
+                    let rest = (1..).map(|i| f64::from(i).into()).zip(end).collect();
+                    entries.push(("details".into(), Value::Table(rest)));
+                    // A full mailbox does not get it: whoever monitors must read.
+                    _ = self.post(id, Value::Table(entries), f64::from(pid).into());
+                }
+            }
+        }
+    }
+
+    /// A process that waits, if it did, has something to do.
+    pub(super) fn make_runnable(&mut self, id: SlotId) {
+        let slot = &mut self.slots[id.slot as usize];
+        if slot.state == ProcessState::Waiting {
+            if slot.is_suspended {
+                slot.state = ProcessState::Suspended;
+            } else {
+                slot.state = ProcessState::Runnable;
+                self.queue.push(id);
+            }
+        }
+    }
+
+    /// Takes a process's turns away until [`Heap::resume`].
+    pub(crate) fn suspend(&mut self, id: SlotId) {
+        if let Some(slot) = self.slots.get_mut(id.slot as usize)
+            && slot.generation == id.generation
+        {
+            slot.is_suspended = true;
+        }
+    }
+
+    /// The opposite of [`Heap::suspend`].
+    pub(crate) fn resume(&mut self, id: SlotId) {
+        if let Some(slot) = self.slots.get_mut(id.slot as usize)
+            && slot.generation == id.generation
+        {
+            slot.is_suspended = false;
+            if slot.state == ProcessState::Suspended {
+                slot.state = ProcessState::Runnable;
+                self.queue.push(id);
+            }
+        }
+    }
+
+    /// Sets the factor on a process's quantum, in sixteenths.
+    pub(crate) fn set_priority(&mut self, id: SlotId, sixteenths: u8) {
+        if let Some(slot) = self.slots.get_mut(id.slot as usize)
+            && slot.generation == id.generation
+        {
+            slot.priority = sixteenths;
+        }
+    }
+}
+
+/// How a process ended, for scripts: "finished" and its results, "failed" and the message, or "killed" and
+/// the reason.
+fn describe(outcome: &Outcome) -> Values {
+    match outcome {
+        Outcome::Finished(results) => {
+            std::iter::once("finished".into()).chain(results.iter().cloned()).collect()
+        }
+        Outcome::Failed(error) => {
+            smallvec!["failed".into(), (&*error.message).into(), (&*error.traceback).into()]
+        }
+        Outcome::Killed(reason) => smallvec!["killed".into(), (&*reason.to_string()).into()],
+    }
+}
+
+impl Waiting {
+    /// The time that a request sets itself.
+    pub(super) fn timeout_of(request: &Request) -> Option<std::time::Duration> {
+        match request {
+            Request::Receive { timeout } | Request::Signal { timeout, .. } => *timeout,
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Settle: what scripts asked the system is answered.
+
+use std::time::Instant;
+
+use bevy::prelude::*;
+use smallvec::smallvec;
+
+use crate::process::exit::KillReason;
+use crate::process::{Process, ProcessOf, Processes};
+use crate::runtime::heap::Start;
+use crate::runtime::luau::Reply;
+use crate::runtime::system_call::{Address, PostedCall, Program, SystemCall};
+use crate::runtime::{LuauRuntime, ProcessHandle};
+use crate::script::Script;
+use crate::value::Value;
+use crate::vm::limits::VmLimits;
+
+/// Answers between two looks at the clock.
+const ANSWERS_PER_CLOCK_LOOK: usize = 32;
+
+/// Answers what scripts have asked, until `deadline`. The rest is answered in the next tick.
+pub(super) fn answer_system_calls(world: &mut World, deadline: Option<Instant>) {
+    world.resource_mut::<LuauRuntime>().take_system_calls();
+    for answered in 1.. {
+        let Some(call) = world.resource_mut::<LuauRuntime>().next_system_call() else { break };
+        let id = call.id;
+        if let Some(reply) = answer(world, call) {
+            world.resource_mut::<LuauRuntime>().answer(id, reply);
+        }
+        if answered % ANSWERS_PER_CLOCK_LOOK == 0
+            && deadline.is_some_and(|deadline| Instant::now() >= deadline)
+        {
+            break;
+        }
+    }
+}
+
+/// `None` if the answer comes later.
+fn answer(world: &mut World, PostedCall { id, vm, process, pid: caller, call }: PostedCall) -> Option<Reply> {
+    match call {
+        SystemCall::Spawn { program, arguments } => {
+            let running = world.get::<Processes>(vm).map_or(0, |processes| processes.as_slice().len());
+            let limit = world.get::<VmLimits>(vm).map_or(0, |limits| limits.processes as usize);
+            if running >= limit {
+                return Some(Err(format!("process.spawn: its VM has {running} processes, of {limit}")));
+            }
+            let parent = world.get::<Process>(process)?;
+            let name = parent.shared_name();
+            let (script, function) = match program {
+                Program::Source(source) => (Script::new(format!("{name}:spawned"), source), None),
+                Program::Function(function) => (parent.script().clone(), Some(function)),
+            };
+            let start = Start { name: Some(script.shared_name()), arguments, function, parent: Some(id) };
+            world.spawn((Process::new(script).with_start(start), ProcessOf(vm)));
+            None
+        }
+        SystemCall::Kill(pid) => {
+            let found = find(world, vm, pid);
+            let mut runtime = world.resource_mut::<LuauRuntime>();
+            let killed = found.is_some_and(|(_, handle)| {
+                runtime.heap_mut(handle.heap).kill(handle.slot, KillReason::Requested)
+            });
+            Some(Ok(smallvec![killed.into()]))
+        }
+        SystemCall::List => {
+            let mut pids: Vec<u32> = members(world, vm)
+                .filter_map(|process| Some(world.get::<Process>(process)?.pid?.get()))
+                .collect();
+            pids.sort_unstable();
+            let pids =
+                (1..).map(|i| f64::from(i).into()).zip(pids.into_iter().map(|pid| f64::from(pid).into()));
+            Some(Ok(smallvec![Value::Table(pids.collect())]))
+        }
+        SystemCall::Info(pid) => Some(Ok(smallvec![info(world, vm, pid).unwrap_or(Value::Nil)])),
+        SystemCall::Join { pid, timeout } => {
+            let found = find(world, vm, pid);
+            let mut runtime = world.resource_mut::<LuauRuntime>();
+            let now = runtime.now;
+            let place = runtime.heap_mut(id.heap).place_of(id.wait.slot())?;
+            let heap = runtime.heap_mut(id.heap);
+            if found.is_some() {
+                heap.join(place, pid, id.wait);
+                if let Some(timeout) = timeout {
+                    heap.set_timeout(id.wait, now + timeout);
+                }
+                return None;
+            }
+            let unknown = || smallvec![Value::Nil, "no such process".into()];
+            Some(Ok(heap.past_end(place, pid).unwrap_or_else(unknown)))
+        }
+        SystemCall::Monitor(pid) => {
+            let found = find(world, vm, pid);
+            let mut runtime = world.resource_mut::<LuauRuntime>();
+            let heap = runtime.heap_mut(id.heap);
+            if found.is_some()
+                && let Some(place) = heap.place_of(id.wait.slot())
+            {
+                heap.monitor(place, pid, id.wait.slot());
+            }
+            Some(Ok(smallvec![found.is_some().into()]))
+        }
+        SystemCall::Send { to, value } => {
+            let receiver = find(world, to.vm.unwrap_or(vm), to.pid);
+            let is_local = to.vm.is_none_or(|it| it == vm);
+            let sender =
+                if is_local { f64::from(caller).into() } else { (&*Address::text(vm, caller)).into() };
+            let mut runtime = world.resource_mut::<LuauRuntime>();
+            let posted = receiver
+                .ok_or("no such process")
+                .and_then(|(_, handle)| runtime.heap_mut(handle.heap).post(handle.slot, value, sender));
+            Some(Ok(match posted {
+                Ok(()) => smallvec![true.into()],
+                Err(why) => smallvec![false.into(), why.into()],
+            }))
+        }
+    }
+}
+
+fn members(world: &World, vm: Entity) -> impl Iterator<Item = Entity> {
+    world.get::<Processes>(vm).map_or(&[][..], Processes::as_slice).iter().copied()
+}
+
+/// The process of `vm` with a number, if it has not ended.
+fn find(world: &World, vm: Entity, pid: u32) -> Option<(Entity, ProcessHandle)> {
+    members(world, vm).find_map(|entity| {
+        let process = world.get::<Process>(entity).filter(|process| !process.state().has_ended())?;
+        let handle = process.handle.filter(|_| process.pid().is_some_and(|it| it.get() == pid))?;
+        Some((entity, handle))
+    })
+}
+
+fn info(world: &mut World, vm: Entity, pid: u32) -> Option<Value> {
+    let (entity, handle) = find(world, vm, pid)?;
+    let process = world.get::<Process>(entity)?;
+    let runtime = world.resource::<LuauRuntime>();
+    let info = runtime.process_info(process)?;
+    let memory = world.get::<crate::vm::Vm>(vm).and_then(|vm| runtime.vm_bytes(vm));
+    let spawned_at = runtime.heaps[handle.heap as usize].spawned_at(handle.slot);
+    let age = runtime.now.saturating_sub(spawned_at?).as_secs_f64();
+    let name = process.shared_name();
+    let mailbox = world.resource_mut::<LuauRuntime>().heap_mut(handle.heap).mailbox_len(handle.slot);
+    let state = format!("{:?}", info.state).to_lowercase();
+    let mut entries = vec![
+        ("pid".into(), f64::from(pid).into()),
+        ("name".into(), (&*name).into()),
+        ("state".into(), (&*state).into()),
+        ("slices".into(), (info.cpu.slices as f64).into()),
+        ("safepoints".into(), (info.cpu.safepoints as f64).into()),
+        ("age".into(), age.into()),
+        ("mailbox".into(), (mailbox as f64).into()),
+    ];
+    entries.extend(memory.map(|bytes| ("memory".into(), (bytes as f64).into())));
+    Some(Value::Table(entries))
+}
