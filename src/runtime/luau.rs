@@ -20,6 +20,8 @@
 mod functions;
 mod memory;
 mod open;
+#[cfg(test)]
+mod reachable;
 mod slice;
 mod threads;
 mod transfer;

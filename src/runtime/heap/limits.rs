@@ -131,7 +131,7 @@ pub(super) fn kill_reason(
             let (function, message) = context.take_host_panic();
             KillReason::HostPanic { function: function.into(), message: message.into() }
         }
-        Excess::TaskFailed => unreachable!("`slice::run` says it otherwise"),
+        Excess::TaskFailed | Excess::Exit => unreachable!("`slice::run` says it otherwise"),
         Excess::CallDepth(used) => KillReason::CallDepth { limit: limits.call_depth, used },
     }
 }

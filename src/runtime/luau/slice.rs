@@ -75,6 +75,8 @@ pub(crate) enum Excess {
     HostPanic,
     /// Nothing: an error left one of its tasks.
     TaskFailed,
+    /// Nothing: it called `process.exit`.
+    Exit,
 }
 
 /// How much a slice may do.
