@@ -104,7 +104,8 @@ unsafe extern "C-unwind" fn bare_add(state: *mut lua_State) -> i32 {
 
 /// Time of a million calls, as the process itself ran them.
 const CALLS: u32 = 1_000_000;
-const LOOP: &str = "local add, count = add, 1000000 local sum = 0 for i = 1, count do sum = add(sum, i) end return sum";
+const LOOP: &str =
+    "local add, count = add, 1000000 local sum = 0 for i = 1, count do sum = add(sum, i) end return sum";
 
 fn host_functions(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("host function");

@@ -66,7 +66,11 @@
 //! ended, and fails with the first error that leaves one of them. They have Luau's `bit32`, `buffer`,
 //! `coroutine`, `math`, `string`, `table`, `utf8` and `vector` libraries, `debug.traceback`, and `os.clock`,
 //! which tells the game's virtual time; `math.random` is each process's own. There is no I/O, no `require`,
-//! no `loadstring`, no `getfenv`, and nothing that reaches another process. All that is shared is frozen.
+//! no `loadstring`, no `getfenv`. All that is shared is frozen.
+//!
+//! A process can have [tasks](guide::scripts#tasks), start other processes of its VM, wait for their ends, and
+//! exchange messages with any process, on whichever VM. See the guides [for script authors](guide::scripts) and
+//! [for Bevy developers](guide::game).
 //!
 //! The game gives them more:
 //!
@@ -112,6 +116,7 @@ compile_error!(
 
 pub mod console;
 pub mod diagnostics;
+pub mod guide;
 pub mod host;
 pub mod metrics;
 pub mod plugin;
