@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use smallvec::SmallVec;
 
 use crate::runtime::LuauRuntime;
+use crate::runtime::luau::CallArguments;
 use crate::syscall::Parser;
 use crate::value::{Value, ValueError};
 
@@ -23,7 +24,7 @@ pub(crate) type Arguments = SmallVec<[Value; 4]>;
 /// [deserialize](Value::to), and with a result that [serializes](Value::from).
 pub trait HostFunction<Marker>: Send + Sync + 'static {
     #[doc(hidden)]
-    fn call(&self, arguments: Arguments) -> Result<Value, String>;
+    fn call(&self, arguments: &CallArguments) -> Result<Value, String>;
 }
 
 macro_rules! impl_host_function {
@@ -35,10 +36,11 @@ macro_rules! impl_host_function {
             E: Display,
             $($Argument: DeserializeOwned,)*
         {
-            fn call(&self, arguments: Arguments) -> Result<Value, String> {
-                let arguments = &mut arguments.into_iter().zip(1..);
-                $(let $argument: $Argument = argument(arguments)?;)*
-                _ = arguments; // there may be none
+            #[inline]
+            fn call(&self, arguments: &CallArguments) -> Result<Value, String> {
+                let positions = &mut (1_u32..);
+                $(let $argument: $Argument = argument(arguments, positions.next().unwrap_or_default())?;)*
+                _ = (arguments, positions); // there may be none
                 let result = self($($argument),*).map_err(|error| error.to_string())?;
                 Value::from(&result).map_err(|error| error.inside("result").to_string())
             }
@@ -57,12 +59,18 @@ impl_host_function!(a A, b B, c C, d D, g G, h H, i I);
 impl_host_function!(a A, b B, c C, d D, g G, h H, i I, j J);
 
 /// What is not passed is nil.
-fn argument<T: DeserializeOwned>(arguments: &mut impl Iterator<Item = (Value, usize)>) -> Result<T, String> {
-    let (value, position) = arguments.next().unwrap_or((Value::Nil, 0));
-    value.to().map_err(|error: ValueError| match position {
-        0 => format!("missing argument: {error}"),
-        _ => error.inside(format_args!("argument {position}")).to_string(),
-    })
+#[inline]
+fn argument<T: DeserializeOwned>(arguments: &CallArguments, position: u32) -> Result<T, String> {
+    arguments.get(position).to().map_err(|error| wrong_argument(arguments, position, error))
+}
+
+#[cold]
+fn wrong_argument(arguments: &CallArguments, position: u32, error: ValueError) -> String {
+    if position > arguments.count() {
+        format!("missing argument: {error}")
+    } else {
+        error.inside(format_args!("argument {position}")).to_string()
+    }
 }
 
 /// Gives scripts functions of the game.
@@ -105,11 +113,14 @@ impl AddHostFunction for App {
     }
 }
 
-pub(crate) type BoxedFunction = Box<dyn Fn(Arguments) -> Result<Value, String> + Send + Sync>;
+pub(crate) type BoxedFunction = Box<dyn Fn(&CallArguments) -> Result<Value, String> + Send + Sync>;
 
 /// The host functions of an app, with their paths.
 #[derive(Clone, Default)]
 pub(crate) struct HostFunctions(Arc<Vec<(CString, Entry)>>);
+
+/// A host function, for those who call it often.
+pub(crate) type HostEntry = (CString, Entry);
 
 /// What is behind a path.
 pub(crate) enum Entry {
@@ -177,8 +188,20 @@ impl HostFunctions {
         self.0.get(number).map_or_else(Cow::default, |(path, _)| path.to_string_lossy())
     }
 
-    pub(crate) fn call(&self, number: usize, arguments: Arguments) -> Result<Value, HostError> {
-        let Some((_, Entry::Function(function))) = self.0.get(number) else {
+    /// Where a function is for as long as these live.
+    pub(crate) fn entry(&self, number: usize) -> Option<&HostEntry> {
+        self.0.get(number)
+    }
+
+    /// The number of a function.
+    pub(crate) fn number(&self, entry: &HostEntry) -> usize {
+        self.0.iter().position(|one| std::ptr::eq(one, entry)).unwrap_or(usize::MAX)
+    }
+
+    /// Calls a function.
+    #[inline]
+    pub(crate) fn call(entry: &HostEntry, arguments: &CallArguments) -> Result<Value, HostError> {
+        let Entry::Function(function) = &entry.1 else {
             return Err(HostError::Error("no such function".to_owned()));
         };
         // It is the caller that ends if the function leaves something half done.

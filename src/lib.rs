@@ -68,7 +68,7 @@
 //! which tells the game's virtual time; `math.random` is each process's own. There is no I/O, no `require`,
 //! no `loadstring`, no `getfenv`. All that is shared is frozen.
 //!
-//! A process can have [tasks](guide::scripts#tasks), start other processes of its VM, wait for their ends, and
+//! A process can start other processes of its VM, wait for their ends, and
 //! exchange messages with any process, on whichever VM. See the guides [for script authors](guide::scripts) and
 //! [for Bevy developers](guide::game).
 //!

@@ -50,6 +50,8 @@ use crate::value::Value;
 pub(crate) use slice::{Excess, SliceEnd, SliceLimits, SliceReport};
 pub(crate) use threads::{MAIN, TaskId};
 
+pub use transfer::CallArguments;
+
 use threads::{ProcessThread, Task};
 
 /// Threads in one anchor table. The collector marks a table in one indivisible step, so one table

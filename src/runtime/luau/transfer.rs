@@ -41,6 +41,52 @@ pub(super) unsafe fn values<V: FromIterator<Value>>(thread: *mut lua_State) -> V
     }
 }
 
+/// The arguments of the running C function.
+pub struct CallArguments {
+    state: *mut lua_State,
+}
+
+impl CallArguments {
+    /// # Safety
+    ///
+    /// `state` must be the running thread, in a C function that has used none of its stack, and stay so
+    /// while this lives.
+    pub(super) unsafe fn new(state: *mut lua_State) -> Self {
+        Self { state }
+    }
+
+    pub(crate) fn count(&self) -> u32 {
+        // SAFETY: by the contract of `new`.
+        unsafe { ffi::lua_gettop(self.state) }.unsigned_abs()
+    }
+
+    /// A copy of an argument, nil if it was not passed.
+    #[inline]
+    pub(crate) fn get(&self, position: u32) -> Value {
+        let (state, index) = (self.state, position.cast_signed());
+        // SAFETY: any positive index can be asked for its type, and a number be read as one.
+        unsafe {
+            match ffi::lua_type(state, index) {
+                ffi::LUA_TNUMBER => Value::Number(ffi::lua_tonumber(state, index)),
+                ffi::LUA_TNONE | ffi::LUA_TNIL => Value::Nil,
+                _ => copy(state, index),
+            }
+        }
+    }
+}
+
+const _: () = assert!(RESULT_SLOTS <= ffi::LUA_MINSTACK, "a C function has room for a copy");
+
+/// # Safety
+///
+/// As for [`values`]; `index` must be positive and valid.
+#[cold]
+unsafe fn copy(thread: *mut lua_State, index: c_int) -> Value {
+    let mut copier = Copier { thread, values: MAX_VALUES, bytes: MAX_BYTES, tables: HashSet::default() };
+    // SAFETY: by the contract.
+    unsafe { copier.copy(index, 0) }
+}
+
 /// The value at `index`, if all of it can be copied; otherwise, why not.
 ///
 /// # Safety

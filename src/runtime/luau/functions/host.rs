@@ -6,9 +6,10 @@ use std::ptr;
 use mlua::ffi::{self, lua_State};
 
 use super::wait::{check_can_suspend, resumed, wait_for};
-use crate::host::{HostError, HostFunctions};
+use crate::host::{HostEntry, HostError, HostFunctions};
 use crate::runtime::luau::slice::{Excess, condemn, with_context};
-use crate::runtime::luau::{Request, transfer};
+use crate::runtime::luau::{CallArguments, Request, transfer};
+use crate::value::Value;
 
 /// Bytes kept of an error of a host function, and of a panic.
 const MAX_MESSAGE: usize = 4 * 1024;
@@ -40,11 +41,13 @@ pub(in crate::runtime::luau) unsafe fn push_all(state: *mut lua_State, functions
             }
             let name = &names[name_at..];
             ffi::lua_pushlstring_(state, name.as_ptr().cast(), name.len());
-            ffi::lua_pushlightuserdata(state, ptr::without_provenance_mut::<c_void>(number));
             // Luau keeps the pointer; the path lives as long as the state.
             if functions.is_syscall(number) {
+                ffi::lua_pushlightuserdata(state, ptr::without_provenance_mut::<c_void>(number));
                 ffi::lua_pushcclosurek(state, syscall, path.as_ptr(), 1, Some(resumed));
             } else {
+                let entry = functions.entry(number).map_or(ptr::null(), ptr::from_ref);
+                ffi::lua_pushlightuserdata(state, entry.cast_mut().cast::<c_void>());
                 ffi::lua_pushcclosurek(state, call, path.as_ptr(), 1, None);
             }
             ffi::lua_rawset(state, -3);
@@ -55,26 +58,27 @@ pub(in crate::runtime::luau) unsafe fn push_all(state: *mut lua_State, functions
 
 /// Any host function; which one is its upvalue.
 unsafe extern "C-unwind" fn call(state: *mut lua_State) -> c_int {
-    // SAFETY: `push_all` made the function. Room is made for what copying and pushing values needs.
-    // Everything that needs dropping is dropped before `throw`.
+    // SAFETY: `push_all` made the function; the functions live as long as the state, and nothing changes
+    // them. Everything that needs dropping is dropped before the error is thrown.
     unsafe {
-        let number = ffi::lua_tolightuserdata(state, ffi::lua_upvalueindex(1)).addr();
-        ffi::lua_rawcheckstack(state, transfer::RESULT_SLOTS);
-        let arguments = transfer::values(state);
-        let Some(functions) = with_context(|context| &raw const context.host) else { return 0 };
-        // The functions live as long as the state, and nothing changes them.
-        let functions = &*functions;
-        match functions.call(number, arguments) {
+        let entry = &*ffi::lua_tolightuserdata(state, ffi::lua_upvalueindex(1)).cast::<HostEntry>();
+        match HostFunctions::call(entry, &CallArguments::new(state)) {
+            Ok(Value::Number(number)) => {
+                ffi::lua_pushnumber(state, number);
+                return 1;
+            }
             Ok(value) => {
                 transfer::push(state, &value);
                 return 1;
             }
-            Err(HostError::Error(message)) => push_error(state, &functions.path(number), &message),
+            Err(HostError::Error(message)) => push_error(state, &entry.0.to_string_lossy(), &message),
             Err(HostError::Panic(message)) => {
                 condemn(Excess::HostPanic);
                 let message = transfer::bounded(&message, MAX_MESSAGE).to_owned();
-                with_context(|context| context.host_panic = Some((number, message)));
-                push_error(state, &functions.path(number), "it panicked");
+                with_context(|context| {
+                    context.host_panic = Some((context.host.number(entry), message));
+                });
+                push_error(state, &entry.0.to_string_lossy(), "it panicked");
             }
         }
         ffi::lua_error(state)
