@@ -16,6 +16,7 @@ impl Value {
     /// # Errors
     ///
     /// [`ValueError`], which says what was expected and what came.
+    #[inline]
     pub fn to<T: DeserializeOwned>(self) -> Result<T, ValueError> {
         T::deserialize(self)
     }
@@ -81,6 +82,20 @@ impl<'de> Deserializer<'de> for Value {
         deserialize_i8 i8 => visit_i8, deserialize_i16 i16 => visit_i16, deserialize_i32 i32 => visit_i32,
         deserialize_i64 i64 => visit_i64, deserialize_u8 u8 => visit_u8, deserialize_u16 u16 => visit_u16,
         deserialize_u32 u32 => visit_u32, deserialize_u64 u64 => visit_u64
+    }
+
+    // Most arguments of host functions are numbers.
+    #[inline]
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
+        match self {
+            Self::Number(number) => visitor.visit_f64(number),
+            other => other.deserialize_any(visitor),
+        }
+    }
+
+    #[inline]
+    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
+        self.deserialize_f64(visitor)
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
@@ -150,7 +165,7 @@ impl<'de> Deserializer<'de> for Value {
     }
 
     forward_to_deserialize_any! {
-        bool f32 f64 char str string unit unit_struct seq tuple tuple_struct identifier ignored_any
+        bool char str string unit unit_struct seq tuple tuple_struct identifier ignored_any
     }
 }
 

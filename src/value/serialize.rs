@@ -15,6 +15,7 @@ impl Value {
     /// # Errors
     ///
     /// What `value`'s own implementation of [`Serialize`] says.
+    #[inline]
     pub fn from<T: Serialize + ?Sized>(value: &T) -> Result<Self, ValueError> {
         value.serialize(IntoValue)
     }
