@@ -65,8 +65,8 @@
 //! `task.delay` and `task.cancel` are Roblox's: a process ends when its main chunk and all its tasks have
 //! ended, and fails with the first error that leaves one of them. They have Luau's `bit32`, `buffer`,
 //! `coroutine`, `math`, `string`, `table`, `utf8` and `vector` libraries, `debug.traceback`, and `os.clock`,
-//! which tells the game's virtual time; `math.random` is each process's own. There is no I/O, no `require`,
-//! no `loadstring`, no `getfenv`. All that is shared is frozen.
+//! which tells the game's virtual time; `math.random` is each process's own. Those that are assets can
+//! `require` others. There is no I/O, no `loadstring`, no `getfenv`. All that is shared is frozen.
 //!
 //! A process can start other processes of its VM, wait for their ends, and
 //! exchange messages with any process, on whichever VM. See the guides [for script authors](guide::scripts) and
@@ -82,6 +82,35 @@
 //!
 //! Arguments and results are any types that serde knows ([`Value::to`], [`Value::from`]). What does not fit
 //! is an error in the script that names the argument, what was expected and what came.
+//!
+//! # Scripts as assets
+//!
+//! A process can be made from a `Handle<LuauScript>`: a `.luau` or `.lua` file that Bevy's asset server loads,
+//! from wherever it loads assets. It starts when the script has loaded, and fails with the loader's error if that
+//! [cannot be](LuauScriptError).
+//!
+//! `require("./other")` gives a script what another script returns. Paths are relative to the script and without
+//! extension (`other.luau`, `other.lua` or `other/init.luau` beside it), or begin with an alias from the nearest
+//! `.luaurc`: `require("@library/vectors")`. They are asset paths, never the disk's. The argument must be a
+//! string literal: modules are found and loaded with the script that requires them, and one that is not there,
+//! does not compile or requires itself over others is an error of the script, with the chain that leads to it.
+//! Each process has its own instance of a module, which runs in it like any other code of it, with its globals.
+//!
+//! When a script or one of its modules changes ([`file_watcher`](bevy::asset::AssetPlugin)), its processes start
+//! again: on the same entity and VM and with the same PID, like a process that calls `exec`, but with new globals.
+//! A script that wants to keep something puts it into a global table `state` and defines `on_reload`:
+//!
+//! ```lua
+//! state = { trips = 0 }
+//! function on_reload(old) -- called here, where it is defined, with the `state` of the version before
+//!     state.trips = old.trips
+//! end
+//! while true do -- ...
+//! ```
+//!
+//! It is called like a metamethod: it cannot wait, and must return within the
+//! [overrun limit](LuauOsPlugin::overrun_limit). A change that cannot be loaded leaves processes as they are.
+//! [`ScriptReloaded`] tells of both.
 //!
 //! # What scripts cannot do
 //!
@@ -114,6 +143,7 @@ compile_error!(
      functions, and with `panic = \"abort\"` any script could abort the game. Remove `panic` from the profile."
 );
 
+pub mod assets;
 pub mod console;
 pub mod diagnostics;
 pub mod guide;
@@ -130,6 +160,7 @@ pub mod syscall;
 pub mod value;
 pub mod vm;
 
+pub use assets::{LuauScript, LuauScriptError, LuauScriptLoader, RequireError, ScriptReloaded};
 pub use console::VmConsole;
 pub use diagnostics::LuauOsDiagnosticsPlugin;
 pub use host::AddHostFunction;
@@ -138,7 +169,7 @@ pub use plugin::{LuauOsPlugin, LuauOsSystems};
 pub use process::commands::{BroadcastSignal, ProcessCommands, VmCommands};
 pub use process::exit::{CpuUsage, KillReason, Outcome, ProcessExited, ScriptError, VmFinished};
 pub use process::priority::Priority;
-pub use process::{Pid, Process, ProcessOf, ProcessState, Processes};
+pub use process::{Pid, Process, ProcessOf, ProcessState, Processes, ScriptSource};
 pub use run::{RunProcesses, RunReport};
 pub use runtime::{LuauRuntime, ProcessInfo};
 pub use scheduler::budget::TickBudget;
@@ -157,7 +188,8 @@ struct Readme;
 pub mod prelude {
     pub use crate::{
         AddHostFunction, AddSyscall, BroadcastSignal, Limits, LuauOsPlugin, LuauOsSystems, LuauRuntime,
-        Outcome, Priority, Process, ProcessCommands, ProcessExited, ProcessOf, ProcessState, Processes,
-        ReplyTo, RunProcesses, Script, Syscall, TickBudget, Vm, VmCommands, VmConsole, VmFinished, VmLimits,
+        LuauScript, Outcome, Priority, Process, ProcessCommands, ProcessExited, ProcessOf, ProcessState,
+        Processes, ReplyTo, RunProcesses, Script, Syscall, TickBudget, Vm, VmCommands, VmConsole, VmFinished,
+        VmLimits,
     };
 }

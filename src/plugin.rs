@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bevy::prelude::*;
 
+use crate::assets::{self, ScriptAssets};
 use crate::console::log::PrintLog;
 use crate::metrics::Metrics;
 use crate::runtime::{LuauRuntime, RuntimeSettings};
@@ -14,7 +15,8 @@ use crate::syscall::SyscallSystems;
 
 /// Runs the Luau processes of the app's VMs.
 ///
-/// Needs Bevy's `TimePlugin` and `TaskPoolPlugin`, which `DefaultPlugins` and `MinimalPlugins` have.
+/// Needs Bevy's `TimePlugin` and `TaskPoolPlugin`, which `DefaultPlugins` and `MinimalPlugins` have. For
+/// [scripts that are assets](crate::LuauScript) it also needs `AssetPlugin`, which must be added before it.
 #[derive(Clone, Debug)]
 pub struct LuauOsPlugin {
     /// Safepoints (loop back-edges, calls, returns) that a process may pass in one slice; at least 2.
@@ -109,6 +111,9 @@ impl Plugin for LuauOsPlugin {
         if let Some(lines_per_second) = self.log_prints {
             app.insert_resource(PrintLog::new(lines_per_second.get()));
         }
+        if app.world().contains_resource::<AssetServer>() {
+            assets::build(app);
+        }
         let workers = self.workers.or(std::thread::available_parallelism().ok());
         app.insert_resource(LuauRuntime::new(RuntimeSettings {
             quantum: self.quantum,
@@ -123,6 +128,7 @@ impl Plugin for LuauOsPlugin {
         .insert_resource(Tick::new(self.max_ticks_per_frame))
         .init_resource::<Metrics>()
         .init_resource::<SyscallSystems>()
+        .init_resource::<ScriptAssets>()
         .configure_sets(
             FixedUpdate,
             (

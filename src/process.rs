@@ -12,6 +12,7 @@ use bevy::ecs::world::DeferredWorld;
 use bevy::prelude::*;
 use smallvec::SmallVec;
 
+use crate::assets::{LuauScript, Program};
 use crate::metrics::Metrics;
 use crate::runtime::heap::Start;
 use crate::runtime::{LuauRuntime, ProcessHandle};
@@ -30,13 +31,13 @@ use crate::value::Value;
 /// }
 /// ```
 ///
-/// It starts in the next tick. When it ends, [`ProcessExited`](crate::ProcessExited) is triggered on
-/// its entity and the entity is despawned. Despawning the entity, or its VM, stops the process where
-/// it is, without an event.
+/// It starts in the next tick, or, if its script is an asset, when that is loaded. When it ends,
+/// [`ProcessExited`](crate::ProcessExited) is triggered on its entity and the entity is despawned.
+/// Despawning the entity, or its VM, stops the process where it is, without an event.
 #[derive(Component, Debug)]
 #[component(on_insert = enqueue, on_discard = release)]
 pub struct Process {
-    script: Script,
+    pub(crate) program: Program,
     /// What most processes do not have.
     start: Option<Box<Start>>,
     pub(crate) state: ProcessState,
@@ -44,10 +45,14 @@ pub struct Process {
     pub(crate) handle: Option<ProcessHandle>,
 }
 
+// There may be hundreds of thousands.
+const _: () = assert!(size_of::<Process>() <= 56);
+
 impl Process {
-    /// A process that will run `script`.
-    pub fn new(script: Script) -> Self {
-        Self { script, start: None, state: ProcessState::New, pid: None, handle: None }
+    /// A process that will run a [`Script`], or a `Handle<LuauScript>`.
+    pub fn new(script: impl Into<ScriptSource>) -> Self {
+        let ScriptSource(program) = script.into();
+        Self { program, start: None, state: ProcessState::New, pid: None, handle: None }
     }
 
     /// Gives the process a name of its own instead of its script's.
@@ -70,31 +75,42 @@ impl Process {
         self
     }
 
-    /// What the process starts with. It keeps its name.
+    /// What the process starts with. What it needs to start again stays.
     pub(crate) fn take_start(&mut self) -> Option<Box<Start>> {
         let start = self.start.take()?;
-        if let Some(name) = start.name.clone() {
-            self.start = Some(Box::new(Start { name: Some(name), ..Start::default() }));
+        let again = Start {
+            name: start.name.clone(),
+            arguments: if self.asset().is_some() { start.arguments.clone() } else { Vec::new() },
+            ..Start::default()
+        };
+        if again.name.is_some() || !again.arguments.is_empty() {
+            self.start = Some(Box::new(again));
         }
         Some(start)
     }
 
     /// The process's name.
     pub fn name(&self) -> &str {
-        self.own_name().map_or(self.script.name(), |name| name)
+        self.own_name().map_or_else(|| self.program.name(), AsRef::as_ref)
     }
 
     pub(crate) fn shared_name(&self) -> Arc<str> {
-        self.own_name().cloned().unwrap_or_else(|| self.script.shared_name())
+        let script_name = || self.script().map_or_else(|| self.program.name().into(), Script::shared_name);
+        self.own_name().cloned().unwrap_or_else(script_name)
     }
 
     fn own_name(&self) -> Option<&Arc<str>> {
         self.start.as_ref()?.name.as_ref()
     }
 
-    /// What the process runs.
-    pub fn script(&self) -> &Script {
-        &self.script
+    /// What the process runs; `None` while that is an asset that has not been loaded.
+    pub fn script(&self) -> Option<&Script> {
+        self.program.script()
+    }
+
+    /// The asset that the process runs.
+    pub fn asset(&self) -> Option<&Handle<LuauScript>> {
+        self.program.asset()
     }
 
     /// Where the process is in its life. [`LuauRuntime::process_info`] also knows
@@ -107,6 +123,22 @@ impl Process {
     /// [new](ProcessState::New).
     pub fn pid(&self) -> Option<Pid> {
         self.pid
+    }
+}
+
+/// What a process is made from: a [`Script`] or a `Handle<LuauScript>`.
+#[derive(Debug)]
+pub struct ScriptSource(Program);
+
+impl From<Script> for ScriptSource {
+    fn from(script: Script) -> Self {
+        Self(Program::Script(script))
+    }
+}
+
+impl From<Handle<LuauScript>> for ScriptSource {
+    fn from(handle: Handle<LuauScript>) -> Self {
+        Self(Program::Loading(Box::new(handle)))
     }
 }
 

@@ -297,7 +297,7 @@ impl LuauRuntime {
         self.arrivals.len()
     }
 
-    /// Puts a process that cannot be admitted yet behind all others.
+    /// Queues a process that was spawned at `spawned_at` behind all others.
     pub(crate) fn postpone_arrival(&mut self, process: Entity, spawned_at: Duration) {
         self.arrivals.push_back((process, spawned_at));
     }
@@ -313,10 +313,10 @@ impl LuauRuntime {
     /// Gives a process its PID and its place on its VM's heap, and the VM a heap if it has none.
     pub(crate) fn admit(
         &mut self,
-        (process_entity, process): (Entity, &mut Process),
+        (process_entity, process, script): (Entity, &mut Process, &Script),
         (vm_entity, vm, limits): (Entity, &mut Vm, Option<&VmLimits>),
         spawned_at: Duration,
-    ) {
+    ) -> ProcessHandle {
         let is_current = |handle: &VmHandle| self.heaps[handle.heap as usize].place_is_current(handle.place);
         let handle = vm
             .handle
@@ -325,18 +325,30 @@ impl LuauRuntime {
         vm.handle = Some(handle);
         vm.last_pid += 1;
         let pid = Pid(NonZeroU32::new(vm.last_pid).expect("fewer than 2^32 processes on one VM"));
-        let script = self.scripts.intern(process.script());
+        let script = self.scripts.intern(script);
         let heap = &mut self.heaps[handle.heap as usize];
         let start = process.take_start();
         let parent = start.as_ref().and_then(|start| start.parent);
         let slot = heap.admit(handle.place, process_entity, pid, script, start, spawned_at);
         process.pid = Some(pid);
         process.state = ProcessState::Runnable;
-        process.handle = Some(ProcessHandle { heap: handle.heap, slot });
+        let process_handle = ProcessHandle { heap: handle.heap, slot };
+        process.handle = Some(process_handle);
         if let Some(parent) = parent {
             heap.keep_end(handle.place.place(), pid.get());
             heap.answer(parent.wait, Ok(smallvec![f64::from(pid.get()).into()]));
         }
+        process_handle
+    }
+
+    /// Makes a process run another script, from its start. It stays the process that it is: entity, VM and
+    /// PID remain. `false` if it has ended.
+    pub(crate) fn restart(&mut self, process: &mut Process, script: &Script) -> bool {
+        let Some(handle) = process.handle else { return false };
+        let (script, start) = (self.scripts.intern(script), process.take_start());
+        let slot = self.heaps[handle.heap as usize].restart(handle.slot, script, start);
+        process.handle = slot.map(|slot| ProcessHandle { slot, ..handle }).or(process.handle);
+        slot.is_some()
     }
 
     fn place_vm(&mut self, vm: Entity, limits: VmLimits, spawned_at: Duration) -> VmHandle {

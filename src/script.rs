@@ -30,16 +30,36 @@ pub struct Script(Arc<ScriptData>);
 
 struct ScriptData {
     name: Arc<str>,
-    source: Box<[u8]>,
-    /// Of name and source.
+    source: Arc<[u8]>,
+    /// Of name, source and modules.
     hash: u64,
     bytecode: OnceLock<Result<Bytecode, CompileError>>,
     compiles_in_background: AtomicBool,
+    modules: Box<[Module]>,
+    /// Bytes of the longest source of all of them.
+    longest_source: usize,
+}
+
+impl ScriptData {
+    /// Why the script could not be loaded, if that is so. Such a script was made without a source.
+    fn asset_error(&self) -> Option<&CompileError> {
+        let error = self.bytecode.get()?.as_ref().err()?;
+        matches!(error, CompileError::Asset { .. }).then_some(error)
+    }
+}
+
+/// A script that another one can `require`.
+#[derive(PartialEq, Eq, Hash)]
+pub(crate) struct Module {
+    /// What the other script calls it.
+    pub(crate) specifier: Arc<str>,
+    /// With its own modules.
+    pub(crate) script: Script,
 }
 
 /// Code that our compiler made. Luau runs it unchecked, so nothing else may be one.
-#[derive(Debug)]
-pub(crate) struct Bytecode(Vec<u8>);
+#[derive(Clone, Debug)]
+pub(crate) struct Bytecode(Arc<[u8]>);
 
 impl Bytecode {
     pub(crate) fn as_bytes(&self) -> &[u8] {
@@ -49,7 +69,11 @@ impl Bytecode {
     /// Compiles a part of the library that does not show in errors and tracebacks: no line numbers,
     /// no names.
     pub(crate) fn nameless(source: &str) -> mlua::Result<Self> {
-        mlua::chunk::Compiler::new().set_debug_level(0).set_optimization_level(2).compile(source).map(Self)
+        mlua::chunk::Compiler::new()
+            .set_debug_level(0)
+            .set_optimization_level(2)
+            .compile(source)
+            .map(|code| Self(code.into()))
     }
 }
 
@@ -87,20 +111,63 @@ pub enum CompileError {
         /// Where the function begins; 0 for the script itself.
         line: u32,
     },
+    /// The script is an asset that could not be loaded.
+    #[error("{message}")]
+    Asset {
+        /// The script's name.
+        script: String,
+        /// Why.
+        message: String,
+    },
 }
 
 impl Script {
     /// A script from its source, which may hold any bytes but 0 in its string literals.
     pub fn new(name: impl Into<Arc<str>>, source: impl Into<Vec<u8>>) -> Self {
-        let (name, source) = (name.into(), source.into().into_boxed_slice());
-        let hash = FixedHasher.hash_one((&name, &source));
+        Self::from_parts(name.into(), source.into().into(), OnceLock::new(), Box::default())
+    }
+
+    fn from_parts(
+        name: Arc<str>,
+        source: Arc<[u8]>,
+        bytecode: OnceLock<Result<Bytecode, CompileError>>,
+        modules: Box<[Module]>,
+    ) -> Self {
+        let hash = FixedHasher.hash_one((&name, &source, &modules));
+        let longest_module = modules.iter().map(|module| module.script.longest_source()).max();
+        let longest_source = source.len().max(longest_module.unwrap_or(0));
+        let compiles_in_background = AtomicBool::new(false);
         Self(Arc::new(ScriptData {
             name,
             source,
             hash,
-            bytecode: OnceLock::new(),
-            compiles_in_background: AtomicBool::new(false),
+            bytecode,
+            compiles_in_background,
+            modules,
+            longest_source,
         }))
+    }
+
+    /// The same script, with the modules that it may `require`.
+    pub(crate) fn with_modules(&self, modules: Vec<Module>) -> Self {
+        let ScriptData { name, source, bytecode, .. } = &*self.0;
+        Self::from_parts(name.clone(), source.clone(), bytecode.clone(), modules.into())
+    }
+
+    /// A script that could not be loaded: its processes fail with `message`.
+    pub(crate) fn not_loaded(name: Arc<str>, message: String) -> Self {
+        let error = CompileError::Asset { script: name.to_string(), message };
+        Self::from_parts(name, Arc::default(), OnceLock::from(Err(error)), Box::default())
+    }
+
+    /// Bytes of the longest source, of the script or of a module that it can reach.
+    pub(crate) fn longest_source(&self) -> usize {
+        self.0.longest_source
+    }
+
+    /// What the script may `require`.
+    pub(crate) fn modules(&self) -> &[Module] {
+        &self.0.modules
     }
 
     /// The name under which errors and tracebacks show this script.
@@ -152,11 +219,16 @@ impl Script {
     }
 }
 
-/// Scripts are equal when their names and sources are.
+/// Scripts are equal when their names and sources are, and those of the modules that they require.
 impl PartialEq for Script {
     fn eq(&self, other: &Self) -> bool {
         let (a, b) = (&self.0, &other.0);
-        Arc::ptr_eq(a, b) || (a.hash == b.hash && a.name == b.name && a.source == b.source)
+        Arc::ptr_eq(a, b)
+            || (a.hash == b.hash
+                && a.name == b.name
+                && a.source == b.source
+                && a.modules == b.modules
+                && a.asset_error() == b.asset_error())
     }
 }
 
@@ -202,13 +274,13 @@ fn compile(name: &str, source: &[u8]) -> Result<Bytecode, CompileError> {
     };
     let (code, longest) = compile(compiler.clone())?;
     if longest.slow <= LONG_STRETCH {
-        return Ok(Bytecode(code));
+        return Ok(Bytecode(code.into()));
     }
     let (code, longest) = compile(compiler.set_coverage_level(2))?;
     if longest.slow > LONGEST_STRETCH {
         return Err(CompileError::NoSafepoint { script: name.to_owned(), line: longest.line });
     }
-    Ok(Bytecode(code))
+    Ok(Bytecode(code.into()))
 }
 
 /// Bytes. Luau's parser and compiler recurse up to 1,000 levels deep, which takes up to 4 MiB where the

@@ -65,7 +65,7 @@ fn nothing_dangerous_is_there() {
     holds(
         &mut app,
         r#"
-        local absent = { "getfenv", "setfenv", "require", "loadstring", "load", "dofile", "collectgarbage", "gcinfo", "newproxy", "io", "package" }
+        local absent = { "getfenv", "setfenv", "loadstring", "load", "dofile", "collectgarbage", "gcinfo", "newproxy", "io", "package" }
         for _, name in absent do
             assert(_G[name] == nil, name)
         end

@@ -17,7 +17,7 @@ use bevy::platform::collections::HashMap;
 use bevy::prelude::*;
 
 use super::CallId;
-use super::luau::{FunctionRef, LuauState, MainFunction, NORMAL_PRIORITY, ThreadId};
+use super::luau::{FunctionRef, LoadedProgram, LuauState, NORMAL_PRIORITY, ThreadId};
 use crate::console::ConsoleBuffer;
 use crate::host::HostFunctions;
 use crate::process::exit::{CpuUsage, KillReason, Outcome, ScriptError};
@@ -190,7 +190,7 @@ pub(crate) struct Heap {
     queue: RunQueue<SlotId>,
     /// Processes without a thread, in the order of their admission.
     starting: VecDeque<(SlotId, Script, Option<Box<Start>>)>,
-    loaded: HashMap<usize, (Script, MainFunction)>,
+    loaded: HashMap<usize, (Script, LoadedProgram)>,
     /// How much bytecode they have, together.
     loaded_bytes: usize,
     /// Slots whose processes have ended, for the ECS.
@@ -365,11 +365,17 @@ impl Heap {
             Some(old) => *old = new,
             None => self.slots.push(new),
         }
-        let place = &mut self.places[place.place as usize];
-        place.live += 1;
+        self.places[place.place as usize].live += 1;
         self.live += 1;
         let id = SlotId { slot, generation };
-        let (limits, live, source) = (&place.limits, place.live, script.source().len());
+        self.start_later(id, script, start);
+        id
+    }
+
+    /// Queues a process for [`Heap::start_admitted`], unless its VM may not have it.
+    fn start_later(&mut self, id: SlotId, script: Script, start: Option<Box<Start>>) {
+        let place = &self.places[self.slots[id.slot as usize].place as usize];
+        let (limits, live, source) = (&place.limits, place.live, script.longest_source());
         let refused = if live > limits.processes {
             Some(KillReason::Processes { limit: limits.processes, used: live })
         } else if source > limits.source_bytes {
@@ -379,12 +385,11 @@ impl Heap {
         };
         match refused {
             Some(reason) => {
-                self.end(slot, Outcome::Killed(reason));
-                self.drop_thread(slot);
+                self.end(id.slot, Outcome::Killed(reason));
+                self.drop_thread(id.slot);
             }
             None => self.starting.push_back((id, script, start)),
         }
-        id
     }
 
     /// Whether processes wait for [`Heap::start_admitted`].
@@ -399,7 +404,8 @@ impl Heap {
             started += 1;
             let slot = &self.slots[id.slot as usize];
             if slot.generation != id.generation || slot.state.has_ended() {
-                continue; // despawned or killed in the meantime
+                self.forget_start(start); // despawned or killed in the meantime
+                continue;
             }
             match self.start(id.slot, &script, start) {
                 Ok(()) => self.queue.push(id),
@@ -419,12 +425,15 @@ impl Heap {
         }
     }
 
-    fn start(
-        &mut self,
-        slot: u32,
-        script: &Script,
-        mut start: Option<Box<Start>>,
-    ) -> Result<(), ScriptError> {
+    /// Gives back what a process would have started with.
+    fn forget_start(&mut self, start: Option<Box<Start>>) {
+        if let (Some(state), Some(function)) = (&mut self.state, start.and_then(|start| start.function)) {
+            let main = state.adopt(function);
+            state.unload(main);
+        }
+    }
+
+    fn start(&mut self, slot: u32, script: &Script, start: Option<Box<Start>>) -> Result<(), ScriptError> {
         let Slot { place, pid, process, .. } = self.slots[slot as usize];
         let category = self.category(place);
         // Not the entity's bits alone: a process that takes over an entity gets other numbers.
@@ -442,37 +451,55 @@ impl Heap {
             vms.resize(place as usize + 1, Entity::PLACEHOLDER);
         }
         vms[place as usize] = self.places[place as usize].vm;
-        if let Some(function) = start.as_mut().and_then(|start| start.function.take()) {
-            let main = state.adopt(function);
-            let started = state.start(ThreadId(slot), main, category, seed);
-            state.unload(main);
-            let (name, arguments) = start.map(|start| (start.name, start.arguments)).unwrap_or_default();
-            return started.and_then(|()| state.pass(ThreadId(slot), category, name, &arguments));
-        }
-        let main = match self.loaded.get(&script.address()) {
-            Some(&(_, main)) => main,
+        let program = match self.loaded.get(&script.address()) {
+            Some(&(_, program)) => program,
             None => {
-                let bytecode = script.bytecode().map_err(|error| ScriptError {
-                    message: error.to_string().into(),
-                    traceback: Box::default(),
-                })?;
-                self.loaded_bytes += bytecode.as_bytes().len();
+                let program = state.load_program(script)?;
+                self.loaded_bytes += program.bytes;
                 if self.loaded.len() == LOADED_SCRIPTS || self.loaded_bytes > LOADED_BYTES {
-                    self.loaded_bytes = bytecode.as_bytes().len();
-                    for (_, (_, main)) in self.loaded.drain() {
-                        state.unload(main);
+                    self.loaded_bytes = program.bytes;
+                    for (_, (_, program)) in self.loaded.drain() {
+                        state.unload_program(program);
                     }
                 }
-                let main = state.load(script.name(), bytecode)?;
-                self.loaded.insert(script.address(), (script.clone(), main));
-                main
+                self.loaded.insert(script.address(), (script.clone(), program));
+                program
             }
         };
-        state.start(ThreadId(slot), main, category, seed)?;
-        match start {
-            Some(start) => state.pass(ThreadId(slot), category, start.name, &start.arguments),
-            None => Ok(()),
+        let Some(start) = start else { return state.start(ThreadId(slot), program, category, seed) };
+        let Start { name, arguments, function, .. } = *start;
+        let started = match function {
+            Some(function) => {
+                let main = state.adopt(function);
+                let started = state.start(ThreadId(slot), program.with_main(main), category, seed);
+                state.unload(main);
+                started
+            }
+            None => state.start(ThreadId(slot), program, category, seed),
+        };
+        started.and_then(|()| state.pass(ThreadId(slot), category, name, &arguments))
+    }
+
+    /// Makes a process run another script, from its start. `None` if it has ended.
+    pub(crate) fn restart(
+        &mut self,
+        id: SlotId,
+        script: Script,
+        start: Option<Box<Start>>,
+    ) -> Option<SlotId> {
+        let slot = self.slots.get_mut(id.slot as usize).filter(|slot| slot.generation == id.generation)?;
+        if slot.state.has_ended() {
+            return None;
         }
+        slot.generation += 1; // what queues hold of it goes stale
+        slot.state = ProcessState::Runnable;
+        let id = SlotId { generation: slot.generation, ..id };
+        self.forget_waiting(id.slot);
+        if let Some(state) = &mut self.state {
+            state.restart(ThreadId(id.slot));
+        }
+        self.start_later(id, script, start);
+        Some(id)
     }
 
     /// Stops a process. `false` if it had ended already.

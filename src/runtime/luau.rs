@@ -19,6 +19,7 @@
 
 mod functions;
 mod memory;
+mod modules;
 mod open;
 #[cfg(test)]
 mod reachable;
@@ -47,6 +48,9 @@ use crate::runtime::system_call::SystemCall;
 use crate::script::Bytecode;
 use crate::value::Value;
 
+use modules::TableRef;
+
+pub(crate) use modules::LoadedProgram;
 pub(crate) use slice::{Excess, SliceEnd, SliceLimits, SliceReport};
 pub(crate) use threads::{MAIN, TaskId};
 
@@ -201,6 +205,8 @@ impl Allowance {
 pub(crate) struct LuauState {
     main: *mut lua_State,
     threads: Vec<ProcessThread>,
+    /// The state tables of threads that were restarted and not started since.
+    handed_over: HashMap<u32, TableRef>,
     /// Registry references of the anchor tables, [`ANCHORS_PER_TABLE`] threads each.
     anchors: Vec<c_int>,
     /// Registry reference of the metatable that all environments share.
@@ -262,9 +268,7 @@ impl LuauState {
     ///
     /// When the state is out of memory.
     pub(crate) fn load(&mut self, name: &str, bytecode: &Bytecode) -> Result<MainFunction, ScriptError> {
-        // `=` tells Luau to show the name as it is.
-        let name: Vec<u8> = [b"=", name.as_bytes()].concat().into_iter().filter(|&b| b != 0).collect();
-        let name = CString::new(name).unwrap_or_default();
+        let name = CString::new(chunk_name(name)).unwrap_or_default();
         let code = bytecode.as_bytes();
         let loaded = self.protect(|state| {
             // SAFETY: `Bytecode` comes from our own compiler, and `luau_load` trusts nothing else.
@@ -287,13 +291,13 @@ impl LuauState {
         unsafe { ffi::lua_unref(self.main, function.0) };
     }
 
-    /// Prepares a thread that will run `function` with an environment of its own, charging what it
+    /// Prepares a thread that will run `program` with an environment of its own, charging what it
     /// allocates to memory category `category`. `thread` is a place that was never started, reset (with
-    /// the same category) or discarded.
+    /// the same category), discarded, or restarted.
     pub(crate) fn start(
         &mut self,
         thread: ThreadId,
-        function: MainFunction,
+        program: LoadedProgram,
         category: u8,
         seed: u64,
     ) -> Result<(), ScriptError> {
@@ -303,6 +307,8 @@ impl LuauState {
         }
         let (existing, metatable) = (self.threads[index].root, self.environment_metatable);
         let anchors = self.anchor_table(thread)?;
+        let old_state = self.handed_over.get(&thread.0).copied();
+        let LoadedProgram { main: function, links, .. } = program;
         let root = self.protect(|state| {
             // SAFETY: stack slots are pushed and popped in balance, and a protected call has 20 of
             // them. `existing`, if not null, was reset, so its stack is empty. The references are
@@ -322,6 +328,9 @@ impl LuauState {
                 ffi::lua_rawgeti_(root, ffi::LUA_REGISTRYINDEX, metatable);
                 ffi::lua_setmetatable(root, -2);
                 ffi::lua_setsafeenv(root, -1, 1);
+                if links.is_some() || old_state.is_some() {
+                    modules::add_record(root, links, old_state);
+                }
                 ffi::lua_replace(root, ffi::LUA_GLOBALSINDEX);
                 ffi::lua_rawgeti_(root, ffi::LUA_REGISTRYINDEX, function.0);
                 ffi::lua_clonefunction(root, -1);
@@ -333,11 +342,12 @@ impl LuauState {
         unsafe { ffi::lua_setmemcat(self.main, 0) };
         self.threads[index].root = root?;
         self.threads[index].random = Pcg32::from_seed(seed);
+        self.forget_state(thread);
         Ok(())
     }
 
-    /// Loads a function that a process handed over, as if it were a script.
-    pub(crate) fn adopt(&mut self, function: FunctionRef) -> MainFunction {
+    /// Makes a function that a process handed over one that a process can start with.
+    pub(crate) fn adopt(&self, function: FunctionRef) -> MainFunction {
         MainFunction(function.0)
     }
 
@@ -493,6 +503,7 @@ impl LuauState {
 
     /// Ends whatever runs on `thread` and keeps the thread for the next [`LuauState::start`].
     pub(crate) fn reset(&mut self, thread: ThreadId) {
+        self.forget_state(thread);
         let metatable = self.environment_metatable;
         let root = self.clear_tasks(thread);
         if root.is_null() {
@@ -514,6 +525,7 @@ impl LuauState {
 
     /// Ends whatever runs on `thread` and gives the thread to the garbage collector.
     pub(crate) fn discard(&mut self, thread: ThreadId) {
+        self.forget_state(thread);
         if self.clear_tasks(thread).is_null() {
             return;
         }
@@ -635,6 +647,11 @@ impl Drop for LuauState {
         // holds nothing but its blocks.
         drop(unsafe { Box::from_raw(self.context) });
     }
+}
+
+/// What Luau calls a script. `=` tells it to show the name as it is.
+fn chunk_name(script: &str) -> Vec<u8> {
+    [b"=", script.as_bytes()].concat().into_iter().filter(|&byte| byte != 0).collect()
 }
 
 /// The place of a thread in its anchor table.

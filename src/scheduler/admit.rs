@@ -1,6 +1,6 @@
 //! Admit: new processes get their heap, their PID and their thread.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bevy::ecs::system::NonSendMarker;
 use bevy::prelude::*;
@@ -8,6 +8,7 @@ use bevy::prelude::*;
 use super::Tick;
 use super::budget::Phase;
 use super::parallel::for_each_heap;
+use crate::assets::{Program, ScriptParam};
 use crate::process::priority::Priority;
 use crate::process::{Process, ProcessOf};
 use crate::runtime::LuauRuntime;
@@ -26,6 +27,7 @@ pub(crate) fn admit(
     _main_thread: NonSendMarker,
     mut runtime: ResMut<LuauRuntime>,
     mut tick: ResMut<Tick>,
+    mut scripts: ScriptParam,
     mut processes: Query<(&mut Process, Option<&ProcessOf>, Option<&Priority>)>,
     mut vms: Query<(&mut Vm, Option<&VmLimits>)>,
 ) {
@@ -35,7 +37,7 @@ pub(crate) fn admit(
     let place_until = start_until.map(|until| timer.began + (until - timer.began).mul_f64(PLACING));
     // What an earlier tick had no time to start comes first.
     if !runtime.heaps.iter().any(Heap::has_admitted) {
-        place_arrivals(runtime, place_until, &mut processes, &mut vms);
+        place_arrivals(runtime, place_until, &mut scripts, &mut processes, &mut vms);
     }
     let workers = runtime.workers();
     let heaps = runtime.heaps.iter_mut().filter(|heap| heap.has_admitted());
@@ -45,7 +47,7 @@ pub(crate) fn admit(
 
 /// What is refused anyway is not compiled first.
 fn is_ready(runtime: &mut LuauRuntime, script: &Script, limits: Option<&VmLimits>) -> bool {
-    let is_too_long = limits.is_some_and(|limits| script.source().len() > limits.source_bytes);
+    let is_too_long = limits.is_some_and(|limits| script.longest_source() > limits.source_bytes);
     is_too_long || runtime.is_ready(script)
 }
 
@@ -53,6 +55,7 @@ fn is_ready(runtime: &mut LuauRuntime, script: &Script, limits: Option<&VmLimits
 fn place_arrivals(
     runtime: &mut LuauRuntime,
     deadline: Option<Instant>,
+    scripts: &mut ScriptParam,
     processes: &mut Query<(&mut Process, Option<&ProcessOf>, Option<&Priority>)>,
     vms: &mut Query<(&mut Vm, Option<&VmLimits>)>,
 ) {
@@ -61,16 +64,17 @@ fn place_arrivals(
         let Some((entity, spawned_at)) = runtime.next_arrival() else { break };
         if let Ok((mut process, process_of, priority)) = processes.get_mut(entity)
             && process.handle.is_none()
+            && let Some(script) = load(&mut process.program, scripts, (entity, spawned_at))
         {
             match process_of.map(|vm| (vm.0, vms.get_mut(vm.0))) {
-                Some((_, Ok((_, limits)))) if !is_ready(runtime, process.script(), limits) => {
+                Some((_, Ok((_, limits)))) if !is_ready(runtime, &script, limits) => {
                     runtime.postpone_arrival(entity, spawned_at);
                 }
                 Some((vm_entity, Ok((mut vm, limits)))) => {
-                    runtime.admit((entity, &mut process), (vm_entity, &mut vm, limits), spawned_at);
-                    if let (Some(priority), Some(handle)) = (priority, process.handle) {
-                        let heap = runtime.heap_mut(handle.heap);
-                        heap.set_priority(handle.slot, priority.sixteenths());
+                    let process = (entity, &mut *process, &script);
+                    let handle = runtime.admit(process, (vm_entity, &mut vm, limits), spawned_at);
+                    if let Some(priority) = priority {
+                        runtime.heap_mut(handle.heap).set_priority(handle.slot, priority.sixteenths());
                     }
                 }
                 _ => {
@@ -87,4 +91,12 @@ fn place_arrivals(
             break;
         }
     }
+}
+
+/// What a process has to run, if that is there. If not, the process waits for it elsewhere.
+fn load(program: &mut Program, scripts: &mut ScriptParam, process: (Entity, Duration)) -> Option<Script> {
+    if let Program::Loading(handle) = program {
+        *program = scripts.program(handle, process)?;
+    }
+    program.script().cloned()
 }

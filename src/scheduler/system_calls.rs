@@ -48,7 +48,7 @@ fn answer(world: &mut World, PostedCall { id, vm, process, pid: caller, call }: 
             let name = parent.shared_name();
             let (script, function) = match program {
                 Program::Source(source) => (Script::new(format!("{name}:spawned"), source), None),
-                Program::Function(function) => (parent.script().clone(), Some(function)),
+                Program::Function(function) => (parent.script()?.clone(), Some(function)),
             };
             let start = Start { name: Some(script.shared_name()), arguments, function, parent: Some(id) };
             world.spawn((Process::new(script).with_start(start), ProcessOf(vm)));

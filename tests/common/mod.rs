@@ -27,7 +27,14 @@ pub fn plugin() -> LuauOsPlugin {
 /// An app that records what ends.
 pub fn app_with(plugin: LuauOsPlugin) -> App {
     let mut app = App::new();
-    app.add_plugins((MinimalPlugins, plugin))
+    app.add_plugins(MinimalPlugins);
+    configure(&mut app, plugin);
+    app
+}
+
+/// Makes an app one that records what ends.
+pub fn configure(app: &mut App, plugin: LuauOsPlugin) {
+    app.add_plugins(plugin)
         .insert_resource(TimeUpdateStrategy::FixedTimesteps(1))
         .init_resource::<Ended>()
         .add_observer(|exit: On<ProcessExited>, mut ended: ResMut<Ended>| {
@@ -36,7 +43,6 @@ pub fn app_with(plugin: LuauOsPlugin) -> App {
         .add_observer(|finished: On<VmFinished>, mut ended: ResMut<Ended>| {
             ended.vms.push(finished.event().clone());
         });
-    app
 }
 
 /// [`app_with`] the usual [`plugin`].

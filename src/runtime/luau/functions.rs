@@ -24,6 +24,8 @@ use std::ffi::{CStr, c_int, c_void};
 
 use mlua::ffi::{self, lua_CFunction, lua_Continuation, lua_State};
 
+use super::modules;
+
 pub(super) use globals::connect;
 pub(super) use host::push_all as push_host_functions;
 pub(super) use sort::{ALGORITHM as SORT, install as install_sort};
@@ -43,6 +45,7 @@ pub(super) const FUNCTIONS: &[(&CStr, lua_CFunction)] = &[
     (c"process_index", system::index),
     (c"mailbox.poll", system::poll),
     (c"signal.connect", system::connect),
+    (c"module", modules::module),
 ];
 
 /// Those that have a continuation: they suspend the task that calls them.

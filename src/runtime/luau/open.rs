@@ -4,10 +4,11 @@ use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::sync::LazyLock;
 
+use bevy::platform::collections::HashMap;
 use mlua::ffi::{self, lua_State};
 
 use super::memory::{self, Memory};
-use super::{Context, LuauState, functions, slice};
+use super::{Context, LuauState, functions, modules, slice};
 use crate::host::HostFunctions;
 use crate::process::exit::ScriptError;
 use crate::script::{Bytecode, Script};
@@ -41,6 +42,7 @@ impl LuauState {
         let mut state = Self {
             main,
             threads: Vec::new(),
+            handed_over: HashMap::default(),
             anchors: Vec::new(),
             environment_metatable: ffi::LUA_NOREF,
             protected_call: ffi::LUA_NOREF,
@@ -127,10 +129,14 @@ unsafe fn build_sandbox(state: *mut lua_State, sandbox: c_int, sort: c_int, host
         ffi::lua_call(state, 2, 2);
         let (base, environment) = (sort + 1, sort + 2);
         functions::connect(state, base, environment);
+        modules::connect(state);
         ffi::lua_setsafeenv(state, base, 1);
-        // The one Luau function that scripts reach and do not make: nothing but the base behind it.
-        ffi::lua_pushvalue(state, base);
-        ffi::lua_setfenv(state, sort);
+        // The Luau functions that scripts reach and do not make: nothing but the base behind them.
+        ffi::lua_rawgetfield(state, base, c"require".as_ptr());
+        for function in [sort, ffi::lua_gettop(state)] {
+            ffi::lua_pushvalue(state, base);
+            ffi::lua_setfenv(state, function);
+        }
         // The libraries as they were are reachable from here and from the old globals only.
         ffi::lua_pushnil(state);
         ffi::lua_rawsetfield(state, ffi::LUA_REGISTRYINDEX, c"_LOADED".as_ptr());

@@ -4,6 +4,8 @@ use std::ffi::{CStr, c_int};
 
 use mlua::ffi::{self, lua_State};
 
+use crate::runtime::luau::modules;
+
 /// Where [`set_global`] and [`raw_set`] find the base, in the registry.
 const BASE: &CStr = c"bevy_luau_os.base";
 /// Where [`raw_set`] finds the metatable of environments, in the registry.
@@ -57,7 +59,10 @@ pub(super) unsafe extern "C-unwind" fn set_global(state: *mut lua_State) -> c_in
             ffi::lua_setsafeenv(state, 1, 0);
         }
         ffi::lua_settop(state, 3);
+        ffi::lua_pushvalue(state, 2);
+        ffi::lua_pushvalue(state, 3);
         ffi::lua_rawset(state, 1);
+        modules::call_on_reload(state);
     }
     0
 }

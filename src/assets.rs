@@ -1,0 +1,82 @@
+//! Scripts as Bevy assets: loading, `require`, hot reload.
+
+mod link;
+mod loader;
+mod programs;
+mod reload;
+mod requires;
+mod resolve;
+
+use std::sync::Arc;
+
+use bevy::asset::AssetPath;
+use bevy::prelude::*;
+
+use crate::script::Script;
+
+pub use loader::{LuauScriptError, LuauScriptLoader};
+pub use reload::ScriptReloaded;
+pub use resolve::RequireError;
+
+pub(crate) use programs::{Program, ScriptAssets, ScriptParam};
+
+/// A script that is a Bevy asset: a `.luau` or `.lua` file, loaded by [`LuauScriptLoader`].
+///
+/// ```
+/// # use bevy::prelude::*;
+/// # use bevy_luau_os::prelude::*;
+/// fn boot(mut commands: Commands, assets: Res<AssetServer>) {
+///     let vm = commands.spawn(Vm::new()).id();
+///     let script: Handle<LuauScript> = assets.load("scripts/robot.luau");
+///     commands.spawn((Process::new(script), ProcessOf(vm)));
+/// }
+/// ```
+///
+/// The asset's path is the script's name in errors and tracebacks. The modules that it
+/// [requires](crate#scripts-as-assets) are loaded with it.
+#[derive(Asset, TypePath, Clone, Debug)]
+pub struct LuauScript {
+    script: Script,
+    #[dependency]
+    requires: Vec<RequiredModule>,
+}
+
+impl LuauScript {
+    /// A script that requires no modules: only scripts that come from files can.
+    pub fn new(script: Script) -> Self {
+        Self { script, requires: Vec::new() }
+    }
+
+    /// The script's name and source.
+    pub fn script(&self) -> &Script {
+        &self.script
+    }
+}
+
+/// A module that a script requires by a string literal.
+#[derive(Clone, Debug)]
+struct RequiredModule {
+    /// The string.
+    specifier: Arc<str>,
+    handle: Handle<LuauScript>,
+}
+
+impl bevy::asset::VisitAssetDependencies for RequiredModule {
+    fn visit_dependencies(&self, visit: &mut impl FnMut(bevy::asset::UntypedAssetId)) {
+        self.handle.visit_dependencies(visit);
+    }
+}
+
+/// The name that a script has, or will have when it is loaded.
+fn name_of(handle: &Handle<LuauScript>) -> Arc<str> {
+    let named = |path: &AssetPath| path.to_string();
+    handle.path().map_or_else(|| format!("{:?}", handle.id()), named).into()
+}
+
+/// Makes scripts assets of the app, which must have an `AssetServer`.
+pub(crate) fn build(app: &mut App) {
+    app.init_asset::<LuauScript>()
+        .init_asset_loader::<LuauScriptLoader>()
+        .add_message::<ScriptReloaded>()
+        .add_systems(PreUpdate, reload::follow_assets);
+}

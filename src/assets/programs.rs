@@ -1,0 +1,143 @@
+//! Which processes run which asset, and which wait for one.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use bevy::ecs::system::SystemParam;
+use bevy::platform::collections::{HashMap, HashSet};
+use bevy::prelude::*;
+
+use super::link::{Blocked, Linker};
+use super::{LuauScript, name_of};
+use crate::script::Script;
+
+/// What a process runs.
+#[derive(Clone, Debug)]
+pub(crate) enum Program {
+    /// A script that the game made.
+    Script(Script),
+    /// An asset that the process waits for.
+    Loading(Box<Handle<LuauScript>>),
+    /// An asset that was loaded.
+    Asset(Arc<AssetProgram>),
+}
+
+impl Program {
+    pub(crate) fn script(&self) -> Option<&Script> {
+        match self {
+            Self::Script(script) => Some(script),
+            Self::Loading(_) => None,
+            Self::Asset(program) => Some(&program.script),
+        }
+    }
+
+    pub(crate) fn asset(&self) -> Option<&Handle<LuauScript>> {
+        match self {
+            Self::Script(_) => None,
+            Self::Loading(handle) => Some(handle),
+            Self::Asset(program) => Some(&program.handle),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        let path = || self.asset().and_then(|handle| handle.path()).and_then(|path| path.path().to_str());
+        self.script().map(Script::name).or_else(path).unwrap_or("script")
+    }
+}
+
+/// One version of a script asset, linked with its modules. Its processes share it.
+#[derive(Debug)]
+pub(crate) struct AssetProgram {
+    /// Keeps the asset loaded while processes run it.
+    pub(crate) handle: Handle<LuauScript>,
+    pub(crate) script: Script,
+}
+
+/// The script assets that processes run or wait for.
+#[derive(Resource, Debug, Default)]
+pub(crate) struct ScriptAssets {
+    pub(super) entries: HashMap<AssetId<LuauScript>, Entry>,
+}
+
+/// What is known of one script asset.
+#[derive(Debug, Default)]
+pub(super) struct Entry {
+    /// What its processes run. It goes when the last of them does.
+    pub(super) program: Weak<AssetProgram>,
+    /// The scripts that it was made of, or is to be made of.
+    pub(super) parts: HashSet<AssetId<LuauScript>>,
+    /// Whether something that it takes to link it is still being loaded.
+    pub(super) is_loading: bool,
+    /// Processes that wait for it.
+    pub(super) waiting: Option<Waiting>,
+    /// Why its last change is not what its processes run. Bevy tries twice to load a file that has
+    /// changed, and fails twice.
+    pub(super) failure: Option<String>,
+}
+
+/// Processes that wait for one script asset.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) handle: Handle<LuauScript>,
+    /// With the virtual time of their spawning.
+    pub(super) processes: Vec<(Entity, Duration)>,
+}
+
+/// What it takes to get from a handle to a program.
+#[derive(SystemParam)]
+pub(crate) struct ScriptParam<'w> {
+    /// The app may have no assets.
+    assets: Option<Res<'w, Assets<LuauScript>>>,
+    server: Option<Res<'w, AssetServer>>,
+    pub(super) known: ResMut<'w, ScriptAssets>,
+}
+
+impl ScriptParam<'_> {
+    /// What a process that was spawned at `spawned_at` with `handle` has to run. `None` if that is not
+    /// known yet; then [`follow_assets`](super::reload::follow_assets) will queue the process again.
+    pub(crate) fn program(
+        &mut self,
+        handle: &Handle<LuauScript>,
+        process: (Entity, Duration),
+    ) -> Option<Program> {
+        let known = self.known.entries.get(&handle.id());
+        if let Some(program) = known.and_then(|entry| entry.program.upgrade()) {
+            return Some(Program::Asset(program));
+        }
+        match self.link(handle) {
+            Ok(script) => Some(Program::Asset(self.known.set_program(handle, script))),
+            Err(Blocked::Failed(message)) => {
+                Some(Program::Script(Script::not_loaded(name_of(handle), message)))
+            }
+            Err(Blocked::Loading) => {
+                let new = || Waiting { handle: handle.clone(), processes: Vec::new() };
+                let entry = self.known.entries.entry(handle.id()).or_default();
+                entry.waiting.get_or_insert_with(new).processes.push(process);
+                None
+            }
+        }
+    }
+
+    /// Puts an asset together with its modules and remembers what it is made of.
+    pub(super) fn link(&mut self, handle: &Handle<LuauScript>) -> Result<Script, Blocked> {
+        let (Some(assets), Some(server)) = (&self.assets, &self.server) else {
+            let message = "there are no assets: add DefaultPlugins or AssetPlugin before LuauOsPlugin";
+            return Err(Blocked::Failed(message.to_owned()));
+        };
+        let mut linker = Linker::new(assets, server);
+        let linked = linker.link(handle);
+        let entry = self.known.entries.entry(handle.id()).or_default();
+        entry.parts = linker.seen;
+        entry.is_loading = linked == Err(Blocked::Loading);
+        linked
+    }
+}
+
+impl ScriptAssets {
+    /// Makes `script` what an asset's processes run from now on.
+    pub(super) fn set_program(&mut self, handle: &Handle<LuauScript>, script: Script) -> Arc<AssetProgram> {
+        let program = Arc::new(AssetProgram { handle: handle.clone(), script });
+        self.entries.entry(handle.id()).or_default().program = Arc::downgrade(&program);
+        program
+    }
+}
