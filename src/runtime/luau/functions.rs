@@ -28,7 +28,6 @@ use super::modules;
 
 pub(super) use globals::connect;
 pub(super) use host::push_all as push_host_functions;
-pub(super) use sort::{ALGORITHM as SORT, install as install_sort};
 
 /// What `sandbox.luau` gets of ours, by the names that it uses.
 pub(super) const FUNCTIONS: &[(&CStr, lua_CFunction)] = &[
@@ -45,10 +44,9 @@ pub(super) const FUNCTIONS: &[(&CStr, lua_CFunction)] = &[
     (c"process_index", system::index),
     (c"mailbox.poll", system::poll),
     (c"signal.connect", system::connect),
-    (c"module", modules::module),
 ];
 
-/// Those that have a continuation: they suspend the task that calls them.
+/// Those that have a continuation: they suspend the task that calls them, or run code of the script's.
 pub(super) const WAITING: &[(&CStr, lua_CFunction, lua_Continuation)] = &[
     (c"task.wait", wait::task_wait, wait::slept),
     (c"task.spawn", task::spawn, task::spawned),
@@ -62,6 +60,7 @@ pub(super) const WAITING: &[(&CStr, lua_CFunction, lua_Continuation)] = &[
     (c"process.exit", system::exit, wait::answered),
     (c"mailbox.receive", system::receive, wait::answered),
     (c"signal.wait", system::wait, wait::answered),
+    (c"require", modules::require, modules::required),
 ];
 
 /// A function that takes the place of one of Luau's, which it finds as its first upvalue.
@@ -70,10 +69,11 @@ struct Replacement {
     library: Option<&'static CStr>,
     name: &'static CStr,
     function: lua_CFunction,
+    continuation: Option<lua_Continuation>,
 }
 
 const fn replacement(library: &'static CStr, name: &'static CStr, function: lua_CFunction) -> Replacement {
-    Replacement { library: Some(library), name, function }
+    Replacement { library: Some(library), name, function, continuation: None }
 }
 
 /// Puts our functions in the place of Luau's in its open libraries.
@@ -82,8 +82,8 @@ const fn replacement(library: &'static CStr, name: &'static CStr, function: lua_
 ///
 /// The libraries must be open and not frozen; there must be room for three values. May throw.
 pub(super) unsafe fn replace(state: *mut lua_State) {
-    let all = [charged::REPLACEMENTS, search::REPLACEMENTS, pattern::REPLACEMENTS];
-    for &Replacement { library, name, function } in all.into_iter().flatten() {
+    let all = [charged::REPLACEMENTS, search::REPLACEMENTS, pattern::REPLACEMENTS, sort::REPLACEMENTS];
+    for &Replacement { library, name, function, continuation } in all.into_iter().flatten() {
         // SAFETY: by the contract; what is pushed is taken off. A C function's address fits a pointer.
         unsafe {
             match library {
@@ -96,7 +96,7 @@ pub(super) unsafe fn replace(state: *mut lua_State) {
             let original = ffi::lua_tocfunction(state, -1).expect("one of Luau's functions");
             ffi::lua_pop(state, 1);
             ffi::lua_pushlightuserdata(state, original as *mut c_void);
-            ffi::lua_pushcclosurek(state, function, name.as_ptr(), 1, None);
+            ffi::lua_pushcclosurek(state, function, name.as_ptr(), 1, continuation);
             ffi::lua_rawsetfield(state, -2, name.as_ptr());
             ffi::lua_pop(state, 1);
         }

@@ -26,6 +26,9 @@ const INSTANCES: &CStr = c"instances";
 /// holds it.
 const STATE: &CStr = c"state";
 
+/// Where [`require`] has the table of instances on its stack.
+const INSTANCES_INDEX: c_int = 6;
+
 /// A table in the registry.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TableRef(c_int);
@@ -266,23 +269,18 @@ unsafe fn push_record(thread: *mut lua_State) -> bool {
     }
 }
 
-/// `module(specifier)`, for `require`: the table of the modules that the process has required, the key
-/// of this one in it, and the module's main function; or nil and why not.
-pub(super) unsafe extern "C-unwind" fn module(thread: *mut lua_State) -> c_int {
-    // SAFETY: a C function's own stack, which has room for 20 values.
+/// `require(specifier)`. Modules run as code of the process that requires them: preempted, and within its
+/// limits.
+pub(super) unsafe extern "C-unwind" fn require(thread: *mut lua_State) -> c_int {
+    // SAFETY: a C function's own stack, which has room for 20 values; it has a continuation.
     unsafe {
         ffi::luaL_checkstring(thread, 1);
         ffi::lua_settop(thread, 1);
-        let refuse = |reason: &CStr| {
-            ffi::lua_pushnil(thread);
-            ffi::lua_pushstring(thread, reason.as_ptr());
-            2
-        };
         let Some(caller) = requiring_script(thread) else {
-            return refuse(c"require must be called by a script's own code");
+            fail(thread, c"require must be called by a script's own code");
         };
         if !push_record(thread) || ffi::lua_rawgetfield(thread, 2, LINKS.as_ptr()) != ffi::LUA_TTABLE {
-            return refuse(c"the script has no modules: it must be an asset, and the path a string literal");
+            fail(thread, c"the script has no modules: it must be an asset, and the path a string literal");
         }
         // Stack: specifier, record, links.
         let knows_caller = ffi::lua_rawgetfield(thread, 3, caller) == ffi::LUA_TTABLE;
@@ -290,9 +288,7 @@ pub(super) unsafe extern "C-unwind" fn module(thread: *mut lua_State) -> c_int {
             ffi::lua_pushvalue(thread, 1);
         }
         if !knows_caller || ffi::lua_rawget(thread, 4) != ffi::LUA_TFUNCTION {
-            return refuse(
-                c"modules are found when a script is loaded, so the path must be a string literal",
-            );
+            fail(thread, c"modules are found when a script is loaded, so the path must be a string literal");
         }
         // Stack: specifier, record, links, links of the caller, main function.
         if ffi::lua_rawgetfield(thread, 2, INSTANCES.as_ptr()) != ffi::LUA_TTABLE {
@@ -302,20 +298,64 @@ pub(super) unsafe extern "C-unwind" fn module(thread: *mut lua_State) -> c_int {
             ffi::lua_rawsetfield(thread, 2, INSTANCES.as_ptr());
         }
         ffi::lua_pushvalue(thread, 5);
+        match ffi::lua_rawget(thread, 6) {
+            ffi::LUA_TNIL => {}
+            ffi::LUA_TTABLE => {
+                ffi::lua_rawgeti_(thread, 7, 1);
+                return 1;
+            }
+            _ => fail(thread, c"the module has not finished loading: it waits, or it failed"),
+        }
+        ffi::lua_settop(thread, INSTANCES_INDEX);
+        ffi::lua_pushvalue(thread, 5);
+        ffi::lua_pushboolean(thread, 0);
+        ffi::lua_rawset(thread, INSTANCES_INDEX);
         // A function of the process: with its globals.
         ffi::lua_clonefunction(thread, 5);
+        ffi::luaL_callyieldable(thread, 0, ffi::LUA_MULTRET)
     }
-    3
+}
+
+/// When a module's main function has returned: the results are above what [`require`] left.
+pub(super) unsafe extern "C-unwind" fn required(thread: *mut lua_State, _: c_int) -> c_int {
+    // SAFETY: the stack of `require`, which may be full of results.
+    unsafe {
+        if ffi::lua_gettop(thread) != INSTANCES_INDEX + 1 {
+            ffi::lua_settop(thread, INSTANCES_INDEX);
+            fail(thread, c"the module must return exactly one value");
+        }
+        ffi::luaL_checkstack(thread, 4, ptr::null());
+        ffi::lua_pushvalue(thread, 5);
+        // Not the value itself: it may be nil.
+        ffi::lua_createtable(thread, 1, 0);
+        ffi::lua_pushvalue(thread, INSTANCES_INDEX + 1);
+        ffi::lua_rawseti_(thread, -2, 1);
+        ffi::lua_rawset(thread, INSTANCES_INDEX);
+    }
+    1
+}
+
+/// Raises an error about the module whose name is the first argument.
+///
+/// # Safety
+///
+/// On the stack of [`require`], with room for four values. Throws.
+unsafe fn fail(thread: *mut lua_State, reason: &CStr) -> ! {
+    // SAFETY: by the contract; `%s` gets strings that end with a zero.
+    unsafe {
+        let specifier = ffi::lua_tostring(thread, 1);
+        ffi::luaL_error(thread, c"require(\"%s\"): %s".as_ptr(), specifier, reason.as_ptr())
+    }
 }
 
 /// The chunk name of the script that called `require`. It lives as long as the script's function.
 ///
 /// # Safety
 ///
-/// `thread` must be running [`module`].
+/// `thread` must be running [`require`].
 unsafe fn requiring_script(thread: *mut lua_State) -> Option<*const c_char> {
-    // The frames are ours, `require`'s, and then perhaps that of `pcall` or the like.
-    for level in 2.. {
+    // The first frame is `require`'s; then there may be that of `pcall` or the like.
+    for level in 1.. {
         let mut frame = MaybeUninit::<ffi::lua_Debug>::zeroed();
         // SAFETY: levels past the stack's depth are refused with 0; `lua_getinfo` fills what "s" names.
         let frame = unsafe {

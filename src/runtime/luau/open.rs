@@ -11,7 +11,7 @@ use super::memory::{self, Memory};
 use super::{Context, LuauState, functions, modules, slice};
 use crate::host::HostFunctions;
 use crate::process::exit::ScriptError;
-use crate::script::{Bytecode, Script};
+use crate::script::Script;
 
 /// Work of one collector step, in KiB: about 20 microseconds.
 const GC_STEP_KIB: c_int = 64;
@@ -19,10 +19,6 @@ const GC_STEP_KIB: c_int = 64;
 /// Compiled once for all states.
 static SANDBOX: LazyLock<Script> =
     LazyLock::new(|| Script::new("sandbox", include_bytes!("sandbox.luau").as_slice()));
-
-/// The algorithm of `table.sort`.
-static SORT: LazyLock<Bytecode> =
-    LazyLock::new(|| Bytecode::nameless(functions::SORT).expect("sort.luau compiles"));
 
 impl LuauState {
     /// Opens a sandboxed state whose garbage collector only runs when it is asked to.
@@ -59,15 +55,13 @@ impl LuauState {
             return Err(ScriptError { message, traceback: Box::default() });
         }
         let sandbox = state.load(SANDBOX.name(), SANDBOX.bytecode().expect("the sandbox compiles"))?;
-        let sort = state.load("[C]", &SORT)?;
         // What is pushed of them lives as long as the state: the context holds them.
         let host = state.context().host.clone();
         state.environment_metatable = state.protect(|main| {
-            // SAFETY: see `build_sandbox`; both are loaded.
-            unsafe { build_sandbox(main, sandbox.0, sort.0, &host) }
+            // SAFETY: see `build_sandbox`.
+            unsafe { build_sandbox(main, sandbox.0, &host) }
         })?;
         state.unload(sandbox);
-        state.unload(sort);
         // SAFETY: `main` is live, and the context lives as long as the state.
         unsafe {
             ffi::lua_gc(main, ffi::LUA_GCSETSTEPSIZE, GC_STEP_KIB);
@@ -106,15 +100,12 @@ unsafe extern "C-unwind" fn call_closure(state: *mut lua_State) -> c_int {
 ///
 /// # Safety
 ///
-/// Inside a protected call, with an empty stack; `sandbox` and `sort` are the references of those
-/// loaded scripts; `host` lives as long as the state. May throw.
-unsafe fn build_sandbox(state: *mut lua_State, sandbox: c_int, sort: c_int, host: &HostFunctions) -> c_int {
+/// Inside a protected call; `sandbox` is the reference of that loaded script; `host`
+/// lives as long as the state. May throw.
+unsafe fn build_sandbox(state: *mut lua_State, sandbox: c_int, host: &HostFunctions) -> c_int {
     // SAFETY: by the contract; indices and types are as each call wants them.
     unsafe {
         functions::replace(state);
-        ffi::lua_rawgeti_(state, ffi::LUA_REGISTRYINDEX, sort);
-        functions::install_sort(state);
-        let sort = ffi::lua_gettop(state);
         ffi::lua_rawgeti_(state, ffi::LUA_REGISTRYINDEX, sandbox);
         ffi::lua_createtable(state, 0, functions::FUNCTIONS.len() as c_int);
         for &(name, function) in functions::FUNCTIONS {
@@ -127,16 +118,11 @@ unsafe fn build_sandbox(state: *mut lua_State, sandbox: c_int, sort: c_int, host
         }
         functions::push_host_functions(state, host);
         ffi::lua_call(state, 2, 2);
-        let (base, environment) = (sort + 1, sort + 2);
+        let environment = ffi::lua_gettop(state);
+        let base = environment - 1;
         functions::connect(state, base, environment);
         modules::connect(state);
         ffi::lua_setsafeenv(state, base, 1);
-        // The Luau functions that scripts reach and do not make: nothing but the base behind them.
-        ffi::lua_rawgetfield(state, base, c"require".as_ptr());
-        for function in [sort, ffi::lua_gettop(state)] {
-            ffi::lua_pushvalue(state, base);
-            ffi::lua_setfenv(state, function);
-        }
         // The libraries as they were are reachable from here and from the old globals only.
         ffi::lua_pushnil(state);
         ffi::lua_rawsetfield(state, ffi::LUA_REGISTRYINDEX, c"_LOADED".as_ptr());

@@ -181,9 +181,9 @@ charged!(utf8_next, |state| {
 
 /// What they are called, and where.
 pub(super) const REPLACEMENTS: &[Replacement] = &[
-    Replacement { library: None, name: c"select", function: select },
-    Replacement { library: None, name: c"tonumber", function: tonumber },
-    Replacement { library: None, name: c"unpack", function: table_unpack },
+    Replacement { library: None, name: c"select", function: select, continuation: None },
+    Replacement { library: None, name: c"tonumber", function: tonumber, continuation: None },
+    Replacement { library: None, name: c"unpack", function: table_unpack, continuation: None },
     replacement(c"buffer", c"copy", buffer_copy),
     replacement(c"buffer", c"create", buffer_create),
     replacement(c"buffer", c"fill", buffer_fill),

@@ -1,17 +1,27 @@
 //! `table.sort`, in Luau, so that it is preempted as any code of a script is, comparator included.
 //!
-//! Two things differ from Luau's own: a comparator may yield, and one that makes the table longer is
-//! told so less often.
+//! Three things differ from Luau's own: a comparator may yield, one that makes the table longer is told so
+//! less often, and between a comparator and the caller of `sort` are two functions instead of one, which
+//! shows in tracebacks and in the positions of errors that a comparator raises at level 3 and above.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::{CStr, c_int};
+use std::sync::LazyLock;
 
 use mlua::ffi::{self, lua_State};
 
-use super::call_original;
+use super::{Replacement, call_original};
 use crate::runtime::luau::slice::charge;
+use crate::script::Bytecode;
 
-/// The algorithm: a chunk that gets [`sort_quickly`] and [`less_than`] and returns `table.sort`.
-pub(in crate::runtime::luau) const ALGORITHM: &str = include_str!("sort.luau");
+/// The algorithm: a chunk that gets a table and a comparator.
+static ALGORITHM: LazyLock<Bytecode> =
+    LazyLock::new(|| Bytecode::nameless(include_str!("sort.luau")).expect("sort.luau compiles"));
+
+/// Where the loaded algorithm is, in the registry.
+const LOADED: &CStr = c"bevy_luau_os.sort";
+
+pub(super) const REPLACEMENTS: &[Replacement] =
+    &[Replacement { library: Some(c"table"), name: c"sort", function: sort, continuation: Some(sorted) }];
 
 /// Up to this many numbers or short strings are sorted in one go, in less than 100 microseconds.
 const QUICK_ELEMENTS: c_int = 512;
@@ -22,44 +32,67 @@ const SHORT_STRING: c_int = 64;
 /// Bytes of two strings that are compared in the time of a safepoint.
 const BYTES_COMPARED: c_int = 128;
 
-/// Puts our `table.sort` in the place of Luau's, and on the stack: its environment is to be the base.
-///
-/// # Safety
-///
-/// The loaded [`ALGORITHM`] must be on top of the stack, with room for five values more; the
-/// libraries must be open and not frozen. May throw.
-pub(in crate::runtime::luau) unsafe fn install(state: *mut lua_State) {
-    // SAFETY: by the contract. A C function's address fits a pointer.
+/// `table.sort(t, comparator?)`.
+unsafe extern "C-unwind" fn sort(state: *mut lua_State) -> c_int {
+    // SAFETY: a C function's own stack, which has room for 20 values; it replaces Luau's own, and has a
+    // continuation.
     unsafe {
-        ffi::lua_rawgetfield(state, ffi::LUA_GLOBALSINDEX, c"table".as_ptr());
-        ffi::lua_insert(state, -2);
-        ffi::lua_rawgetfield(state, -2, c"sort".as_ptr());
-        let original = ffi::lua_tocfunction(state, -1).expect("Luau's table.sort");
-        ffi::lua_pop(state, 1);
-        ffi::lua_pushlightuserdata(state, original as *mut c_void);
-        ffi::lua_pushcclosurek(state, sort_quickly, std::ptr::null(), 1, None);
-        ffi::lua_pushcclosurek(state, less_than, std::ptr::null(), 0, None);
-        ffi::lua_call(state, 2, 1);
-        ffi::lua_pushvalue(state, -1);
-        ffi::lua_rawsetfield(state, -3, c"sort".as_ptr());
-        ffi::lua_remove(state, -2);
+        ffi::luaL_checktype(state, 1, ffi::LUA_TTABLE);
+        if ffi::lua_getreadonly(state, 1) != 0 {
+            ffi::lua_pushliteral(state, c"attempt to modify a readonly table");
+            ffi::lua_error(state);
+        }
+        let has_comparator = ffi::lua_isnoneornil(state, 2) == 0;
+        if has_comparator {
+            ffi::luaL_checktype(state, 2, ffi::LUA_TFUNCTION);
+        }
+        ffi::lua_settop(state, 2);
+        let elements = ffi::lua_objlen_(state, 1);
+        if !has_comparator && is_quick(state, elements) {
+            let comparisons = elements * (c_int::BITS - elements.leading_zeros()).cast_signed();
+            charge(state, u64::from((comparisons / 2).unsigned_abs()));
+            return call_original(state);
+        }
+        push_algorithm(state);
+        ffi::lua_insert(state, 1);
+        if !has_comparator {
+            ffi::lua_pushcclosurek(state, less_than, std::ptr::null(), 0, None);
+            ffi::lua_replace(state, 3);
+        }
+        ffi::luaL_callyieldable(state, 2, 0)
     }
 }
 
-/// Sorts a table that is quick to sort; says whether it was.
-unsafe extern "C-unwind" fn sort_quickly(state: *mut lua_State) -> c_int {
-    // SAFETY: `sort.luau` passes a table that is not frozen, and `install` made this function.
+/// When the algorithm has returned.
+unsafe extern "C-unwind" fn sorted(_: *mut lua_State, _: c_int) -> c_int {
+    0
+}
+
+/// Pushes the algorithm. A state loads it when it is first needed: most never do, and it would take a tenth of
+/// a fresh heap.
+///
+/// # Safety
+///
+/// `state` must be running a function, with room for two values. May throw.
+unsafe fn push_algorithm(state: *mut lua_State) {
+    // SAFETY: by the contract. The main thread does not run, and its stack is empty between protected calls.
+    // `Bytecode` comes from our own compiler.
     unsafe {
-        let elements = ffi::lua_objlen_(state, 1);
-        let quick = is_quick(state, elements);
-        if quick {
-            let comparisons = elements * (c_int::BITS - elements.leading_zeros()).cast_signed();
-            charge(state, u64::from((comparisons / 2).unsigned_abs()));
-            call_original(state);
+        if ffi::lua_rawgetfield(state, ffi::LUA_REGISTRYINDEX, LOADED.as_ptr()) == ffi::LUA_TFUNCTION {
+            return;
         }
-        ffi::lua_pushboolean(state, quick.into());
+        ffi::lua_pop(state, 1);
+        // There it gets the base as its globals, and is charged to nobody.
+        let main = ffi::lua_mainthread(state);
+        let code = ALGORITHM.as_bytes();
+        let status = ffi::luau_load(main, c"=[C]".as_ptr(), code.as_ptr().cast(), code.len(), 0);
+        ffi::lua_xmove(main, state, 1);
+        if status != ffi::LUA_OK {
+            ffi::lua_error(state);
+        }
+        ffi::lua_pushvalue(state, -1);
+        ffi::lua_rawsetfield(state, ffi::LUA_REGISTRYINDEX, LOADED.as_ptr());
     }
-    1
 }
 
 /// Whether the table at 1 has few elements, all quick to compare.
