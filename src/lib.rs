@@ -42,7 +42,8 @@
 //! runnable process gets one slice: it runs until it has passed
 //! [`quantum`](LuauOsPlugin::quantum) safepoints (loop back-edges, calls, returns). Then it is
 //! interrupted, wherever it is, and goes on in the next tick. A script cannot notice that, not in
-//! coroutines, generators, `pcall`s or error handlers.
+//! coroutines, generators, `pcall`s or error handlers. The first safepoints of a new process, up to 16 of its
+//! first quantum, are passed when it starts: one that ends there hands its thread on, and never was a burden.
 //!
 //! With a [time budget](TickBudget::Time), the default, a tick ends when its time is used up, and the
 //! next goes on where it stopped: nobody gets a second slice before everybody had the first. With

@@ -27,6 +27,8 @@ pub struct Metrics {
     pub vm_ticks: u64,
     /// Slices run.
     pub resumes: u64,
+    /// Those of them that ran when their process started, in [`Admit`](crate::LuauOsSystems::Admit).
+    pub starting_resumes: u64,
     /// Passes completed: in each, every runnable process had its slice. A pass takes one tick, or several
     /// when it does not fit into the [budget](crate::TickBudget), and ends with a tick.
     pub passes: u64,

@@ -78,7 +78,7 @@ impl Default for LuauOsPlugin {
 /// The steps of a tick, in [`FixedUpdate`], in this order.
 #[derive(SystemSet, Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LuauOsSystems {
-    /// New processes get their heap, their PID and their thread.
+    /// New processes get their heap, their PID and their thread, and run their first safepoints.
     Admit,
     /// Processes whose time has come, or whose syscalls were answered, run on.
     Wake,

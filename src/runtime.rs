@@ -177,8 +177,7 @@ impl LuauRuntime {
         self.config.quantum
     }
 
-    /// Sets the quantum from the next tick on. Less than 2 counts as 2: the safepoint at which a
-    /// slice ended is passed again at the start of the next, so a quantum of 1 would get nowhere.
+    /// Sets the quantum from the next tick on. Less than 2 counts as 2.
     pub fn set_quantum(&mut self, quantum: u32) {
         self.config.quantum = quantum.max(2);
         for heap in &mut self.heaps {

@@ -112,7 +112,7 @@ pub fn run(options: &Options, workload: Workload) -> (Report, String) {
         despawn_s: despawned.map_or(0.0, |(took, _)| took.as_secs_f64()),
         frame_ms: frames.distribution(),
         tick_ms: ticks.distribution(),
-        resume_ns: run_ns / metrics.resumes.max(1) as f64,
+        resume_ns: run_ns / (metrics.resumes - metrics.starting_resumes).max(1) as f64,
         gc_ms: metrics.gc_time.as_secs_f64() * 1e3,
         gc_pause_max_ms: metrics.gc_longest_pause.as_secs_f64() * 1e3,
         heap_bytes: heap_bytes as u64,

@@ -2,16 +2,18 @@
 //!
 //! Heaps share nothing, so each tick runs them in parallel. A VM never moves to another heap.
 
+mod categories;
 mod exits;
 mod garbage;
 mod limits;
 mod messages;
 mod slices;
+mod starts;
 mod waiting;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bevy::platform::collections::HashMap;
 use bevy::prelude::*;
@@ -28,11 +30,10 @@ use crate::script::Script;
 use crate::value::Value;
 use crate::vm::limits::VmLimits;
 
+use categories::Categories;
+
 pub(crate) use exits::{Aftermath, Exit, VmSummary};
 pub(crate) use waiting::WaitId;
-
-/// Threads made between two looks at the clock.
-const STARTS_PER_CLOCK_LOOK: usize = 16;
 
 /// Scripts that a heap keeps loaded. Beyond that it forgets them all and loads again what it needs.
 const LOADED_SCRIPTS: usize = 64;
@@ -100,11 +101,11 @@ struct Slot {
     place: u32,
     /// Counts the processes that had this slot, so that handles and queue entries can go stale.
     generation: u32,
-    /// The next slot in the list of free slots that this one is in, or [`NO_SLOT`].
+    /// The next free slot, if this is one, or [`NO_SLOT`].
     next_free: u32,
     state: ProcessState,
-    /// Whether its thread waits for the VM's next process.
-    keeps_thread: bool,
+    /// The memory category that its thread is charged to.
+    category: u8,
     is_suspended: bool,
     /// Factor on the quantum, in sixteenths.
     priority: u8,
@@ -139,8 +140,8 @@ struct Place {
     time_debt: u32,
     /// The collection after which it will be clear what the VM needs, or 0 while it is within its limits.
     collected_by: u32,
-    /// The first of the free slots whose threads have this place's memory category, or [`NO_SLOT`].
-    free_slot: u32,
+    /// What the VM's threads are charged to, or 0 while it has none.
+    category: u8,
     console: Option<Box<ConsoleBuffer>>,
 }
 
@@ -168,6 +169,7 @@ impl PlaceId {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct HeapStats {
     pub(crate) resumes: u64,
+    pub(crate) starting_resumes: u64,
     pub(crate) vm_ticks: u64,
     pub(crate) gc_time: Duration,
     pub(crate) gc_longest_pause: Duration,
@@ -181,13 +183,16 @@ pub(crate) struct Heap {
     /// while.
     state: Option<LuauState>,
     slots: Vec<Slot>,
-    /// The first of the free slots without a thread, or [`NO_SLOT`].
+    /// The first free slot, or [`NO_SLOT`].
     free_slot: u32,
     places: Vec<Place>,
     free_places: Vec<u32>,
+    categories: Categories,
     /// The generation that slots and places start with.
     first_generation: u32,
     queue: RunQueue<SlotId>,
+    /// Processes that had their first slice in this tick. They are queued when the others had theirs.
+    rested: Vec<SlotId>,
     /// Processes without a thread, in the order of their admission.
     starting: VecDeque<(SlotId, Script, Option<Box<Start>>)>,
     loaded: HashMap<usize, (Script, LoadedProgram)>,
@@ -222,8 +227,10 @@ impl Heap {
             free_slot: NO_SLOT,
             places: Vec::new(),
             free_places: Vec::new(),
+            categories: Categories::default(),
             first_generation: 0,
             queue: RunQueue::default(),
+            rested: Vec::new(),
             starting: VecDeque::new(),
             loaded: HashMap::default(),
             loaded_bytes: 0,
@@ -258,7 +265,7 @@ impl Heap {
 
     /// Gives a VM its place.
     pub(crate) fn add_vm(&mut self, vm: Entity, limits: VmLimits, spawned_at: Duration) -> PlaceId {
-        let new = |generation, free_slot| Place {
+        let new = |generation| Place {
             vm,
             spawned_at: spawned_at.into(),
             cpu: CpuUsage::default(),
@@ -272,15 +279,15 @@ impl Heap {
             last_ran: NO_SLOT,
             time_debt: 0,
             collected_by: 0,
-            free_slot,
+            category: 0,
             console: None,
         };
         if let Some(place) = self.free_places.pop() {
             let old = &mut self.places[place as usize];
-            *old = new(old.generation, old.free_slot);
+            *old = new(old.generation);
             return PlaceId { place, generation: old.generation };
         }
-        self.places.push(new(self.first_generation, NO_SLOT));
+        self.places.push(new(self.first_generation));
         PlaceId { place: self.places.len() as u32 - 1, generation: self.first_generation }
     }
 
@@ -319,11 +326,8 @@ impl Heap {
     /// Bytes that a VM's objects take, garbage included; `None` where VMs are not told apart.
     pub(crate) fn vm_bytes(&self, id: PlaceId) -> Option<usize> {
         let state = self.state.as_ref().filter(|_| self.place_is_current(id) && self.config.exact_memory)?;
-        Some(state.category_bytes(self.category(id.place)))
-    }
-
-    fn category(&self, place: u32) -> u8 {
-        if self.config.exact_memory { place as u8 + 1 } else { 0 }
+        let category = self.places[id.place as usize].category;
+        Some(if category == 0 { 0 } else { state.category_bytes(category) })
     }
 
     // --- Processes ---
@@ -339,12 +343,10 @@ impl Heap {
         start: Option<Box<Start>>,
         spawned_at: Duration,
     ) -> SlotId {
-        let free = [&mut self.places[place.place as usize].free_slot, &mut self.free_slot];
-        let free = free.into_iter().find(|list| **list != NO_SLOT);
-        let slot = free.as_ref().map_or(self.slots.len() as u32, |list| **list);
-        let mut generation = self.first_generation;
-        if let Some(list) = free {
-            *list = self.slots[slot as usize].next_free;
+        let (mut slot, mut generation) = (self.slots.len() as u32, self.first_generation);
+        if self.free_slot != NO_SLOT {
+            slot = self.free_slot;
+            self.free_slot = self.slots[slot as usize].next_free;
             generation = self.slots[slot as usize].generation;
         }
         let new = Slot {
@@ -357,7 +359,7 @@ impl Heap {
             generation,
             next_free: NO_SLOT,
             state: ProcessState::Runnable,
-            keeps_thread: false,
+            category: 0,
             is_suspended: false,
             priority: NORMAL_PRIORITY,
         };
@@ -392,39 +394,6 @@ impl Heap {
         }
     }
 
-    /// Whether processes wait for [`Heap::start_admitted`].
-    pub(crate) fn has_admitted(&self) -> bool {
-        !self.starting.is_empty()
-    }
-
-    /// Makes the threads of admitted processes and queues them, until `deadline`.
-    pub(crate) fn start_admitted(&mut self, deadline: Option<Instant>) {
-        let mut started = 0;
-        while let Some((id, script, start)) = self.starting.pop_front() {
-            started += 1;
-            let slot = &self.slots[id.slot as usize];
-            if slot.generation != id.generation || slot.state.has_ended() {
-                self.forget_start(start); // despawned or killed in the meantime
-                continue;
-            }
-            match self.start(id.slot, &script, start) {
-                Ok(()) => self.queue.push(id),
-                Err(error) => {
-                    self.end(id.slot, Outcome::Failed(error));
-                    self.drop_thread(id.slot);
-                }
-            }
-            if started % STARTS_PER_CLOCK_LOOK == 0
-                && deadline.is_some_and(|deadline| Instant::now() >= deadline)
-            {
-                break;
-            }
-        }
-        if self.starting.is_empty() {
-            self.starting = VecDeque::new(); // it may have been long
-        }
-    }
-
     /// Gives back what a process would have started with.
     fn forget_start(&mut self, start: Option<Box<Start>>) {
         if let (Some(state), Some(function)) = (&mut self.state, start.and_then(|start| start.function)) {
@@ -435,7 +404,7 @@ impl Heap {
 
     fn start(&mut self, slot: u32, script: &Script, start: Option<Box<Start>>) -> Result<(), ScriptError> {
         let Slot { place, pid, process, .. } = self.slots[slot as usize];
-        let category = self.category(place);
+        let category = self.charge_to(slot);
         // Not the entity's bits alone: a process that takes over an entity gets other numbers.
         let seed = random::mix(self.config.seed ^ random::mix(process.to_bits()) ^ u64::from(pid));
         let state = match &mut self.state {
@@ -552,20 +521,42 @@ impl Heap {
         Some((slot.state, slot.cpu()))
     }
 
-    /// Ends what runs on a slot's thread. The thread is kept for the VM's next process while the VM
-    /// has others that run, and left to the collector otherwise.
-    fn drop_thread(&mut self, slot: u32) {
-        self.forget_waiting(slot);
-        let place = &mut self.places[self.slots[slot as usize].place as usize];
-        if place.last_ran == slot {
+    /// The memory category for a process that starts: that of its VM, which gets one if it has none.
+    fn charge_to(&mut self, slot: u32) -> u8 {
+        if !self.config.exact_memory {
+            return 0;
+        }
+        let slot = &mut self.slots[slot as usize];
+        let place = &mut self.places[slot.place as usize];
+        if place.category == 0 {
+            place.category = self.categories.take();
+        }
+        if slot.category == 0 {
+            slot.category = place.category;
+            self.categories.add_thread(slot.category);
+        }
+        slot.category
+    }
+
+    /// Ends what runs on a slot's thread, which may serve the next process that is charged to the same.
+    fn drop_thread(&mut self, slot_index: u32) {
+        self.forget_waiting(slot_index);
+        let slot = &mut self.slots[slot_index as usize];
+        let place = &mut self.places[slot.place as usize];
+        if place.last_ran == slot_index {
             place.last_ran = NO_SLOT;
         }
-        let keep = place.live > 0;
-        self.slots[slot as usize].keeps_thread = keep;
-        match &mut self.state {
-            Some(state) if keep => state.reset(ThreadId(slot)),
-            Some(state) => state.discard(ThreadId(slot)),
-            None => {}
+        let category = std::mem::take(&mut slot.category);
+        if let Some(state) = &mut self.state {
+            state.retire(ThreadId(slot_index), category);
+        }
+        if category > 0 {
+            self.categories.remove_thread(category);
+        }
+        if place.live == 0 && place.category > 0 && self.categories.threads(place.category) == 0 {
+            let category = std::mem::take(&mut place.category);
+            let bytes = self.state.as_ref().map_or(0, |state| state.category_bytes(category));
+            self.categories.give_back(category, bytes);
         }
     }
 
@@ -573,9 +564,7 @@ impl Heap {
         let slot = &mut self.slots[slot_index as usize];
         slot.generation += 1;
         let place = slot.place;
-        let list =
-            if slot.keeps_thread { &mut self.places[place as usize].free_slot } else { &mut self.free_slot };
-        slot.next_free = std::mem::replace(list, slot_index);
+        slot.next_free = std::mem::replace(&mut self.free_slot, slot_index);
         self.free_place_if_unused(place);
     }
 }

@@ -23,6 +23,7 @@ mod modules;
 mod open;
 #[cfg(test)]
 mod reachable;
+mod roots;
 mod slice;
 mod threads;
 mod transfer;
@@ -42,7 +43,6 @@ use smallvec::SmallVec;
 use crate::console::ConsoleBuffer;
 use crate::host::HostFunctions;
 use crate::process::exit::ScriptError;
-use crate::random::Pcg32;
 use crate::runtime::mail::Mailbox;
 use crate::runtime::system_call::SystemCall;
 use crate::script::Bytecode;
@@ -56,11 +56,8 @@ pub(crate) use threads::{MAIN, TaskId};
 
 pub use transfer::CallArguments;
 
+use roots::Roots;
 use threads::{ProcessThread, Task};
-
-/// Threads in one anchor table. The collector marks a table in one indivisible step, so one table
-/// with hundreds of thousands of threads would be a pause of milliseconds.
-const ANCHORS_PER_TABLE: u32 = 512;
 
 /// A factor of one on the quantum, in sixteenths.
 pub(crate) const NORMAL_PRIORITY: u8 = 16;
@@ -208,7 +205,7 @@ pub(crate) struct LuauState {
     /// The state tables of threads that were restarted and not started since.
     handed_over: HashMap<u32, TableRef>,
     /// Registry references of the anchor tables, [`ANCHORS_PER_TABLE`] threads each.
-    anchors: Vec<c_int>,
+    roots: Roots,
     /// Registry reference of the metatable that all environments share.
     environment_metatable: c_int,
     /// Registry reference of the function that [`LuauState::protect`] calls. A new one for each call
@@ -291,61 +288,6 @@ impl LuauState {
         unsafe { ffi::lua_unref(self.main, function.0) };
     }
 
-    /// Prepares a thread that will run `program` with an environment of its own, charging what it
-    /// allocates to memory category `category`. `thread` is a place that was never started, reset (with
-    /// the same category), discarded, or restarted.
-    pub(crate) fn start(
-        &mut self,
-        thread: ThreadId,
-        program: LoadedProgram,
-        category: u8,
-        seed: u64,
-    ) -> Result<(), ScriptError> {
-        let index = thread.0 as usize;
-        if index >= self.threads.len() {
-            self.threads.resize_with(index + 1, ProcessThread::new);
-        }
-        let (existing, metatable) = (self.threads[index].root, self.environment_metatable);
-        let anchors = self.anchor_table(thread)?;
-        let old_state = self.handed_over.get(&thread.0).copied();
-        let LoadedProgram { main: function, links, .. } = program;
-        let root = self.protect(|state| {
-            // SAFETY: stack slots are pushed and popped in balance, and a protected call has 20 of
-            // them. `existing`, if not null, was reset, so its stack is empty. The references are
-            // live and hold what the names say, hence `lua_clonefunction` gets a Luau function.
-            unsafe {
-                ffi::lua_setmemcat(state, c_int::from(category));
-                let root = if existing.is_null() {
-                    let root = ffi::lua_newthread(state);
-                    ffi::lua_rawgeti_(state, ffi::LUA_REGISTRYINDEX, anchors);
-                    ffi::lua_insert(state, -2);
-                    ffi::lua_rawseti_(state, -2, anchor_index(thread));
-                    root
-                } else {
-                    existing
-                };
-                ffi::lua_createtable(root, 0, 0);
-                ffi::lua_rawgeti_(root, ffi::LUA_REGISTRYINDEX, metatable);
-                ffi::lua_setmetatable(root, -2);
-                ffi::lua_setsafeenv(root, -1, 1);
-                if links.is_some() || old_state.is_some() {
-                    modules::add_record(root, links, old_state);
-                }
-                ffi::lua_replace(root, ffi::LUA_GLOBALSINDEX);
-                ffi::lua_rawgeti_(root, ffi::LUA_REGISTRYINDEX, function.0);
-                ffi::lua_clonefunction(root, -1);
-                ffi::lua_remove(root, 1);
-                root
-            }
-        });
-        // SAFETY: only sets a number.
-        unsafe { ffi::lua_setmemcat(self.main, 0) };
-        self.threads[index].root = root?;
-        self.threads[index].random = Pcg32::from_seed(seed);
-        self.forget_state(thread);
-        Ok(())
-    }
-
     /// Makes a function that a process handed over one that a process can start with.
     pub(crate) fn adopt(&self, function: FunctionRef) -> MainFunction {
         MainFunction(function.0)
@@ -425,24 +367,6 @@ impl LuauState {
         true
     }
 
-    /// The registry reference of the table that anchors `thread`.
-    fn anchor_table(&mut self, thread: ThreadId) -> Result<c_int, ScriptError> {
-        let table = (thread.0 / ANCHORS_PER_TABLE) as usize;
-        while table >= self.anchors.len() {
-            let anchors = self.protect(|state| {
-                // SAFETY: pushes a table and takes it off again as a reference.
-                unsafe {
-                    ffi::lua_createtable(state, ANCHORS_PER_TABLE.cast_signed(), 0);
-                    let anchors = ffi::lua_ref(state, -1);
-                    ffi::lua_pop(state, 1);
-                    anchors
-                }
-            })?;
-            self.anchors.push(anchors);
-        }
-        Ok(self.anchors[table])
-    }
-
     /// Slices that run on this operating-system thread from now on are slices of this state.
     pub(crate) fn slices(&mut self, limits: SliceLimits) -> Slices<'_> {
         // SAFETY: the context is ours alone, and `Slices` borrows us for as long as it can run any.
@@ -501,45 +425,6 @@ impl LuauState {
         }
     }
 
-    /// Ends whatever runs on `thread` and keeps the thread for the next [`LuauState::start`].
-    pub(crate) fn reset(&mut self, thread: ThreadId) {
-        self.forget_state(thread);
-        let metatable = self.environment_metatable;
-        let root = self.clear_tasks(thread);
-        if root.is_null() {
-            return;
-        }
-        let emptied = self.protect(|_| {
-            // SAFETY: `root` is live and not running. Resetting may reallocate its stack. The
-            // environment goes too, so that it does not outlive its process.
-            unsafe {
-                ffi::lua_resetthread(root);
-                ffi::lua_rawgeti_(root, ffi::LUA_REGISTRYINDEX, metatable);
-                ffi::lua_replace(root, ffi::LUA_GLOBALSINDEX);
-            }
-        });
-        if emptied.is_err() {
-            self.discard(thread);
-        }
-    }
-
-    /// Ends whatever runs on `thread` and gives the thread to the garbage collector.
-    pub(crate) fn discard(&mut self, thread: ThreadId) {
-        self.forget_state(thread);
-        if self.clear_tasks(thread).is_null() {
-            return;
-        }
-        self.threads[thread.0 as usize].root = ptr::null_mut();
-        let anchors = self.anchors[thread.0 as usize / ANCHORS_PER_TABLE as usize];
-        // SAFETY: overwrites an existing entry of the anchor table, which does not allocate.
-        unsafe {
-            ffi::lua_rawgeti_(self.main, ffi::LUA_REGISTRYINDEX, anchors);
-            ffi::lua_pushnil(self.main);
-            ffi::lua_rawseti_(self.main, -2, anchor_index(thread));
-            ffi::lua_pop(self.main, 1);
-        }
-    }
-
     /// Bytes in use, garbage included.
     pub(crate) fn bytes(&self) -> usize {
         self.memory.used()
@@ -585,12 +470,13 @@ pub(crate) struct Slices<'a> {
 }
 
 impl Slices<'_> {
-    /// Runs one slice of a started process.
+    /// Runs one slice of a started process, or the rest of one in which it has passed `passed` safepoints.
     pub(crate) fn run(
         &mut self,
         thread: ThreadId,
         pid: u32,
         priority: u8,
+        passed: u32,
         allowance: &Allowance,
     ) -> SliceReport {
         let quantum = match priority {
@@ -600,6 +486,7 @@ impl Slices<'_> {
                 u32::try_from(scaled.max(2)).unwrap_or(u32::MAX)
             }
         };
+        let quantum = quantum.saturating_sub(passed).max(1);
         let process = &raw mut self.state.threads[thread.0 as usize];
         // SAFETY: nothing of the process runs now.
         assert!(!unsafe { (*process).root }.is_null(), "thread {} was never started", thread.0);
@@ -652,9 +539,4 @@ impl Drop for LuauState {
 /// What Luau calls a script. `=` tells it to show the name as it is.
 fn chunk_name(script: &str) -> Vec<u8> {
     [b"=", script.as_bytes()].concat().into_iter().filter(|&byte| byte != 0).collect()
-}
-
-/// The place of a thread in its anchor table.
-fn anchor_index(thread: ThreadId) -> c_int {
-    (thread.0 % ANCHORS_PER_TABLE).cast_signed() + 1
 }

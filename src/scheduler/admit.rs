@@ -9,6 +9,7 @@ use super::Tick;
 use super::budget::Phase;
 use super::parallel::for_each_heap;
 use crate::assets::{Program, ScriptParam};
+use crate::metrics::Metrics;
 use crate::process::priority::Priority;
 use crate::process::{Process, ProcessOf};
 use crate::runtime::LuauRuntime;
@@ -20,13 +21,14 @@ use crate::vm::limits::VmLimits;
 /// Processes admitted between two looks at the clock.
 const ADMISSIONS_PER_CLOCK_LOOK: usize = 64;
 
-/// The part of the phase after which threads are made for those that have their place by then.
+/// The part of the phase after which those are started that have their place by then.
 const PLACING: f64 = 0.3;
 
 pub(crate) fn admit(
     _main_thread: NonSendMarker,
     mut runtime: ResMut<LuauRuntime>,
     mut tick: ResMut<Tick>,
+    metrics: Res<Metrics>,
     mut scripts: ScriptParam,
     mut processes: Query<(&mut Process, Option<&ProcessOf>, Option<&Priority>)>,
     mut vms: Query<(&mut Vm, Option<&VmLimits>)>,
@@ -39,9 +41,10 @@ pub(crate) fn admit(
     if !runtime.heaps.iter().any(Heap::has_admitted) {
         place_arrivals(runtime, place_until, &mut scripts, &mut processes, &mut vms);
     }
-    let workers = runtime.workers();
-    let heaps = runtime.heaps.iter_mut().filter(|heap| heap.has_admitted());
-    for_each_heap(heaps, workers, start_until, |heap| heap.start_admitted(start_until));
+    let (tick_number, now, workers) = (metrics.ticks as u32, runtime.now, runtime.workers());
+    let may_start = |heap: &&mut Heap| heap.has_admitted() && !heap.collection_is_overdue();
+    let heaps = runtime.heaps.iter_mut().filter(may_start);
+    for_each_heap(heaps, workers, start_until, |heap| heap.start_admitted(tick_number, now, start_until));
     tick.end_phase(timer);
 }
 

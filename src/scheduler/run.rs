@@ -30,8 +30,10 @@ pub(crate) fn run(
     let mut pass_is_over = true;
     for heap in &mut runtime.heaps {
         pass_is_over &= heap.pass_is_over();
+        heap.queue_rested();
         let stats = heap.take_stats();
         metrics.resumes += stats.resumes;
+        metrics.starting_resumes += stats.starting_resumes;
         metrics.last_tick_resumes += stats.resumes;
         metrics.vm_ticks += stats.vm_ticks;
     }

@@ -48,6 +48,16 @@ impl<T> RunQueue<T> {
     }
 }
 
+/// All entries, those whose turn comes first before the others.
+impl<T> IntoIterator for RunQueue<T> {
+    type Item = T;
+    type IntoIter = std::collections::vec_deque::IntoIter<T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.entries.into_iter()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

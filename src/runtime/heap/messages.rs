@@ -140,12 +140,13 @@ impl Heap {
     }
 
     fn call_connection(&mut self, place: u32, connection: WaitId, payload: &Value) {
-        let (id, category) = (connection.slot(), self.category(place));
+        let id = connection.slot();
         let limit = self.places[place as usize].limits.tasks;
         let slot = &mut self.slots[id.slot as usize];
         if slot.generation != id.generation || slot.state.has_ended() {
             return;
         }
+        let category = slot.category;
         let Some(state) = &mut self.state else { return };
         let thread = ThreadId(id.slot);
         if state.call_connection(thread, category, connection.task, payload, limit) {

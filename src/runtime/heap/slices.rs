@@ -25,7 +25,7 @@ const PREFETCH_FRAME: usize = 4;
 impl Heap {
     /// How many processes wait for their turn.
     pub(crate) fn runnable(&self) -> usize {
-        self.queue.len()
+        self.queue.len() + self.rested.len()
     }
 
     /// Starts a pass over all runnable processes.
@@ -40,6 +40,12 @@ impl Heap {
 
     /// Runs slices until the pass is over or `deadline` is past.
     pub(crate) fn run(&mut self, tick: u32, now: Duration, deadline: Option<Instant>) {
+        self.run_slices(self.config.quantum, tick, now, deadline);
+    }
+
+    /// Runs slices of up to `quantum` safepoints. One that this cut short is not counted: the process will go on
+    /// with it.
+    pub(super) fn run_slices(&mut self, quantum: u32, tick: u32, now: Duration, deadline: Option<Instant>) {
         let Self {
             state: Some(state),
             queue,
@@ -57,7 +63,7 @@ impl Heap {
             return;
         };
         state.context().now = now.as_secs_f64();
-        let (quantum, overrun) = (config.quantum, config.overrun_limit);
+        let overrun = config.overrun_limit;
         // Without a deadline the results must not depend on a clock.
         let time = deadline.filter(|_| config.limits).map(|_| overrun);
         let mut slices = state.slices(SliceLimits { quantum, time, overrun });
@@ -90,8 +96,7 @@ impl Heap {
                 continue;
             }
             let holdings = if config.limits {
-                let category = slot.place as u8 + 1; // see `Heap::category`
-                let bytes = config.exact_memory.then(|| slices.state().category_bytes(category));
+                let bytes = config.exact_memory.then(|| slices.state().category_bytes(slot.category));
                 Holdings { bytes, coroutines: slices.state().coroutines(slot.place) }
             } else {
                 Holdings::default()
@@ -114,14 +119,16 @@ impl Heap {
                 }
             };
             stats.vm_ticks += u64::from(is_first_of_tick);
-            stats.resumes += 1;
             slot.state = ProcessState::Running;
             if waiting.has_replies() {
                 slices.state().context().reply = waiting.take_reply(id.slot);
             }
-            let report = slices.run(ThreadId(id.slot), slot.pid, slot.priority, &allowance);
+            let passed = if slot.slices == 0 { slot.safepoints as u32 } else { 0 };
+            let report = slices.run(ThreadId(id.slot), slot.pid, slot.priority, passed, &allowance);
             slot.safepoints += report.safepoints;
-            slot.slices = slot.slices.saturating_add(1);
+            let is_whole = quantum == config.quantum || report.end != SliceEnd::Preempted;
+            slot.slices = slot.slices.saturating_add(u32::from(is_whole));
+            stats.resumes += u64::from(is_whole);
             slot.state = ProcessState::Runnable;
             let console = &mut slices.state().context().console;
             if !console.is_empty() {

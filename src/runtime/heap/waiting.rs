@@ -101,7 +101,9 @@ impl Waiting {
     pub(super) fn begin(&mut self, wait: WaitId, request: Request, now: Duration, timeout: Duration) {
         match request {
             Request::Sleep(time) => {
-                self.timers.push(Reverse(Timer { due: (now + time).into(), wait, is_timeout: false }));
+                // Not in this tick: it may begin before timers are looked at.
+                let due = now + time.max(Duration::from_nanos(1));
+                self.timers.push(Reverse(Timer { due: due.into(), wait, is_timeout: false }));
             }
             Request::Syscall { function, args } => {
                 self.pend(wait, false);

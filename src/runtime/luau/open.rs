@@ -8,6 +8,7 @@ use bevy::platform::collections::HashMap;
 use mlua::ffi::{self, lua_State};
 
 use super::memory::{self, Memory};
+use super::roots::Roots;
 use super::{Context, LuauState, functions, modules, slice};
 use crate::host::HostFunctions;
 use crate::process::exit::ScriptError;
@@ -39,7 +40,7 @@ impl LuauState {
             main,
             threads: Vec::new(),
             handed_over: HashMap::default(),
-            anchors: Vec::new(),
+            roots: Roots::default(),
             environment_metatable: ffi::LUA_NOREF,
             protected_call: ffi::LUA_NOREF,
             context: Box::into_raw(Box::new(Context::new(host))),

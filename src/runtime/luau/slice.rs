@@ -168,7 +168,7 @@ struct Slice {
 }
 
 impl Slice {
-    /// Safepoints passed.
+    /// Safepoints passed, with the one at which it broke.
     fn used(&self) -> i64 {
         self.granted.get().saturating_sub(self.fuel.get())
     }
@@ -240,7 +240,8 @@ pub(super) unsafe fn prepare(context: *mut Context, limits: SliceLimits) {
 /// left. During the call only functions that Luau calls may use `process`.
 pub(super) unsafe fn run(process: *mut ProcessThread, quantum: u32, call_depth: u32) -> SliceReport {
     SLICE.with(|slice| {
-        let quantum = i64::from(quantum);
+        // The safepoint at which it breaks is passed at the start of the next slice.
+        let quantum = i64::from(quantum) + 1;
         let is_watched = slice.safepoints_per_look.get() < i64::MAX;
         slice.next_look.set(if is_watched { SAFEPOINTS_BEFORE_LOOK } else { i64::MAX });
         let fuel = quantum.min(slice.next_look.get());
@@ -256,7 +257,8 @@ pub(super) unsafe fn run(process: *mut ProcessThread, quantum: u32, call_depth: 
             slice.overdraft.set(None);
             slice.condemned.set(None);
         }
-        SliceReport { end, safepoints: slice.used().unsigned_abs() }
+        let at_break = i64::from(end == SliceEnd::Preempted);
+        SliceReport { end, safepoints: (slice.used() - at_break).unsigned_abs() }
     })
 }
 

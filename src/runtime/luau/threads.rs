@@ -22,8 +22,10 @@ pub(crate) const MAIN: TaskId = 0;
 /// What is kept of a process between its slices.
 pub(super) struct ProcessThread {
     /// Null until the first process of this place starts, and after
-    /// [`LuauState::discard`](super::LuauState::discard).
+    /// [`LuauState::retire`](super::LuauState::retire).
     pub(super) root: *mut lua_State,
+    /// Where the root is anchored.
+    pub(super) anchor: u32,
     /// Most processes never have one.
     more: Option<Box<More>>,
     pub(super) random: Pcg32,
@@ -96,7 +98,7 @@ pub(super) enum Next {
 
 impl ProcessThread {
     pub(super) fn new() -> Self {
-        Self { root: std::ptr::null_mut(), more: None, random: Pcg32::default() }
+        Self { root: std::ptr::null_mut(), anchor: 0, more: None, random: Pcg32::default() }
     }
 
     /// The thread to resume, with how many arguments, and what it waited for.

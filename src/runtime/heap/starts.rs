@@ -1,0 +1,72 @@
+//! Starting the processes of a heap: each gets its thread and, at once, the beginning of its first slice.
+//!
+//! A process that ends there hands its thread, still in the caches, to the next, so that many short ones take
+//! the memory of a few.
+
+use std::time::{Duration, Instant};
+
+use super::{Heap, SlotId};
+use crate::process::exit::Outcome;
+use crate::scheduler::run_queue::RunQueue;
+
+/// Processes started between two looks at the clock.
+const STARTS_PER_CLOCK_LOOK: usize = 16;
+
+/// Safepoints of the first slice that belong to the start. The rest of it follows when it is the process's
+/// turn: starts are to stay cheap.
+const STARTING_SAFEPOINTS: u32 = 16;
+
+impl Heap {
+    /// Whether processes wait for [`Heap::start_admitted`].
+    pub(crate) fn has_admitted(&self) -> bool {
+        !self.starting.is_empty()
+    }
+
+    /// Starts admitted processes until `deadline`.
+    pub(crate) fn start_admitted(&mut self, tick: u32, now: Duration, deadline: Option<Instant>) {
+        while self.has_admitted() {
+            let mut batch = RunQueue::default();
+            self.start_some(&mut batch);
+            batch.begin_pass();
+            // They are alone in the queue: a pass may be under way there.
+            let queue = std::mem::replace(&mut self.queue, batch);
+            let quantum = self.config.quantum.min(STARTING_SAFEPOINTS);
+            let resumes = self.stats.resumes;
+            self.run_slices(quantum, tick, now, deadline);
+            self.stats.starting_resumes += self.stats.resumes - resumes;
+            for id in std::mem::replace(&mut self.queue, queue) {
+                let had_slice = self.slots[id.slot as usize].slices > 0;
+                if had_slice { self.rested.push(id) } else { self.queue.push(id) }
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                break;
+            }
+        }
+        if self.starting.is_empty() {
+            self.starting = Default::default(); // it may have been long
+        }
+    }
+
+    /// Queues those that had their first slice in this tick for the passes that begin from now on.
+    pub(crate) fn queue_rested(&mut self) {
+        self.rested.drain(..).for_each(|id| self.queue.push(id));
+    }
+
+    fn start_some(&mut self, batch: &mut RunQueue<SlotId>) {
+        for _ in 0..STARTS_PER_CLOCK_LOOK {
+            let Some((id, script, start)) = self.starting.pop_front() else { break };
+            let slot = &self.slots[id.slot as usize];
+            if slot.generation != id.generation || slot.state.has_ended() {
+                self.forget_start(start); // despawned or killed in the meantime
+                continue;
+            }
+            match self.start(id.slot, &script, start) {
+                Ok(()) => batch.push(id),
+                Err(error) => {
+                    self.end(id.slot, Outcome::Failed(error));
+                    self.drop_thread(id.slot);
+                }
+            }
+        }
+    }
+}
