@@ -73,7 +73,8 @@ fn naive_threads(processes: u32) -> (Lua, Vec<Thread>) {
     let safepoints = AtomicU64::new(0);
     lua.set_interrupt(move |_| {
         let count = safepoints.fetch_add(1, Ordering::Relaxed);
-        Ok(if count % u64::from(QUANTUM) == 1 { VmState::Yield } else { VmState::Continue })
+        let passed = count % (u64::from(QUANTUM) + 1);
+        Ok(if passed == u64::from(QUANTUM) { VmState::Yield } else { VmState::Continue })
     });
     let threads = threads(&lua, processes);
     (lua, threads)
@@ -84,13 +85,14 @@ fn threads(lua: &Lua, processes: u32) -> Vec<Thread> {
     (0..processes).map(|_| lua.create_thread(main.clone()).expect("thread")).collect()
 }
 
-/// One state whose interrupt breaks the thread at every second safepoint.
+/// One state whose interrupt breaks the thread when it has passed as many safepoints as our slices pass; the one
+/// at which it breaks comes again.
 fn bare_threads(processes: u32) -> (Lua, Vec<Thread>) {
     static SAFEPOINTS: AtomicU64 = AtomicU64::new(0);
     unsafe extern "C-unwind" fn interrupt(thread: *mut lua_State, gc: i32) {
         let count = SAFEPOINTS.load(Ordering::Relaxed) + 1;
         SAFEPOINTS.store(count, Ordering::Relaxed);
-        if gc < 0 && count.is_multiple_of(u64::from(QUANTUM)) {
+        if gc < 0 && count.is_multiple_of(u64::from(QUANTUM) + 1) {
             // SAFETY: Luau passes the running thread, and a loop of the main chunk can be broken.
             unsafe { ffi::lua_break(thread) };
         }

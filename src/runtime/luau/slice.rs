@@ -242,7 +242,8 @@ pub(super) unsafe fn run(process: *mut ProcessThread, quantum: u32, call_depth: 
     SLICE.with(|slice| {
         // The safepoint at which it breaks is passed at the start of the next slice.
         let quantum = i64::from(quantum) + 1;
-        let is_watched = slice.safepoints_per_look.get() < i64::MAX;
+        // The shortest slices are over before it is worth looking at the clock.
+        let is_watched = slice.safepoints_per_look.get() < i64::MAX && quantum > SAFEPOINTS_BEFORE_LOOK + 1;
         slice.next_look.set(if is_watched { SAFEPOINTS_BEFORE_LOOK } else { i64::MAX });
         let fuel = quantum.min(slice.next_look.get());
         slice.fuel.set(fuel);
