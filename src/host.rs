@@ -1,5 +1,7 @@
 //! Host functions: functions of the game that scripts call.
 
+mod argument;
+
 use std::any::Any;
 use std::borrow::Cow;
 use std::ffi::{CStr, CString};
@@ -16,6 +18,8 @@ use crate::runtime::LuauRuntime;
 use crate::runtime::luau::CallArguments;
 use crate::syscall::Parser;
 use crate::value::{Value, ValueError};
+
+use argument::Argument;
 
 /// What a script passes to a host function.
 pub(crate) type Arguments = SmallVec<[Value; 4]>;
@@ -61,7 +65,8 @@ impl_host_function!(a A, b B, c C, d D, g G, h H, i I, j J);
 /// What is not passed is nil.
 #[inline]
 fn argument<T: DeserializeOwned>(arguments: &CallArguments, position: u32) -> Result<T, String> {
-    arguments.get(position).to().map_err(|error| wrong_argument(arguments, position, error))
+    T::deserialize(Argument { arguments, position })
+        .map_err(|error| wrong_argument(arguments, position, error))
 }
 
 #[cold]
@@ -177,11 +182,13 @@ impl HostFunctions {
         &self,
         number: usize,
         arguments: Arguments,
-    ) -> Result<(usize, Box<dyn Any + Send + Sync>), String> {
-        match self.0.get(number) {
-            Some((_, Entry::Syscall(number, parser))) => parser(arguments).map(|args| (*number, args)),
-            _ => Err("no such syscall".to_owned()),
-        }
+    ) -> Result<(usize, Box<dyn Any + Send + Sync>), HostError> {
+        let Some((_, Entry::Syscall(number, parser))) = self.0.get(number) else {
+            return Err(HostError::Error("no such syscall".to_owned()));
+        };
+        // The arguments' types may have code of their own.
+        let args = catch(|| parser(arguments))?;
+        Ok((*number, args))
     }
 
     pub(crate) fn path(&self, number: usize) -> Cow<'_, str> {
@@ -204,11 +211,16 @@ impl HostFunctions {
         let Entry::Function(function) = &entry.1 else {
             return Err(HostError::Error("no such function".to_owned()));
         };
-        // It is the caller that ends if the function leaves something half done.
-        match catch_unwind(AssertUnwindSafe(|| function(arguments))) {
-            Ok(result) => result.map_err(HostError::Error),
-            Err(panic) => Err(HostError::Panic(panic_message(&*panic))),
-        }
+        catch(|| function(arguments))
+    }
+}
+
+#[inline]
+fn catch<T>(f: impl FnOnce() -> Result<T, String>) -> Result<T, HostError> {
+    // It is the caller that ends if the function leaves something half done.
+    match catch_unwind(AssertUnwindSafe(f)) {
+        Ok(result) => result.map_err(HostError::Error),
+        Err(panic) => Err(HostError::Panic(panic_message(&*panic))),
     }
 }
 

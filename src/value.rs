@@ -3,6 +3,7 @@
 pub(crate) mod arguments;
 mod deserialize;
 mod error;
+mod exact;
 mod serialize;
 
 use std::fmt;

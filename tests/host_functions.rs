@@ -94,6 +94,38 @@ fn values_go_both_ways() {
 }
 
 #[test]
+fn values_of_no_type_in_particular_stay_what_they_are() {
+    let mut app = app();
+    for value in [
+        "nil",
+        "true",
+        "0.1",
+        "'text'",
+        "'not \\xff UTF-8'",
+        "vector.create(1, 2.5, -3)",
+        "{ vector.create(1, 2, 3), 'x\\xfe', { [vector.create(4, 5, 6)] = 'key' } }",
+        "{ [3] = 'c', [2] = 'b', [1] = 'a' }",
+        "{ a = 1, [true] = 2, [0.5] = 3 }",
+        "buffer.fromstring('bytes')",
+    ] {
+        let source = format!(
+            "local function same(a, b)
+                 if type(a) == 'buffer' and type(b) == 'buffer' then return buffer.tostring(a) == buffer.tostring(b) end
+                 if type(a) ~= 'table' or type(b) ~= 'table' then return a == b end
+                 for key, value in a do if not same(value, b[key]) then return false end end
+                 for key in b do if a[key] == nil then return false end end
+                 return true
+             end
+             local value = {value}
+             return same(value, echo(value))"
+        );
+        returns(&mut app, &source, Value::Boolean(true));
+    }
+    // In whatever order a table has them.
+    returns(&mut app, "local t = {} for i = 9, 1, -1 do t[i] = i end return sum(t)", Value::Number(45.0));
+}
+
+#[test]
 fn wrong_arguments_are_errors_that_name_the_place() {
     let mut app = app();
     for (call, expected) in [

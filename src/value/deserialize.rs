@@ -6,7 +6,7 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
-use super::{Value, ValueError};
+use super::{Value, ValueError, exact};
 
 impl Value {
     /// The value as a type of the game: numbers, strings, booleans and buffers as what they are, tables as
@@ -36,8 +36,15 @@ impl Value {
         }
     }
 
-    /// Whether a table's keys are 1, 2, 3 and so on, in that order.
-    fn is_sequence(entries: &[(Self, Self)]) -> bool {
+    /// Whether a table's keys are 1, 2, 3 and so on. They are in that order then, which a table's need not be.
+    fn is_sequence(entries: &mut [(Self, Self)]) -> bool {
+        let has_number = |(key, _): &(Self, Self)| matches!(key, Self::Number(_));
+        let is_in_order = entries.is_sorted_by(|(a, _), (b, _)| a.as_f64() <= b.as_f64());
+        if !is_in_order && entries.iter().all(has_number) {
+            entries.sort_by(|(a, _), (b, _)| {
+                f64::total_cmp(&a.as_f64().unwrap_or(0.0), &b.as_f64().unwrap_or(0.0))
+            });
+        }
         entries.iter().enumerate().all(|(i, (key, _))| matches!(key, Self::Number(n) if *n == (i + 1) as f64))
     }
 }
@@ -72,8 +79,10 @@ impl<'de> Deserializer<'de> for Value {
                 Err(error) => visitor.visit_byte_buf(error.into_bytes()),
             },
             Self::Buffer(bytes) => visitor.visit_byte_buf(bytes.into_vec()),
-            Self::Table(entries) if Self::is_sequence(&entries) => visitor.visit_seq(elements(entries)),
-            Self::Table(entries) => visitor.visit_map(Entries::new(entries)),
+            Self::Table(mut entries) => match Self::is_sequence(&mut entries) {
+                true => visitor.visit_seq(elements(entries)),
+                false => visitor.visit_map(Entries::new(entries)),
+            },
             Self::Opaque(_) => Err(ValueError::invalid_type(self.unexpected(), &visitor)),
         }
     }
@@ -82,20 +91,6 @@ impl<'de> Deserializer<'de> for Value {
         deserialize_i8 i8 => visit_i8, deserialize_i16 i16 => visit_i16, deserialize_i32 i32 => visit_i32,
         deserialize_i64 i64 => visit_i64, deserialize_u8 u8 => visit_u8, deserialize_u16 u16 => visit_u16,
         deserialize_u32 u32 => visit_u32, deserialize_u64 u64 => visit_u64
-    }
-
-    // Most arguments of host functions are numbers.
-    #[inline]
-    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
-        match self {
-            Self::Number(number) => visitor.visit_f64(number),
-            other => other.deserialize_any(visitor),
-        }
-    }
-
-    #[inline]
-    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
-        self.deserialize_f64(visitor)
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
@@ -118,10 +113,20 @@ impl<'de> Deserializer<'de> for Value {
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
         self,
-        _: &'static str,
+        name: &'static str,
         visitor: V,
     ) -> Result<V::Value, ValueError> {
-        visitor.visit_newtype_struct(self)
+        if name != exact::VALUE {
+            return visitor.visit_newtype_struct(self);
+        }
+        let (name, parts) = match self {
+            Self::Vector(lanes) => (exact::VECTOR, Self::Table(exact::sequence(&lanes))),
+            Self::String(bytes) if std::str::from_utf8(&bytes).is_err() => {
+                (exact::BYTES, Self::Buffer(bytes))
+            }
+            other => return other.deserialize_any(visitor),
+        };
+        visitor.visit_map(Entries::new(vec![(name.into(), parts)]))
     }
 
     // An empty table is a map as well as a sequence.
@@ -139,10 +144,11 @@ impl<'de> Deserializer<'de> for Value {
         visitor: V,
     ) -> Result<V::Value, ValueError> {
         match self {
-            Self::Table(ref entries) if entries.is_empty() || !Self::is_sequence(entries) => {
-                self.deserialize_map(visitor)
-            }
-            // A vector, or a table of numbers, is as good.
+            Self::Table(mut entries) => match !entries.is_empty() && Self::is_sequence(&mut entries) {
+                true => visitor.visit_seq(elements(entries)),
+                false => visitor.visit_map(Entries::new(entries)),
+            },
+            // A sequence is as good, and so is a vector.
             other => other.deserialize_any(visitor),
         }
     }
@@ -165,7 +171,7 @@ impl<'de> Deserializer<'de> for Value {
     }
 
     forward_to_deserialize_any! {
-        bool char str string unit unit_struct seq tuple tuple_struct identifier ignored_any
+        bool f32 f64 char str string unit unit_struct seq tuple tuple_struct identifier ignored_any
     }
 }
 
@@ -177,7 +183,8 @@ impl IntoDeserializer<'_, ValueError> for Value {
     }
 }
 
-/// A copy of any value that has one. Vectors and sequences come as tables.
+/// A copy of any value that has one. Through this crate's own conversions it is exact; other formats have no
+/// vectors, which come from them as tables.
 impl<'de> Deserialize<'de> for Value {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct AnyValue;
@@ -195,6 +202,10 @@ impl<'de> Deserialize<'de> for Value {
 
             fn visit_none<E>(self) -> Result<Value, E> {
                 Ok(Value::Nil)
+            }
+
+            fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+                deserializer.deserialize_any(self)
             }
 
             fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -238,11 +249,11 @@ impl<'de> Deserialize<'de> for Value {
                 while let Some(entry) = map.next_entry()? {
                     entries.push(entry);
                 }
-                Ok(Value::Table(entries))
+                Ok(exact::restore(entries))
             }
         }
 
-        deserializer.deserialize_any(AnyValue)
+        deserializer.deserialize_newtype_struct(exact::VALUE, AnyValue)
     }
 }
 

@@ -5,7 +5,7 @@ use serde::ser::{
     SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
 
-use super::{Value, ValueError};
+use super::{Value, ValueError, exact};
 
 impl Value {
     /// A copy of `value` for scripts: structs and maps become tables with their names as keys, sequences
@@ -126,10 +126,14 @@ impl Serializer for IntoValue {
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(
         self,
-        _: &'static str,
+        name: &'static str,
         value: &T,
     ) -> Result<Value, ValueError> {
-        Value::from(value)
+        let inside = Value::from(value)?;
+        if name != exact::VECTOR && name != exact::BYTES {
+            return Ok(inside);
+        }
+        Ok(exact::restore(vec![(name.into(), inside)]))
     }
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
@@ -247,15 +251,28 @@ impl SerializeMap for IntoTable {
     }
 }
 
-/// As what it is; an opaque value as nil.
+/// Bytes of a string that are not UTF-8.
+struct Bytes<'a>(&'a [u8]);
+
+impl Serialize for Bytes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.0)
+    }
+}
+
+/// As what it is: exactly, through [`Value::from`]; in other formats a vector is a sequence of three numbers, and a
+/// string that is not UTF-8 is bytes. An opaque value is nil.
 impl Serialize for Value {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Nil | Self::Opaque(_) => serializer.serialize_unit(),
             Self::Boolean(boolean) => serializer.serialize_bool(*boolean),
             Self::Number(number) => serializer.serialize_f64(*number),
-            Self::Vector(lanes) => lanes.serialize(serializer),
-            Self::String(bytes) => serializer.serialize_str(&String::from_utf8_lossy(bytes)),
+            Self::Vector(lanes) => serializer.serialize_newtype_struct(exact::VECTOR, lanes),
+            Self::String(bytes) => match std::str::from_utf8(bytes) {
+                Ok(text) => serializer.serialize_str(text),
+                Err(_) => serializer.serialize_newtype_struct(exact::BYTES, &Bytes(bytes)),
+            },
             Self::Buffer(bytes) => serializer.serialize_bytes(bytes),
             Self::Table(entries) => serializer.collect_map(entries.iter().map(|(key, value)| (key, value))),
         }

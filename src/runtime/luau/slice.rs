@@ -25,7 +25,7 @@ use mlua::ffi::{self, lua_State};
 use super::Context;
 use super::threads::{Next, ProcessThread};
 
-pub(super) use charge::{charge, charge_block};
+pub(super) use charge::{charge, charge_block, charge_later};
 pub(super) use limits::{condemn, end_soon};
 pub(super) use prefetch::{prefetch_frame, prefetch_thread};
 

@@ -5,17 +5,21 @@
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::fmt::Write;
 use std::mem::MaybeUninit;
+use std::ops::RangeInclusive;
 use std::ptr;
 
 use bevy::platform::collections::HashSet;
 use mlua::ffi::{self, lua_State};
 
+use super::slice::charge_later;
 use crate::value::Value;
 
 /// Values handed over as results of one process, nested ones included.
 const MAX_VALUES: usize = 1024;
 /// Bytes of strings and buffers handed over as results of one process.
 const MAX_BYTES: usize = 64 * 1024;
+/// Bytes that are copied in the time of a safepoint.
+const BYTES_COPIED: usize = 32;
 /// Tables inside tables inside results.
 const MAX_DEPTH: usize = 8;
 /// Bytes kept of an error message.
@@ -33,12 +37,17 @@ pub(super) const RESULT_SLOTS: c_int = 2 * (MAX_DEPTH as c_int + 1);
 /// `thread` must be live, have room for [`RESULT_SLOTS`] more values, and not run anything else
 /// meanwhile.
 pub(super) unsafe fn values<V: FromIterator<Value>>(thread: *mut lua_State) -> V {
-    let mut copier = Copier { thread, values: MAX_VALUES, bytes: MAX_BYTES, tables: HashSet::default() };
+    let mut copier = Copier::new(thread);
     // SAFETY: the indices are those of the thread's own stack.
     unsafe {
         let count = ffi::lua_gettop(thread).min(MAX_VALUES as c_int);
         (1..=count).map(|index| copier.copy(index, 0)).collect()
     }
+}
+
+/// Charges the slice that runs for the copy of a value.
+pub(super) fn charge_for(value: &Value) {
+    charge_later((value.size() / BYTES_COPIED) as u64);
 }
 
 /// The arguments of the running C function.
@@ -60,15 +69,24 @@ impl CallArguments {
         unsafe { ffi::lua_gettop(self.state) }.unsigned_abs()
     }
 
-    /// A copy of an argument, nil if it was not passed.
+    /// An argument that is a number.
     #[inline]
-    pub(crate) fn get(&self, position: u32) -> Value {
+    pub(crate) fn number(&self, position: u32) -> Option<f64> {
         let (state, index) = (self.state, position.cast_signed());
         // SAFETY: any positive index can be asked for its type, and a number be read as one.
         unsafe {
+            let is_number = ffi::lua_type(state, index) == ffi::LUA_TNUMBER;
+            is_number.then(|| ffi::lua_tonumberx(state, index, ptr::null_mut()))
+        }
+    }
+
+    /// A copy of an argument, nil if it was not passed.
+    pub(crate) fn get(&self, position: u32) -> Value {
+        let (state, index) = (self.state, position.cast_signed());
+        // SAFETY: any positive index can be asked for its type; the rest exist.
+        unsafe {
             match ffi::lua_type(state, index) {
-                ffi::LUA_TNUMBER => Value::Number(ffi::lua_tonumber(state, index)),
-                ffi::LUA_TNONE | ffi::LUA_TNIL => Value::Nil,
+                ffi::LUA_TNONE => Value::Nil,
                 _ => copy(state, index),
             }
         }
@@ -80,33 +98,24 @@ const _: () = assert!(RESULT_SLOTS <= ffi::LUA_MINSTACK, "a C function has room 
 /// # Safety
 ///
 /// As for [`values`]; `index` must be positive and valid.
-#[cold]
 unsafe fn copy(thread: *mut lua_State, index: c_int) -> Value {
-    let mut copier = Copier { thread, values: MAX_VALUES, bytes: MAX_BYTES, tables: HashSet::default() };
     // SAFETY: by the contract.
-    unsafe { copier.copy(index, 0) }
+    unsafe { Copier::new(thread).copy(index, 0) }
 }
 
-/// The value at `index`, if all of it can be copied; otherwise, why not.
+/// The values at `indices`, if all of them can be copied; otherwise, at which one they cannot and why. What may be
+/// in them is what may be in one.
 ///
 /// # Safety
 ///
-/// As for [`values`]; `index` must be positive and valid.
-pub(super) unsafe fn message(thread: *mut lua_State, index: c_int) -> Result<Value, String> {
-    let mut copier = Copier { thread, values: MAX_VALUES, bytes: MAX_BYTES, tables: HashSet::default() };
+/// As for [`values`]; the indices must be positive and valid.
+pub(super) unsafe fn messages<V: FromIterator<Value>>(
+    thread: *mut lua_State,
+    indices: RangeInclusive<c_int>,
+) -> Result<V, (c_int, String)> {
+    let mut copier = Copier::new(thread);
     // SAFETY: by the contract.
-    let value = unsafe { copier.copy(index, 0) };
-    match value.opaque() {
-        None => Ok(value),
-        Some(kind @ ("string" | "buffer")) => {
-            Err(format!("a {kind} in it is too long: {MAX_BYTES} bytes are copied"))
-        }
-        Some("table") => Err(format!(
-            "a table in it occurs twice, or has too much in it: {MAX_VALUES} values, {MAX_DEPTH} levels are copied"
-        )),
-        Some(kind) if copier.values > 0 => Err(format!("a {kind} cannot leave its process")),
-        Some(_) => Err(format!("there is too much in it: {MAX_VALUES} values are copied")),
-    }
+    indices.map(|index| unsafe { copier.message(index).map_err(|why| (index, why)) }).collect()
 }
 
 /// Pushes a copy of `value`. An opaque one becomes nil.
@@ -152,6 +161,7 @@ pub(super) fn bounded(text: &str, max: usize) -> &str {
     &text[..text.floor_char_boundary(max)]
 }
 
+/// Copies values, and charges the slice that runs for it.
 struct Copier {
     thread: *mut lua_State,
     values: usize,
@@ -162,6 +172,31 @@ struct Copier {
 }
 
 impl Copier {
+    fn new(thread: *mut lua_State) -> Self {
+        Self { thread, values: MAX_VALUES, bytes: MAX_BYTES, tables: HashSet::default() }
+    }
+
+    /// The value at `index`, if all of it can be copied; otherwise, why not.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Copier::copy`].
+    unsafe fn message(&mut self, index: c_int) -> Result<Value, String> {
+        // SAFETY: by the contract.
+        let value = unsafe { self.copy(index, 0) };
+        match value.opaque() {
+            None => Ok(value),
+            Some(kind @ ("string" | "buffer")) => {
+                Err(format!("a {kind} in it is too long: {MAX_BYTES} bytes are copied"))
+            }
+            Some("table") => Err(format!(
+                "a table in it occurs twice, or has too much in it: {MAX_VALUES} values, {MAX_DEPTH} levels are copied"
+            )),
+            Some(kind) if self.values > 0 => Err(format!("a {kind} cannot leave its process")),
+            Some(_) => Err(format!("there is too much in it: {MAX_VALUES} values are copied")),
+        }
+    }
+
     /// # Safety
     ///
     /// `index` must be a valid positive index, with room for two more values per level.
@@ -224,6 +259,13 @@ impl Copier {
         }
         // SAFETY: by the contract.
         Some(unsafe { std::slice::from_raw_parts(data, length) }.into())
+    }
+}
+
+impl Drop for Copier {
+    fn drop(&mut self) {
+        let (values, bytes) = (MAX_VALUES - self.values, MAX_BYTES - self.bytes);
+        charge_later((values + bytes / BYTES_COPIED) as u64);
     }
 }
 

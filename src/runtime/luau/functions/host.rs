@@ -68,21 +68,28 @@ unsafe extern "C-unwind" fn call(state: *mut lua_State) -> c_int {
                 return 1;
             }
             Ok(value) => {
+                transfer::charge_for(&value);
                 transfer::push(state, &value);
                 return 1;
             }
             Err(HostError::Error(message)) => push_error(state, &entry.0.to_string_lossy(), &message),
             Err(HostError::Panic(message)) => {
-                condemn(Excess::HostPanic);
-                let message = transfer::bounded(&message, MAX_MESSAGE).to_owned();
-                with_context(|context| {
-                    context.host_panic = Some((context.host.number(entry), message));
-                });
-                push_error(state, &entry.0.to_string_lossy(), "it panicked");
+                let number = with_context(|context| context.host.number(entry)).unwrap_or(usize::MAX);
+                panicked(state, number, &entry.0.to_string_lossy(), &message);
             }
         }
         ffi::lua_error(state)
     }
+}
+
+/// The host function with this number, or its arguments' own code, has panicked: the process is killed. Pushes
+/// the error until then.
+unsafe fn panicked(state: *mut lua_State, number: usize, path: &str, message: &str) {
+    condemn(Excess::HostPanic);
+    let message = transfer::bounded(message, MAX_MESSAGE).to_owned();
+    with_context(|context| context.host_panic = Some((number, message)));
+    // SAFETY: the caller is a C function that throws what is pushed.
+    unsafe { push_error(state, path, "it panicked") };
 }
 
 /// Any syscall; which one is its upvalue.
@@ -96,7 +103,8 @@ unsafe extern "C-unwind" fn syscall(state: *mut lua_State) -> c_int {
         ffi::lua_rawcheckstack(state, transfer::RESULT_SLOTS);
         match functions.parse(number, transfer::values(state)) {
             Ok((function, args)) => return wait_for(state, Request::Syscall { function, args }),
-            Err(message) => push_error(state, &functions.path(number), &message),
+            Err(HostError::Error(message)) => push_error(state, &functions.path(number), &message),
+            Err(HostError::Panic(message)) => panicked(state, number, &functions.path(number), &message),
         }
         ffi::lua_error(state)
     }

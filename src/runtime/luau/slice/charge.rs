@@ -37,6 +37,15 @@ pub(in super::super) unsafe fn charge(state: *mut lua_State, units: u64) {
     }
 }
 
+/// As [`charge`], but never throws: the next safepoint notices.
+pub(in super::super) fn charge_later(units: u64) {
+    SLICE.with(|slice| {
+        if slice.is_running() {
+            slice.fuel.set(slice.fuel.get().saturating_sub_unsigned(units.min(MAX_CHARGE)));
+        }
+    });
+}
+
 /// Charges the slice that runs on this operating-system thread, if one does, for a large block that
 /// Luau is about to fill. `false` if it cannot have it because it is to be killed.
 pub(in super::super) fn charge_block(bytes: usize) -> bool {
