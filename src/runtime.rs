@@ -1,6 +1,7 @@
 //! The shared Luau runtime: heaps, and who lives where.
 
 pub(crate) mod heap;
+pub(crate) mod heaps;
 pub(crate) mod luau;
 pub(crate) mod mail;
 pub(crate) mod system_call;
@@ -28,6 +29,7 @@ use luau::{LuauState, Reply};
 use system_call::PostedCall;
 
 use heap::{Exit, Heap, HeapConfig, MAX_EXACT_VMS, PlaceId, SlotId, VmSummary, WaitId};
+use heaps::Heaps;
 
 /// Bytes of source that are compiled in about 100 microseconds.
 const SHORT_SOURCE: usize = 2 * 1024;
@@ -38,7 +40,7 @@ const SHORT_SOURCE: usize = 2 * 1024;
 /// [`vms_per_heap`](crate::LuauOsPlugin::vms_per_heap) VMs each and run in parallel.
 #[derive(Resource)]
 pub struct LuauRuntime {
-    pub(crate) heaps: Vec<Heap>,
+    pub(crate) heaps: Heaps,
     config: HeapConfig,
     host: HostFunctions,
     /// How many syscalls there are.
@@ -122,7 +124,7 @@ impl LuauRuntime {
         let RuntimeSettings { quantum, overrun_limit, syscall_timeout, seed, limits, .. } = settings;
         let exact_memory = settings.vms_per_heap <= MAX_EXACT_VMS;
         Self {
-            heaps: Vec::new(),
+            heaps: Heaps::default(),
             config: HeapConfig { quantum, overrun_limit, syscall_timeout, seed, exact_memory, limits },
             host: HostFunctions::default(),
             syscalls: 0,
@@ -180,7 +182,7 @@ impl LuauRuntime {
     /// Sets the quantum from the next tick on. Less than 2 counts as 2.
     pub fn set_quantum(&mut self, quantum: u32) {
         self.config.quantum = quantum.max(2);
-        for heap in &mut self.heaps {
+        for heap in self.heaps.all_mut() {
             heap.set_quantum(self.config.quantum);
         }
     }
@@ -188,7 +190,7 @@ impl LuauRuntime {
     /// State and cost of a process; `None` before it is admitted and after it has ended.
     pub fn process_info(&self, process: &Process) -> Option<ProcessInfo> {
         let handle = process.handle?;
-        let (state, cpu) = self.heaps[handle.heap as usize].process_info(handle.slot)?;
+        let (state, cpu) = self.heaps[handle.heap].process_info(handle.slot)?;
         Some(ProcessInfo { state, cpu })
     }
 
@@ -197,7 +199,7 @@ impl LuauRuntime {
     /// cannot tell more VMs of one state apart.
     pub fn vm_bytes(&self, vm: &Vm) -> Option<usize> {
         let handle = vm.handle?;
-        self.heaps[handle.heap as usize].vm_bytes(handle.place)
+        self.heaps[handle.heap].vm_bytes(handle.place)
     }
 
     // --- For the ECS ---
@@ -224,8 +226,8 @@ impl LuauRuntime {
     pub(crate) fn take_calls(&mut self) -> Vec<Vec<RawCall>> {
         let mut calls: Vec<Vec<RawCall>> = std::iter::repeat_with(Vec::new).take(self.syscalls).collect();
         if self.syscalls > 0 {
-            for (i, heap) in self.heaps.iter_mut().enumerate() {
-                heap.take_calls(i as u32, |function, call| calls[function].push(call));
+            for (i, heap) in self.heaps.busy_mut() {
+                heap.take_calls(i, |function, call| calls[function].push(call));
             }
         }
         calls
@@ -235,15 +237,19 @@ impl LuauRuntime {
     pub(crate) fn deliver_answers(&mut self) {
         for (call, reply) in self.inbox.take() {
             let reply = reply.map(|value| smallvec![value]);
-            self.heaps[call.heap as usize].answer(call.wait, reply);
+            self.heaps.get_mut(call.heap).answer(call.wait, reply);
         }
     }
 
-    /// Takes the questions that scripts have asked the system, heap after heap.
+    /// Takes the questions that scripts have asked the system, heap after heap, unless there are some left. Until
+    /// then they stay where those are swept out that nobody waits for any more.
     pub(crate) fn take_system_calls(&mut self) {
+        if !self.system_calls.is_empty() {
+            return;
+        }
         let calls = &mut self.system_calls;
-        for (i, heap) in self.heaps.iter_mut().enumerate() {
-            heap.take_system_calls(i as u32, |call| calls.push_back(call));
+        for (i, heap) in self.heaps.busy_mut() {
+            heap.take_system_calls(i, |call| calls.push_back(call));
         }
     }
 
@@ -254,17 +260,17 @@ impl LuauRuntime {
 
     /// Answers a question.
     pub(crate) fn answer(&mut self, call: CallId, reply: Reply) {
-        self.heaps[call.heap as usize].answer(call.wait, reply);
+        self.heaps.get_mut(call.heap).answer(call.wait, reply);
     }
 
     /// The heap of a process or VM.
     pub(crate) fn heap_mut(&mut self, heap: u32) -> &mut Heap {
-        &mut self.heaps[heap as usize]
+        self.heaps.get_mut(heap)
     }
 
     /// Hands a signal to the processes of one VM.
     pub(crate) fn signal(&mut self, vm: VmHandle, name: &[u8], payload: &Value) {
-        let heap = &mut self.heaps[vm.heap as usize];
+        let heap = self.heaps.get_mut(vm.heap);
         if heap.place_is_current(vm.place) {
             heap.signal(Some(vm.place.place()), name, payload);
         }
@@ -272,8 +278,10 @@ impl LuauRuntime {
 
     /// Hands a signal to the processes of all VMs.
     pub(crate) fn broadcast(&mut self, name: &[u8], payload: &Value) {
-        for heap in &mut self.heaps {
-            heap.signal(None, name, payload);
+        for heap in 0..self.heaps.len() as u32 {
+            if self.heaps[heap].has_listeners() {
+                self.heaps.get_mut(heap).signal(None, name, payload);
+            }
         }
     }
 
@@ -316,7 +324,7 @@ impl LuauRuntime {
         (vm_entity, vm, limits): (Entity, &mut Vm, Option<&VmLimits>),
         spawned_at: Duration,
     ) -> ProcessHandle {
-        let is_current = |handle: &VmHandle| self.heaps[handle.heap as usize].place_is_current(handle.place);
+        let is_current = |handle: &VmHandle| self.heaps[handle.heap].place_is_current(handle.place);
         let handle = vm
             .handle
             .filter(is_current)
@@ -325,7 +333,7 @@ impl LuauRuntime {
         vm.last_pid += 1;
         let pid = Pid(NonZeroU32::new(vm.last_pid).expect("fewer than 2^32 processes on one VM"));
         let script = self.scripts.intern(script);
-        let heap = &mut self.heaps[handle.heap as usize];
+        let heap = self.heaps.get_mut(handle.heap);
         let start = process.take_start();
         let parent = start.as_ref().and_then(|start| start.parent);
         let slot = heap.admit(handle.place, process_entity, pid, script, start, spawned_at);
@@ -335,7 +343,7 @@ impl LuauRuntime {
         process.handle = Some(process_handle);
         if let Some(parent) = parent {
             heap.keep_end(handle.place.place(), pid.get());
-            heap.answer(parent.wait, Ok(smallvec![f64::from(pid.get()).into()]));
+            self.answer(parent, Ok(smallvec![f64::from(pid.get()).into()]));
         }
         process_handle
     }
@@ -345,7 +353,7 @@ impl LuauRuntime {
     pub(crate) fn restart(&mut self, process: &mut Process, script: &Script) -> bool {
         let Some(handle) = process.handle else { return false };
         let (script, start) = (self.scripts.intern(script), process.take_start());
-        let slot = self.heaps[handle.heap as usize].restart(handle.slot, script, start);
+        let slot = self.heaps.get_mut(handle.heap).restart(handle.slot, script, start);
         process.handle = slot.map(|slot| ProcessHandle { slot, ..handle }).or(process.handle);
         slot.is_some()
     }
@@ -361,35 +369,35 @@ impl LuauRuntime {
                 }
                 continue;
             };
-            if self.heaps[heap as usize].vms() >= self.vms_per_heap {
+            if self.heaps[heap].vms() >= self.vms_per_heap {
                 self.is_roomy[heap as usize] = false;
                 continue;
             }
             self.roomy_heaps.push_back(heap);
-            let place = self.heaps[heap as usize].add_vm(vm, limits, spawned_at);
+            let place = self.heaps.get_mut(heap).add_vm(vm, limits, spawned_at);
             return VmHandle { heap, place };
         }
     }
 
     /// Changes what a VM may use.
     pub(crate) fn set_limits(&mut self, handle: VmHandle, limits: VmLimits) {
-        self.heaps[handle.heap as usize].set_limits(handle.place, limits);
+        self.heaps.get_mut(handle.heap).set_limits(handle.place, limits);
     }
 
     /// Stops a process. `false` if it had ended already.
     pub(crate) fn release_process(&mut self, handle: ProcessHandle) -> bool {
-        self.heaps[handle.heap as usize].remove_process(handle.slot)
+        self.heaps.get_mut(handle.heap).remove_process(handle.slot)
     }
 
     /// Frees a VM's place.
     pub(crate) fn release_vm(&mut self, VmHandle { heap, place }: VmHandle) {
-        self.heaps[heap as usize].remove_vm(place);
-        if self.heaps[heap as usize].vms() == 0 {
+        self.heaps.get_mut(heap).remove_vm(place);
+        if self.heaps[heap].vms() == 0 {
             self.emptied_heaps.push_back(heap);
         }
         // As many empty heaps as there are workers stay open for VMs to come.
         while self.emptied_heaps.len() > self.workers {
-            let heap = self.emptied_heaps.pop_front().map(|heap| &mut self.heaps[heap as usize]);
+            let heap = self.emptied_heaps.pop_front().map(|heap| self.heaps.get_mut(heap));
             if let Some(state) = heap.and_then(Heap::take_state_if_empty) {
                 close_in_background(state);
             }
@@ -398,41 +406,41 @@ impl LuauRuntime {
 
     /// Takes up to `limit` exits of one heap, heap after heap.
     pub(crate) fn take_exits(&mut self, limit: usize) -> Vec<Exit> {
-        let count = self.heaps.len();
-        let mut heaps = (0..count).map(|skipped| (self.next_exits + skipped) % count);
-        let Some(next) = heaps.find(|&heap| self.heaps[heap].has_exits()) else { return Vec::new() };
+        let next = self.heaps.find_busy(self.next_exits, Heap::has_exits);
+        let Some(next) = next else { return Vec::new() };
         self.next_exits = next;
-        std::iter::from_fn(|| self.heaps[next].take_exit()).take(limit).collect()
+        let heap = self.heaps.get_mut(next as u32);
+        std::iter::from_fn(|| heap.take_exit()).take(limit).collect()
     }
 
     /// Takes up to `limit` VMs whose last process was removed.
     pub(crate) fn take_emptied(&mut self, limit: usize) -> Vec<(Entity, VmSummary)> {
-        let heaps = self.heaps.iter_mut();
-        heaps.flat_map(|heap| std::iter::from_fn(|| heap.take_emptied())).take(limit).collect()
+        let heaps = self.heaps.busy_mut();
+        heaps.flat_map(|(_, heap)| std::iter::from_fn(|| heap.take_emptied())).take(limit).collect()
     }
 
     /// Takes what the processes of up to `limit` VMs have printed, heap after heap.
     pub(crate) fn take_printed(&mut self, limit: usize) -> Vec<(Entity, ConsoleBuffer)> {
         let mut taken = Vec::new();
-        for _ in 0..self.heaps.len() {
-            let next = self.next_printed % self.heaps.len();
-            let printed = std::iter::from_fn(|| self.heaps[next].take_printed());
-            taken.extend(printed.take(limit - taken.len()));
+        while let Some(next) = self.heaps.find_busy(self.next_printed, Heap::has_printed) {
+            let heap = self.heaps.get_mut(next as u32);
+            taken.extend(std::iter::from_fn(|| heap.take_printed()).take(limit - taken.len()));
+            self.next_printed = next;
             if taken.len() == limit {
                 break;
             }
-            self.next_printed = next + 1;
         }
         taken
     }
 
-    /// Lists the heaps where places have become free.
-    pub(crate) fn find_roomy_heaps(&mut self) {
-        for (i, heap) in self.heaps.iter().enumerate() {
-            if !self.is_roomy[i] && heap.vms() < self.vms_per_heap {
-                self.is_roomy[i] = true;
-                self.roomy_heaps.push_back(i as u32);
+    /// Ends a tick: lists the heaps where places have become free, and those with nothing to do rest.
+    pub(crate) fn rest(&mut self) {
+        for (i, heap) in self.heaps.busy_mut() {
+            if !self.is_roomy[i as usize] && heap.vms() < self.vms_per_heap {
+                self.is_roomy[i as usize] = true;
+                self.roomy_heaps.push_back(i);
             }
         }
+        self.heaps.rest();
     }
 }

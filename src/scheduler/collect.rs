@@ -19,11 +19,10 @@ pub(crate) fn collect(
     let timer = tick.begin_phase(Phase::Collect);
     let deadline = timer.deadline;
     let workers = runtime.workers();
-    let heaps = runtime.heaps.iter_mut().filter(|heap| heap.collection_is_due());
+    let heaps = runtime.heaps.busy_mut().map(|(_, heap)| heap).filter(|heap| heap.collection_is_due());
     for_each_heap(heaps, workers, deadline, |heap| heap.collect(deadline));
-    runtime.find_roomy_heaps();
     tick.end_phase(timer);
-    for heap in &mut runtime.heaps {
+    for (_, heap) in runtime.heaps.busy_mut() {
         let stats = heap.take_stats();
         metrics.gc_time += stats.gc_time;
         metrics.gc_longest_pause = metrics.gc_longest_pause.max(stats.gc_longest_pause);

@@ -19,16 +19,16 @@ pub(crate) fn run(
     let runtime = &mut *runtime;
     let timer = tick.begin_phase(Phase::Run);
     let deadline = timer.deadline;
-    if runtime.heaps.iter().all(Heap::pass_is_over) {
-        runtime.heaps.iter_mut().for_each(Heap::begin_pass);
+    if runtime.heaps.busy().all(Heap::pass_is_over) {
+        runtime.heaps.busy_mut().for_each(|(_, heap)| heap.begin_pass());
     }
     let is_waiting = |heap: &&mut Heap| !heap.pass_is_over() && !heap.collection_is_overdue();
     let (tick_number, now, workers) = (metrics.ticks as u32, runtime.now, runtime.workers());
-    let heaps = runtime.heaps.iter_mut().filter(is_waiting);
+    let heaps = runtime.heaps.busy_mut().map(|(_, heap)| heap).filter(is_waiting);
     for_each_heap(heaps, workers, deadline, |heap| heap.run(tick_number, now, deadline));
     metrics.run_time += tick.end_phase(timer);
     let mut pass_is_over = true;
-    for heap in &mut runtime.heaps {
+    for (_, heap) in runtime.heaps.busy_mut() {
         pass_is_over &= heap.pass_is_over();
         heap.queue_rested();
         let stats = heap.take_stats();

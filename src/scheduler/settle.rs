@@ -53,6 +53,7 @@ pub(crate) fn settle(world: &mut World) {
             break;
         }
     }
+    world.resource_mut::<LuauRuntime>().rest();
     world.resource_mut::<Tick>().end_phase(timer);
 }
 

@@ -17,7 +17,8 @@ pub(crate) fn wake(_main_thread: NonSendMarker, mut runtime: ResMut<LuauRuntime>
     let deadline = timer.deadline;
     runtime.deliver_answers();
     let (now, workers) = (runtime.now, runtime.workers());
-    let heaps = runtime.heaps.iter_mut().filter(|heap: &&mut Heap| heap.has_due(now));
+    runtime.heaps.wake(now);
+    let heaps = runtime.heaps.busy_mut().map(|(_, heap)| heap).filter(|heap: &&mut Heap| heap.has_due(now));
     for_each_heap(heaps, workers, deadline, |heap| heap.wake(now, deadline));
     tick.end_phase(timer);
 }

@@ -111,6 +111,11 @@ impl Heap {
         }
     }
 
+    /// Whether some VM may have printed something.
+    pub(crate) fn has_printed(&self) -> bool {
+        !self.printed.is_empty()
+    }
+
     /// Takes what the processes of one VM have printed.
     pub(crate) fn take_printed(&mut self) -> Option<(Entity, ConsoleBuffer)> {
         loop {
