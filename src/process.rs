@@ -155,6 +155,11 @@ fn enqueue(mut world: DeferredWorld, HookContext { entity, .. }: HookContext) {
 fn release(mut world: DeferredWorld, HookContext { entity, .. }: HookContext) {
     let process = world.get::<Process>(entity).map(|process| (process.handle, process.state));
     let Some((handle, state)) = process else { return };
+    // A script may wait for it to start.
+    let parent = world.get_mut::<Process>(entity).and_then(|mut process| process.start.take()?.parent);
+    if let (Some(parent), Some(mut runtime)) = (parent, world.get_resource_mut::<LuauRuntime>()) {
+        runtime.answer(parent, Err("process.spawn: the game ended it before it started".to_owned()));
+    }
     let stopped = match (handle, world.get_resource_mut::<LuauRuntime>()) {
         (Some(handle), Some(mut runtime)) => runtime.release_process(handle),
         // It was never admitted.

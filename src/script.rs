@@ -313,21 +313,30 @@ fn syntax_error(name: &str, error: mlua::Error) -> CompileError {
 
 /// Scripts by content, so that the same text given twice is compiled once.
 #[derive(Debug, Default)]
-pub(crate) struct CompileCache(HashSet<Script>);
+pub(crate) struct CompileCache {
+    scripts: HashSet<Script>,
+    /// Of source.
+    bytes: usize,
+}
 
 /// Beyond this many, the cache starts anew: scripts that are still needed are compiled again.
 const CACHED_SCRIPTS: usize = 4096;
 
+/// The same for what they take: scripts start processes from source that they make up.
+const CACHED_BYTES: usize = 16 << 20;
+
 impl CompileCache {
     /// The script with this content that came first.
     pub(crate) fn intern(&mut self, script: &Script) -> Script {
-        if let Some(known) = self.0.get(script) {
+        if let Some(known) = self.scripts.get(script) {
             return known.clone();
         }
-        if self.0.len() == CACHED_SCRIPTS {
-            self.0.clear();
+        if self.scripts.len() == CACHED_SCRIPTS || self.bytes > CACHED_BYTES {
+            self.scripts.clear();
+            self.bytes = 0;
         }
-        self.0.insert(script.clone());
+        self.bytes += script.source().len();
+        self.scripts.insert(script.clone());
         script.clone()
     }
 }
@@ -372,6 +381,6 @@ mod tests {
         for i in 0..3 * CACHED_SCRIPTS {
             cache.intern(&Script::new(i.to_string(), ""));
         }
-        assert!(cache.0.len() <= CACHED_SCRIPTS);
+        assert!(cache.scripts.len() <= CACHED_SCRIPTS);
     }
 }

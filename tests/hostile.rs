@@ -201,7 +201,19 @@ macro_rules! classes {
     )*};
 }
 
-classes!(cpu, not_yieldable, one_call, memory, collector, coroutines, isolation, crash, accounting, source);
+classes!(
+    cpu,
+    not_yieldable,
+    one_call,
+    memory,
+    collector,
+    coroutines,
+    isolation,
+    crash,
+    accounting,
+    source,
+    system
+);
 
 /// What the attacks cost a tick with the plugin's defaults. It measures, so it checks nothing:
 /// `cargo test --release --test hostile -- --ignored --nocapture`.

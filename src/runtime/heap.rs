@@ -9,6 +9,7 @@ mod limits;
 mod messages;
 mod slices;
 mod starts;
+mod sweep;
 mod waiting;
 
 use std::collections::VecDeque;
@@ -74,8 +75,13 @@ const NO_SLOT: u32 = u32::MAX;
 
 /// A time on the game's virtual clock, in half the space of a [`Duration`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct VirtualTime {
+pub(crate) struct VirtualTime {
     nanoseconds: u64,
+}
+
+impl VirtualTime {
+    /// Later than anything.
+    pub(crate) const MAX: Self = Self { nanoseconds: u64::MAX };
 }
 
 impl From<Duration> for VirtualTime {
@@ -251,6 +257,18 @@ impl Heap {
         self.config.quantum = quantum;
     }
 
+    /// Whether a tick has nothing to do here until something reaches the heap or its next timer is due.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.queue.len() == 0
+            && self.rested.is_empty()
+            && self.starting.is_empty()
+            && self.exits.is_empty()
+            && self.emptied.is_empty()
+            && !self.has_printed()
+            && !self.waiting.has_calls()
+            && !self.collection_is_due()
+    }
+
     /// Takes the numbers gathered since the last call.
     pub(crate) fn take_stats(&mut self) -> HeapStats {
         std::mem::take(&mut self.stats)
@@ -394,14 +412,6 @@ impl Heap {
         }
     }
 
-    /// Gives back what a process would have started with.
-    fn forget_start(&mut self, start: Option<Box<Start>>) {
-        if let (Some(state), Some(function)) = (&mut self.state, start.and_then(|start| start.function)) {
-            let main = state.adopt(function);
-            state.unload(main);
-        }
-    }
-
     fn start(&mut self, slot: u32, script: &Script, start: Option<Box<Start>>) -> Result<(), ScriptError> {
         let Slot { place, pid, process, .. } = self.slots[slot as usize];
         let category = self.charge_to(slot);
@@ -437,16 +447,13 @@ impl Heap {
         };
         let Some(start) = start else { return state.start(ThreadId(slot), program, category, seed) };
         let Start { name, arguments, function, .. } = *start;
-        let started = match function {
-            Some(function) => {
-                let main = state.adopt(function);
-                let started = state.start(ThreadId(slot), program.with_main(main), category, seed);
-                state.unload(main);
-                started
-            }
-            None => state.start(ThreadId(slot), program, category, seed),
+        let program = match &function {
+            Some(function) => program.with_main(state.main_function(function)?),
+            None => program,
         };
-        started.and_then(|()| state.pass(ThreadId(slot), category, name, &arguments))
+        state
+            .start(ThreadId(slot), program, category, seed)
+            .and_then(|()| state.pass(ThreadId(slot), category, name, &arguments))
     }
 
     /// Makes a process run another script, from its start. `None` if it has ended.

@@ -32,7 +32,7 @@ use std::any::Any;
 use std::ffi::{CString, c_int, c_void};
 use std::marker::PhantomData;
 use std::ptr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bevy::platform::collections::HashMap;
@@ -101,6 +101,7 @@ pub(crate) struct Context {
     slot: u32,
     /// The number of the host function that panicked in this slice, and what it said.
     host_panic: Option<(usize, String)>,
+    dropped_functions: DroppedFunctions,
 }
 
 /// What a process waits for.
@@ -117,15 +118,26 @@ pub(crate) enum Request {
     Signal { name: Box<[u8]>, timeout: Option<Duration> },
     /// For nothing: its number is that of a connection to a signal, which begins.
     Connect { name: Box<[u8]> },
-    /// For nothing: the connection with its number ends.
-    Disconnect,
     /// For nothing any more: it was cancelled.
     Forget,
 }
 
-/// A function that a process handed over: a registry reference, to be given back.
+/// A function that a process handed over: a registry reference, given back when this is dropped.
 #[derive(Debug)]
-pub(crate) struct FunctionRef(c_int);
+pub(crate) struct FunctionRef {
+    reference: c_int,
+    dropped: DroppedFunctions,
+}
+
+/// References of a state to be given back, from wherever their owners are dropped. Whose they are is told by where
+/// the list is.
+type DroppedFunctions = Arc<Mutex<Vec<c_int>>>;
+
+impl Drop for FunctionRef {
+    fn drop(&mut self) {
+        self.dropped.lock().unwrap_or_else(PoisonError::into_inner).push(self.reference);
+    }
+}
 
 /// What a task gets that has waited: values, or an error to raise.
 pub(crate) type Reply = Result<Values, String>;
@@ -152,6 +164,7 @@ impl Context {
             pid: 0,
             slot: 0,
             host_panic: None,
+            dropped_functions: DroppedFunctions::default(),
         }
     }
 
@@ -288,9 +301,37 @@ impl LuauState {
         unsafe { ffi::lua_unref(self.main, function.0) };
     }
 
-    /// Makes a function that a process handed over one that a process can start with.
-    pub(crate) fn adopt(&self, function: FunctionRef) -> MainFunction {
-        MainFunction(function.0)
+    /// What a process starts with that runs a function that another one handed over.
+    ///
+    /// # Errors
+    ///
+    /// When it is a function of another state: the VM that it comes from has gone.
+    pub(crate) fn main_function(&mut self, function: &FunctionRef) -> Result<MainFunction, ScriptError> {
+        if Arc::ptr_eq(&function.dropped, &self.context().dropped_functions) {
+            return Ok(MainFunction(function.reference));
+        }
+        let message = "the VM that its function comes from has gone".into();
+        Err(ScriptError { message, traceback: Box::default() })
+    }
+
+    /// Gives back the functions that were handed over and are not needed any more.
+    pub(crate) fn release_functions(&mut self) {
+        let dropped = self.context().dropped_functions.clone();
+        for reference in dropped.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            self.unload(MainFunction(reference));
+        }
+    }
+
+    /// Whether a task waits.
+    pub(crate) fn is_waiting(&self, thread: ThreadId, task: TaskId) -> bool {
+        let tasks = self.threads.get(thread.0 as usize).and_then(ProcessThread::tasks);
+        tasks.map_or(task == MAIN, |tasks| tasks.is_waiting(task))
+    }
+
+    /// Whether a connection to a signal has not ended.
+    pub(crate) fn is_connected(&self, thread: ThreadId, connection: TaskId) -> bool {
+        let tasks = self.threads.get(thread.0 as usize).and_then(ProcessThread::tasks);
+        tasks.is_some_and(|tasks| tasks.connections.contains(&connection))
     }
 
     /// Gives a process that has just started its name, if it has one of its own, and arguments.
@@ -338,7 +379,11 @@ impl LuauState {
         else {
             return false;
         };
-        let (anchors, id) = (tasks.anchors, tasks.next_id());
+        if !tasks.connections.contains(&connection) {
+            return false;
+        }
+        let Some(id) = tasks.next_id() else { return false };
+        let anchors = tasks.anchors;
         let root = self.protect(|state| {
             // SAFETY: `anchors` is a reference to a table where `connection` has a function, if it has not
             // ended. Everything is pushed and popped in balance.

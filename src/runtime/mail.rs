@@ -7,11 +7,15 @@ use crate::value::Value;
 /// A message's value and its sender, as the receiver names it.
 pub(crate) type Message = (Value, Value);
 
+const FULL: &str = "mailbox is full";
+
 /// Messages of one process, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Mailbox {
     messages: VecDeque<Message>,
     bytes: usize,
+    /// Room for the ends of processes that are monitored.
+    reserved: usize,
 }
 
 impl Mailbox {
@@ -23,12 +27,46 @@ impl Mailbox {
         max_bytes: usize,
     ) -> Result<(), &'static str> {
         let bytes = message.0.size();
-        if self.messages.len() >= max_messages || self.bytes.saturating_add(bytes) > max_bytes {
-            return Err("mailbox is full");
+        if !self.has_room(max_messages) || self.bytes.saturating_add(bytes) > max_bytes {
+            return Err(FULL);
         }
-        self.bytes += bytes;
-        self.messages.push_back(message);
+        self.add(message);
         Ok(())
+    }
+
+    fn has_room(&self, max_messages: usize) -> bool {
+        self.messages.len() + self.reserved < max_messages
+    }
+
+    fn add(&mut self, message: Message) {
+        self.bytes += message.0.size();
+        self.messages.push_back(message);
+    }
+
+    /// Keeps room for one message, to be [filled](Mailbox::push_reserved) later.
+    pub(crate) fn reserve(&mut self, max_messages: usize) -> Result<(), &'static str> {
+        if !self.has_room(max_messages) {
+            return Err(FULL);
+        }
+        self.reserved += 1;
+        Ok(())
+    }
+
+    /// Gives the room back.
+    pub(crate) fn release(&mut self) {
+        self.reserved = self.reserved.saturating_sub(1);
+    }
+
+    /// Adds a message for which there is room: `message` if that many bytes fit, otherwise `short`.
+    pub(crate) fn push_reserved(
+        &mut self,
+        message: Message,
+        short: impl FnOnce() -> Message,
+        max_bytes: usize,
+    ) {
+        self.release();
+        let fits = self.bytes.saturating_add(message.0.size()) <= max_bytes;
+        self.add(if fits { message } else { short() });
     }
 
     pub(crate) fn pop(&mut self) -> Option<Message> {
@@ -57,5 +95,19 @@ mod tests {
         assert_eq!(mailbox.push(message(""), 2, 3 * size), Err("mailbox is full"));
         assert_eq!(mailbox.pop(), Some(message("1234")));
         assert_eq!((mailbox.len(), mailbox.bytes), (1, size));
+    }
+
+    #[test]
+    fn room_that_is_reserved_is_there_and_nobody_elses() {
+        let mut mailbox = Mailbox::default();
+        let message = |number: f64| (Value::Number(number), Value::Nil);
+        let long = (Value::String([0; 1000].into()), Value::Nil);
+        assert_eq!(mailbox.reserve(2), Ok(()));
+        assert_eq!(mailbox.push(message(1.0), 2, 500), Ok(()));
+        assert_eq!(mailbox.push(message(2.0), 2, 500), Err("mailbox is full"));
+        assert_eq!(mailbox.reserve(2), Err("mailbox is full"));
+        mailbox.push_reserved(long, || message(3.0), 500);
+        assert_eq!([mailbox.pop(), mailbox.pop()], [Some(message(1.0)), Some(message(3.0))]);
+        assert_eq!(mailbox.push(message(4.0), 1, 500), Ok(()));
     }
 }

@@ -1,6 +1,6 @@
 //! Settle: what scripts asked the system is answered.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bevy::prelude::*;
 use smallvec::smallvec;
@@ -8,7 +8,7 @@ use smallvec::smallvec;
 use crate::process::exit::KillReason;
 use crate::process::{Process, ProcessOf, Processes};
 use crate::runtime::heap::Start;
-use crate::runtime::luau::Reply;
+use crate::runtime::luau::{Reply, Values};
 use crate::runtime::system_call::{Address, PostedCall, Program, SystemCall};
 use crate::runtime::{LuauRuntime, ProcessHandle};
 use crate::script::Script;
@@ -17,6 +17,9 @@ use crate::vm::limits::VmLimits;
 
 /// Answers between two looks at the clock.
 const ANSWERS_PER_CLOCK_LOOK: usize = 32;
+
+/// What it takes to compile source that a script has made up, on whatever thread: its VM pays for that.
+const COMPILE_NS_PER_BYTE: u64 = 40;
 
 /// Answers what scripts have asked, until `deadline`. The rest is answered in the next tick.
 pub(super) fn answer_system_calls(world: &mut World, deadline: Option<Instant>) {
@@ -50,7 +53,10 @@ fn answer(world: &mut World, PostedCall { id, vm, process, pid: caller, call }: 
                 Program::Source(source) => (Script::new(format!("{name}:spawned"), source), None),
                 Program::Function(function) => (parent.script()?.clone(), Some(function)),
             };
+            let time = Duration::from_nanos(COMPILE_NS_PER_BYTE) * script.source().len() as u32;
+            let charged = if function.is_some() { Duration::ZERO } else { time };
             let start = Start { name: Some(script.shared_name()), arguments, function, parent: Some(id) };
+            world.resource_mut::<LuauRuntime>().heap_mut(id.heap).charge_time(id.wait.slot(), charged);
             world.spawn((Process::new(script).with_start(start), ProcessOf(vm)));
             None
         }
@@ -92,12 +98,11 @@ fn answer(world: &mut World, PostedCall { id, vm, process, pid: caller, call }: 
             let found = find(world, vm, pid);
             let mut runtime = world.resource_mut::<LuauRuntime>();
             let heap = runtime.heap_mut(id.heap);
-            if found.is_some()
-                && let Some(place) = heap.place_of(id.wait.slot())
-            {
-                heap.monitor(place, pid, id.wait.slot());
-            }
-            Some(Ok(smallvec![found.is_some().into()]))
+            let place = heap.place_of(id.wait.slot())?;
+            Some(Ok(done(match found {
+                Some(_) => heap.monitor(place, pid, id.wait.slot()),
+                None => Err("no such process"),
+            })))
         }
         SystemCall::Send { to, value } => {
             let receiver = find(world, to.vm.unwrap_or(vm), to.pid);
@@ -108,11 +113,16 @@ fn answer(world: &mut World, PostedCall { id, vm, process, pid: caller, call }: 
             let posted = receiver
                 .ok_or("no such process")
                 .and_then(|(_, handle)| runtime.heap_mut(handle.heap).post(handle.slot, value, sender));
-            Some(Ok(match posted {
-                Ok(()) => smallvec![true.into()],
-                Err(why) => smallvec![false.into(), why.into()],
-            }))
+            Some(Ok(done(posted)))
         }
+    }
+}
+
+/// `true`, or `false` and why not.
+fn done(result: Result<(), &str>) -> Values {
+    match result {
+        Ok(()) => smallvec![true.into()],
+        Err(why) => smallvec![false.into(), why.into()],
     }
 }
 
@@ -135,7 +145,7 @@ fn info(world: &mut World, vm: Entity, pid: u32) -> Option<Value> {
     let runtime = world.resource::<LuauRuntime>();
     let info = runtime.process_info(process)?;
     let memory = world.get::<crate::vm::Vm>(vm).and_then(|vm| runtime.vm_bytes(vm));
-    let spawned_at = runtime.heaps[handle.heap as usize].spawned_at(handle.slot);
+    let spawned_at = runtime.heaps[handle.heap].spawned_at(handle.slot);
     let age = runtime.now.saturating_sub(spawned_at?).as_secs_f64();
     let name = process.shared_name();
     let mailbox = world.resource_mut::<LuauRuntime>().heap_mut(handle.heap).mailbox_len(handle.slot);

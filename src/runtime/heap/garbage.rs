@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Heap;
 use super::limits::Collections;
+use super::waiting::Waiting;
 use crate::runtime::luau::LuauState;
 
 /// A heap may grow this much beyond what is expected to live before a collection is due, so that
@@ -139,6 +140,7 @@ impl Heap {
         let last = generations.chain(self.places.iter().map(|place| place.generation)).max();
         let next = Self {
             first_generation: last.map_or(0, |last| last + 1),
+            waiting: Waiting::after(&self.waiting),
             ..Self::new(self.config, self.host.clone())
         };
         std::mem::replace(self, next).state

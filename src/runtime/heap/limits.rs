@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use cpu_time::ThreadTime;
 
-use super::{NO_SLOT, Place};
+use super::{Heap, NO_SLOT, Place, SlotId};
 use crate::process::exit::KillReason;
 use crate::runtime::luau::{Allowance, Context, Excess};
 use crate::vm::limits::Limits;
@@ -97,6 +97,15 @@ impl Place {
     /// The VM used processor time.
     pub(super) fn charge_time(&mut self, time: Duration) {
         self.time_debt = self.time_debt.saturating_add(nanoseconds(time));
+    }
+}
+
+impl Heap {
+    /// Work that was done elsewhere costs the VM of a process so much of its time.
+    pub(crate) fn charge_time(&mut self, id: SlotId, time: Duration) {
+        if let Some(place) = self.place_of(id) {
+            self.places[place as usize].charge_time(time);
+        }
     }
 }
 
@@ -196,7 +205,6 @@ mod tests {
 
     use super::*;
     use crate::host::HostFunctions;
-    use crate::runtime::heap::Heap;
     use crate::runtime::heap::tests::config;
 
     fn place(limits: Limits) -> Place {

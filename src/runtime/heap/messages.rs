@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bevy::platform::collections::{HashMap, HashSet};
 use smallvec::smallvec;
 
+use super::sweep::SweepAt;
 use super::waiting::{WaitId, Waiting};
 use super::{Heap, SlotId};
 use crate::process::ProcessState;
@@ -14,6 +15,9 @@ use crate::value::Value;
 
 /// Ends of processes that scripts started that are kept for a later `process.join`, for each VM.
 const KEPT_ENDS: usize = 64;
+
+/// Bytes of the results in them; older ones are forgotten.
+const KEPT_ENDS_BYTES: usize = 256 * 1024;
 
 /// Who gets messages, signals and ends.
 #[derive(Default)]
@@ -28,6 +32,9 @@ pub(super) struct Subscribers {
     children: HashSet<(u32, u32)>,
     /// How they ended, by place, with their PIDs.
     ends: HashMap<u32, VecDeque<(u32, Values)>>,
+    /// Receivers, listeners and watchers, at most.
+    entries: usize,
+    sweep_at: SweepAt,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -54,34 +61,60 @@ impl Subscribers {
             Request::Receive { .. } => self.receivers.entry(wait.slot().slot).or_default().push_back(wait),
             Request::Signal { name, .. } => listen(name, Listener::Once(wait)),
             Request::Connect { name } => listen(name, Listener::Connection(wait)),
-            Request::Disconnect => self.drop_listeners(place, |listener| {
-                matches!(listener, Listener::Connection(it) if it.slot() == wait.slot() && it.task == wait.task)
-            }),
-            _ => {}
+            _ => return,
         }
+        self.entries += 1;
     }
 
-    fn drop_listeners(&mut self, place: u32, is_it: impl Fn(&Listener) -> bool) {
-        if let Some(names) = self.listeners.get_mut(&place) {
-            names.retain(|_, listeners| {
-                listeners.retain(|listener| !is_it(listener));
-                !listeners.is_empty()
-            });
-            if names.is_empty() {
-                self.listeners.remove(&place);
-            }
+    fn watch(&mut self, place: u32, pid: u32, watcher: Watcher) {
+        self.watchers.entry((place, pid)).or_default().push(watcher);
+        self.entries += 1;
+    }
+
+    /// Throws out those whose waits, connections or processes are over.
+    pub(super) fn sweep(
+        &mut self,
+        is_pending: impl Fn(WaitId) -> bool,
+        is_connected: impl Fn(WaitId) -> bool,
+        is_alive: impl Fn(SlotId) -> bool,
+    ) {
+        if !self.sweep_at.is_due(self.entries) {
+            return;
         }
+        self.entries = 0;
+        let mut kept = |count: usize| {
+            self.entries += count;
+            count > 0
+        };
+        self.receivers.retain(|_, waits| {
+            waits.retain(|&wait| is_pending(wait));
+            kept(waits.len())
+        });
+        self.listeners.retain(|_, names| {
+            names.retain(|_, listeners| {
+                listeners.retain(|listener| match *listener {
+                    Listener::Once(wait) => is_pending(wait),
+                    Listener::Connection(wait) => is_connected(wait),
+                });
+                kept(listeners.len())
+            });
+            !names.is_empty()
+        });
+        self.watchers.retain(|_, watchers| {
+            watchers.retain(|watcher| match *watcher {
+                Watcher::Join(wait) => is_pending(wait),
+                Watcher::Monitor(id) => is_alive(id),
+            });
+            kept(watchers.len())
+        });
+        self.sweep_at.swept(self.entries);
     }
 
     /// The process in a slot has ended.
-    pub(super) fn forget_slot(&mut self, slot: u32, place: u32) {
+    pub(super) fn forget_slot(&mut self, slot: u32) {
         if !self.receivers.is_empty() {
             self.receivers.remove(&slot);
         }
-        self.drop_listeners(place, |listener| {
-            let (Listener::Once(wait) | Listener::Connection(wait)) = listener;
-            wait.slot().slot == slot
-        });
     }
 
     /// The VM in a place has gone.
@@ -99,15 +132,12 @@ impl Heap {
         if slot.generation != id.generation || slot.state.has_ended() {
             return Err("no such process");
         }
-        if let Some(receivers) = self.subscribers.receivers.get_mut(&id.slot) {
-            while let Some(wait) = receivers.pop_front() {
-                if self.waiting.is_pending(wait) {
-                    self.answer(wait, Ok(smallvec![value, sender]));
-                    return Ok(());
-                }
-            }
+        let place = slot.place;
+        if let Some(wait) = self.next_receiver(id.slot) {
+            self.answer(wait, Ok(smallvec![value, sender]));
+            return Ok(());
         }
-        let limits = &self.places[slot.place as usize].limits;
+        let limits = &self.places[place as usize].limits;
         let (messages, bytes) = (limits.mailbox_messages, limits.mailbox_bytes);
         let Some(state) = &mut self.state else { return Err("it has not started") };
         state.context().mail.entry(id.slot).or_default().push((value, sender), messages, bytes)
@@ -117,6 +147,11 @@ impl Heap {
     pub(crate) fn mailbox_len(&mut self, id: SlotId) -> usize {
         let state = self.state.as_mut();
         state.and_then(|state| Some(state.context().mail.get(&id.slot)?.len())).unwrap_or(0)
+    }
+
+    /// Whether some process may want signals.
+    pub(crate) fn has_listeners(&self) -> bool {
+        !self.subscribers.listeners.is_empty()
     }
 
     /// Hands a signal to the processes of the VM in `place`, or of all VMs.
@@ -156,7 +191,7 @@ impl Heap {
 
     /// A task waits for the end of a process, unless that is over.
     pub(crate) fn join(&mut self, place: u32, pid: u32, wait: WaitId) {
-        self.subscribers.watchers.entry((place, pid)).or_default().push(Watcher::Join(wait));
+        self.subscribers.watch(place, pid, Watcher::Join(wait));
     }
 
     /// How a process that a script started ended, if it has and that is still known.
@@ -165,9 +200,49 @@ impl Heap {
         ends.iter().find(|end| end.0 == pid).map(|end| end.1.clone())
     }
 
-    /// A process wants to be told of the end of another.
-    pub(crate) fn monitor(&mut self, place: u32, pid: u32, id: SlotId) {
-        self.subscribers.watchers.entry((place, pid)).or_default().push(Watcher::Monitor(id));
+    /// A process wants to be told of the end of another. Once is enough. Room for that is reserved in its mailbox.
+    pub(crate) fn monitor(&mut self, place: u32, pid: u32, id: SlotId) -> Result<(), &'static str> {
+        let is_it = |watcher: &Watcher| matches!(watcher, Watcher::Monitor(it) if *it == id);
+        let watchers = self.subscribers.watchers.get(&(place, pid));
+        if watchers.is_some_and(|watchers| watchers.iter().any(is_it)) {
+            return Ok(());
+        }
+        let limit = self.places[place as usize].limits.mailbox_messages;
+        let Some(state) = &mut self.state else { return Err("it has not started") };
+        state.context().mail.entry(id.slot).or_default().reserve(limit)?;
+        self.subscribers.watch(place, pid, Watcher::Monitor(id));
+        Ok(())
+    }
+
+    /// Tells a process that monitors another how that ended.
+    fn post_end(&mut self, id: SlotId, pid: u32, end: &Values) {
+        let slot = &self.slots[id.slot as usize];
+        if slot.generation != id.generation || slot.state.has_ended() {
+            return;
+        }
+        let limit = self.places[slot.place as usize].limits.mailbox_bytes;
+        let Some(wait) = self.next_receiver(id.slot) else {
+            let Some(state) = &mut self.state else { return };
+            let mailbox = state.context().mail.entry(id.slot).or_default();
+            mailbox.push_reserved(end_message(pid, end, true), || end_message(pid, end, false), limit);
+            return;
+        };
+        if let Some(mailbox) = self.state.as_mut().and_then(|state| state.context().mail.get_mut(&id.slot)) {
+            mailbox.release();
+        }
+        let (value, sender) = end_message(pid, end, true);
+        self.answer(wait, Ok(smallvec![value, sender]));
+    }
+
+    /// The task of a process that has waited longest for a message.
+    fn next_receiver(&mut self, slot: u32) -> Option<WaitId> {
+        let receivers = self.subscribers.receivers.get_mut(&slot)?;
+        while let Some(wait) = receivers.pop_front() {
+            if self.waiting.is_pending(wait) {
+                return Some(wait);
+            }
+        }
+        None
     }
 
     /// A process was started by a script: its end is kept for a while.
@@ -189,21 +264,19 @@ impl Heap {
         let end = describe(outcome);
         if is_child && !self.places[place as usize].vm_is_gone {
             let ends = ends.entry(place).or_default();
-            ends.truncate(KEPT_ENDS - 1);
             ends.push_front((pid, end.clone()));
+            let mut bytes = 0;
+            let fits = |(_, end): &&(u32, Values)| {
+                bytes += end.iter().map(Value::size).sum::<usize>();
+                bytes <= KEPT_ENDS_BYTES
+            };
+            let kept = ends.iter().take(KEPT_ENDS).take_while(fits).count();
+            ends.truncate(kept);
         }
         for watcher in watchers.into_iter().flatten() {
             match watcher {
                 Watcher::Join(wait) => self.answer(wait, Ok(end.clone())),
-                Watcher::Monitor(id) => {
-                    let mut entries = vec![("pid".into(), f64::from(pid).into())];
-                    let mut end = end.clone().into_iter();
-                    entries.extend(end.next().map(|outcome| ("outcome".into(), outcome)));
-                    let rest = (1..).map(|i| f64::from(i).into()).zip(end).collect();
-                    entries.push(("details".into(), Value::Table(rest)));
-                    // A full mailbox does not get it: whoever monitors must read.
-                    _ = self.post(id, Value::Table(entries), f64::from(pid).into());
-                }
+                Watcher::Monitor(id) => self.post_end(id, pid, &end),
             }
         }
     }
@@ -265,6 +338,19 @@ fn describe(outcome: &Outcome) -> Values {
         }
         Outcome::Killed(reason) => smallvec!["killed".into(), (&*reason.to_string()).into()],
     }
+}
+
+/// What a process gets that monitors another, and from whom. Details are the results or the message.
+fn end_message(pid: u32, end: &Values, with_details: bool) -> (Value, Value) {
+    let pid: Value = f64::from(pid).into();
+    let mut entries = vec![("pid".into(), pid.clone())];
+    let mut end = end.iter().cloned();
+    entries.extend(end.next().map(|outcome| ("outcome".into(), outcome)));
+    if with_details {
+        let details = (1..).map(|i| f64::from(i).into()).zip(end).collect();
+        entries.push(("details".into(), Value::Table(details)));
+    }
+    (Value::Table(entries), pid)
 }
 
 impl Waiting {

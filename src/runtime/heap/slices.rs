@@ -203,6 +203,7 @@ impl Heap {
         for (slot, end) in &mut ended {
             self.end_as(*slot, std::mem::replace(end, End::Returned));
         }
+        self.sweep();
         // Only now is it known which VMs have processes left, for which threads are worth keeping.
         for (slot, _) in ended {
             self.drop_thread(slot);

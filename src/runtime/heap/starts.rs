@@ -57,8 +57,7 @@ impl Heap {
             let Some((id, script, start)) = self.starting.pop_front() else { break };
             let slot = &self.slots[id.slot as usize];
             if slot.generation != id.generation || slot.state.has_ended() {
-                self.forget_start(start); // despawned or killed in the meantime
-                continue;
+                continue; // despawned or killed in the meantime
             }
             match self.start(id.slot, &script, start) {
                 Ok(()) => batch.push(id),

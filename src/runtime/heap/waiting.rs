@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use bevy::platform::collections::HashMap;
 use smallvec::{SmallVec, smallvec};
 
+use super::sweep::SweepAt;
 use super::{Heap, SlotId, VirtualTime};
 use crate::process::Pid;
 use crate::runtime::CallId;
@@ -18,9 +19,6 @@ use crate::value::Value;
 
 /// Processes woken between two looks at the clock.
 const WAKES_PER_CLOCK_LOOK: usize = 64;
-
-/// Timeouts that may be void before they are swept out.
-const VOID_TIMEOUTS: usize = 64;
 
 /// One wait of one task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,7 +50,6 @@ struct Timer {
 struct Pending {
     task: TaskId,
     number: u64,
-    has_timer: bool,
 }
 
 /// A syscall that has not reached its system.
@@ -66,14 +63,16 @@ struct NewCall {
 #[derive(Default)]
 pub(super) struct Waiting {
     timers: BinaryHeap<Reverse<Timer>>,
-    void_timeouts: usize,
+    sweep_timers_at: SweepAt,
     new_calls: Vec<NewCall>,
     /// Questions to the system that have not been asked.
     system_calls: Vec<(WaitId, SystemCall)>,
+    sweep_system_calls_at: SweepAt,
     /// By slot.
     pending: HashMap<u32, SmallVec<[Pending; 1]>>,
     /// Syscalls, answered ones included, in the order of their deadlines: each has the same time.
     deadlines: VecDeque<(VirtualTime, WaitId)>,
+    sweep_deadlines_at: SweepAt,
     /// What main chunks that were woken get, by slot.
     replies: HashMap<u32, Reply>,
     /// Waits so far.
@@ -81,6 +80,16 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
+    /// For a heap that starts over: no number is used twice.
+    pub(super) fn after(old: &Self) -> Self {
+        Self { count: old.count, ..Self::default() }
+    }
+
+    /// Whether there are calls that have not left the heap.
+    pub(super) fn has_calls(&self) -> bool {
+        !self.new_calls.is_empty() || !self.system_calls.is_empty()
+    }
+
     /// Whether some process that was woken has something to get.
     pub(super) fn has_replies(&self) -> bool {
         !self.replies.is_empty()
@@ -106,41 +115,42 @@ impl Waiting {
                 self.timers.push(Reverse(Timer { due: due.into(), wait, is_timeout: false }));
             }
             Request::Syscall { function, args } => {
-                self.pend(wait, false);
+                self.pend(wait);
                 self.deadlines.push_back(((now + timeout).into(), wait));
                 self.new_calls.push(NewCall { wait, function, args });
             }
             Request::System(call) => {
-                self.pend(wait, false);
+                self.pend(wait);
                 self.system_calls.push((wait, *call));
             }
             request @ (Request::Receive { .. } | Request::Signal { .. }) => {
                 let timeout = Self::timeout_of(&request);
-                self.pend(wait, false);
+                self.pend(wait);
                 if let Some(timeout) = timeout {
                     self.set_timeout(wait, now + timeout);
                 }
             }
-            // Not waits; see `Subscribers::begin`.
-            Request::Connect { .. } | Request::Disconnect => {}
+            // Not a wait; see `Subscribers::begin`.
+            Request::Connect { .. } => {}
             Request::Forget => {
                 if let Some(pending) = self.pending.get_mut(&wait.slot) {
                     pending.retain(|pending| pending.task != wait.task);
+                    if pending.is_empty() {
+                        self.pending.remove(&wait.slot);
+                    }
                 }
             }
         }
     }
 
-    fn pend(&mut self, wait: WaitId, has_timer: bool) {
-        let pending = Pending { task: wait.task, number: wait.number, has_timer };
+    fn pend(&mut self, wait: WaitId) {
+        let pending = Pending { task: wait.task, number: wait.number };
         self.pending.entry(wait.slot).or_default().push(pending);
     }
 
     /// Ends a wait at some time if nothing else has ended it.
     pub(super) fn set_timeout(&mut self, wait: WaitId, due: Duration) {
-        let all = self.pending.get_mut(&wait.slot);
-        if let Some(one) = all.and_then(|all| all.iter_mut().find(|one| one.number == wait.number)) {
-            one.has_timer = true;
+        if self.is_pending(wait) {
             self.timers.push(Reverse(Timer { due: due.into(), wait, is_timeout: true }));
         }
     }
@@ -154,7 +164,7 @@ impl Waiting {
     fn finish(&mut self, wait: WaitId) -> bool {
         let Some(all) = self.pending.get_mut(&wait.slot) else { return false };
         let Some(at) = all.iter().position(|one| one.number == wait.number) else { return false };
-        self.void_timeouts += usize::from(all.swap_remove(at).has_timer);
+        all.swap_remove(at);
         if all.is_empty() {
             self.pending.remove(&wait.slot);
         }
@@ -167,18 +177,38 @@ impl Waiting {
         timer.into_iter().chain(call).min()
     }
 
-    /// Timeouts of waits that have ended may be far away: they must not pile up.
-    fn sweep(&mut self) {
-        if self.void_timeouts > VOID_TIMEOUTS.max(self.timers.len() / 2) {
-            self.void_timeouts = 0;
-            let timers = std::mem::take(&mut self.timers).into_vec();
-            let is_live = |timer: &Reverse<Timer>| !timer.0.is_timeout || self.is_pending(timer.0.wait);
-            self.timers = timers.into_iter().filter(is_live).collect();
+    /// Throws out timers and calls of waits that are over. `is_waiting` tells whether a task waits at all.
+    pub(super) fn sweep(&mut self, is_waiting: impl Fn(WaitId) -> bool) {
+        if self.sweep_timers_at.is_due(self.timers.len()) {
+            let mut timers = std::mem::take(&mut self.timers).into_vec();
+            timers.retain(|Reverse(timer)| match timer.is_timeout {
+                true => self.is_pending(timer.wait),
+                false => is_waiting(timer.wait),
+            });
+            self.sweep_timers_at.swept(timers.len());
+            self.timers = timers.into();
+        }
+        if self.sweep_deadlines_at.is_due(self.deadlines.len()) {
+            let mut deadlines = std::mem::take(&mut self.deadlines);
+            deadlines.retain(|&(_, wait)| self.is_pending(wait));
+            self.sweep_deadlines_at.swept(deadlines.len());
+            self.deadlines = deadlines;
+        }
+        if self.sweep_system_calls_at.is_due(self.system_calls.len()) {
+            let mut calls = std::mem::take(&mut self.system_calls);
+            calls.retain(|&(wait, _)| self.is_pending(wait));
+            self.sweep_system_calls_at.swept(calls.len());
+            self.system_calls = calls;
         }
     }
 }
 
 impl Heap {
+    /// When the first timer is due; the end of time if there is none.
+    pub(crate) fn next_due(&self) -> VirtualTime {
+        self.waiting.next_due().unwrap_or(VirtualTime::MAX)
+    }
+
     /// Whether some task is to be woken by `now`.
     pub(crate) fn has_due(&self, now: Duration) -> bool {
         self.waiting.next_due().is_some_and(|due| due <= now.into())
@@ -195,7 +225,6 @@ impl Heap {
                 if !timer.is_timeout {
                     self.resume_waiting(timer.wait, None);
                 } else if self.waiting.finish(timer.wait) {
-                    self.waiting.void_timeouts -= 1; // this one is out
                     self.resume_waiting(timer.wait, Some(Ok(smallvec![Value::Nil])));
                 }
             } else if let Some((_, wait)) =
@@ -211,7 +240,6 @@ impl Heap {
                 break;
             }
         }
-        self.waiting.sweep();
     }
 
     /// Ends a wait, unless it has ended or its process has.
@@ -250,8 +278,9 @@ impl Heap {
     /// Takes the questions to the system since the last call.
     pub(crate) fn take_system_calls(&mut self, heap: u32, mut each: impl FnMut(PostedCall)) {
         for (wait, call) in std::mem::take(&mut self.waiting.system_calls) {
-            let slot = &self.slots[wait.slot as usize];
-            if slot.generation == wait.generation {
+            // Its process may have ended, or its task been cancelled.
+            if self.waiting.is_pending(wait) {
+                let slot = &self.slots[wait.slot as usize];
                 let vm = self.places[slot.place as usize].vm;
                 each(PostedCall {
                     id: CallId { heap, wait },
@@ -267,10 +296,10 @@ impl Heap {
     /// Takes the syscalls made since the last call, with the numbers of their functions.
     pub(crate) fn take_calls(&mut self, heap: u32, mut each: impl FnMut(usize, RawCall)) {
         for NewCall { wait, function, args } in std::mem::take(&mut self.waiting.new_calls) {
-            let slot = &self.slots[wait.slot as usize];
-            if slot.generation != wait.generation {
-                continue; // despawned in the meantime
+            if !self.waiting.is_pending(wait) {
+                continue; // its process has ended, or its task was cancelled
             }
+            let slot = &self.slots[wait.slot as usize];
             let vm = self.places[slot.place as usize].vm;
             let pid = Pid(slot.pid.try_into().expect("PIDs start at 1"));
             each(function, RawCall { call: CallId { heap, wait }, vm, process: slot.process, pid, args });
@@ -279,8 +308,7 @@ impl Heap {
 
     /// Forgets what the process in a slot waits for.
     pub(super) fn forget_waiting(&mut self, slot: u32) {
-        let place = self.slots[slot as usize].place;
-        self.subscribers.forget_slot(slot, place);
+        self.subscribers.forget_slot(slot);
         if let Some(state) = &mut self.state {
             let mail = &mut state.context().mail;
             if !mail.is_empty() {
@@ -290,10 +318,8 @@ impl Heap {
         if !self.waiting.replies.is_empty() {
             self.waiting.replies.remove(&slot);
         }
-        if !self.waiting.pending.is_empty()
-            && let Some(pending) = self.waiting.pending.remove(&slot)
-        {
-            self.waiting.void_timeouts += pending.iter().filter(|pending| pending.has_timer).count();
+        if !self.waiting.pending.is_empty() {
+            self.waiting.pending.remove(&slot);
         }
     }
 }

@@ -4,7 +4,7 @@
 //! runs until it waits or ends, however many slices that takes, then the next. So a script is preempted by
 //! other processes, but never by its own tasks.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::c_int;
 use std::sync::Arc;
 
@@ -62,7 +62,7 @@ pub(super) struct Tasks {
     /// The task whose turn it is.
     current: Option<(TaskId, *mut lua_State)>,
     ready: VecDeque<Task>,
-    waiting: Vec<Task>,
+    waiting: BTreeMap<TaskId, Task>,
     /// Tasks that run for the first time, inside the `task.spawn` that made them, outermost first.
     starting: Vec<(TaskId, *mut lua_State)>,
     /// Registry reference of the table that anchors their threads, and the functions of connections.
@@ -72,7 +72,7 @@ pub(super) struct Tasks {
     /// The thread of the task whose error ended the process.
     failed: Option<*mut lua_State>,
     /// Connections to signals: handlers that will be tasks.
-    pub(super) connections: u32,
+    pub(super) connections: BTreeSet<TaskId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,10 +140,10 @@ impl ProcessThread {
             // It waits on its own: the thread that started it goes on.
             let at = chain.iter().rposition(|&thread| thread == root).unwrap_or(chain.len());
             let chain = chain.drain(at..).skip(1).collect();
-            tasks.waiting.push(Task { id, root, chain, arguments: 0, is_new: false, reply: None });
+            tasks.push_waiting(Task { id, root, chain, arguments: 0, is_new: false, reply: None });
         } else if let Some((id, root)) = tasks.current.take() {
             let chain = std::mem::take(chain);
-            tasks.waiting.push(Task { id, root, chain, arguments: 0, is_new: false, reply: None });
+            tasks.push_waiting(Task { id, root, chain, arguments: 0, is_new: false, reply: None });
         }
         Next::Continue
     }
@@ -199,7 +199,7 @@ impl ProcessThread {
                 reply: None,
             });
             Next::Yielded
-        } else if tasks.waiting.is_empty() && tasks.connections == 0 {
+        } else if tasks.waiting.is_empty() && tasks.connections.is_empty() {
             Next::Returned
         } else {
             Next::Wait
@@ -231,13 +231,13 @@ impl ProcessThread {
         let tasks = Tasks {
             current: Some((MAIN, self.root)),
             ready: VecDeque::new(),
-            waiting: Vec::new(),
+            waiting: BTreeMap::new(),
             starting: Vec::new(),
             anchors,
             last_id: MAIN,
             main: MainChunk::Runs,
             failed: None,
-            connections: 0,
+            connections: BTreeSet::new(),
         };
         self.more.get_or_insert_default().tasks.insert(Box::new(tasks))
     }
@@ -253,7 +253,11 @@ impl ProcessThread {
         (more.name, more.arguments, more.arguments_table) = (name, arguments, Some(table));
     }
 
-    /// The name of its own.
+    pub(super) fn set_name(&mut self, name: Option<Arc<str>>) {
+        self.more.get_or_insert_default().name = name;
+    }
+
+    /// Its name, if it is kept here.
     pub(super) fn name(&self) -> Option<Arc<str>> {
         self.more.as_ref()?.name.clone()
     }
@@ -272,9 +276,10 @@ impl ProcessThread {
 }
 
 impl Tasks {
-    pub(super) fn next_id(&mut self) -> TaskId {
-        self.last_id += 1;
-        self.last_id
+    /// A number for a task or a connection. `None` if there have been four billion.
+    pub(super) fn next_id(&mut self) -> Option<TaskId> {
+        self.last_id = self.last_id.checked_add(1)?;
+        Some(self.last_id)
     }
 
     /// Tasks that have not ended.
@@ -303,7 +308,7 @@ impl Tasks {
     }
 
     pub(super) fn push_waiting(&mut self, task: Task) {
-        self.waiting.push(task);
+        self.waiting.insert(task.id, task);
     }
 
     /// A task is about to run inside `task.spawn`.
@@ -318,8 +323,7 @@ impl Tasks {
 
     /// Makes a task that waits ready. `false` if there is none with this number.
     pub(super) fn wake(&mut self, id: TaskId, reply: Option<Reply>) -> bool {
-        let Some(at) = self.waiting.iter().position(|task| task.id == id) else { return false };
-        let task = self.waiting.swap_remove(at);
+        let Some(task) = self.waiting.remove(&id) else { return false };
         self.ready.push_back(Task { reply, ..task });
         true
     }
@@ -330,13 +334,17 @@ impl Tasks {
         if let Some(at) = self.ready.iter().position(is_it) {
             return self.ready.remove(at);
         }
-        let at = self.waiting.iter().position(is_it)?;
-        Some(self.waiting.swap_remove(at))
+        let id = self.waiting.values().find(|task| is_it(task))?.id;
+        self.waiting.remove(&id)
+    }
+
+    pub(super) fn is_waiting(&self, id: TaskId) -> bool {
+        self.waiting.contains_key(&id)
     }
 
     /// Whether `thread` is the root of a task that has not ended.
     pub(super) fn contains(&self, thread: *mut lua_State) -> bool {
-        let roots = self.ready.iter().chain(&self.waiting).map(|task| task.root);
+        let roots = self.ready.iter().chain(self.waiting.values()).map(|task| task.root);
         let running = self.starting.iter().chain(&self.current).map(|&(_, root)| root);
         roots.chain(running).any(|root| root == thread)
     }

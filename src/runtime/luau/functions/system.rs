@@ -3,20 +3,26 @@
 //! What asks another process or the VM suspends the task until the answer comes, in the next tick.
 
 use std::ffi::{CStr, c_int};
+use std::mem::MaybeUninit;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mlua::ffi::{self, lua_State};
 
-use super::task::{fail, make_tasks, with_tasks};
+use super::host::push_error;
+use super::task::{fail, make_tasks, next_id, type_name, with_tasks};
 use super::wait::{check_can_suspend, seconds, wait_for};
-use crate::runtime::luau::slice::{Excess, condemn, stop, with_context, with_process};
-use crate::runtime::luau::threads::Tasks;
-use crate::runtime::luau::{FunctionRef, MAIN, Request, TaskId, transfer};
+use crate::runtime::luau::slice::{Excess, charge_later, condemn, stop, with_context, with_process};
+use crate::runtime::luau::{FunctionRef, MAIN, Request, TaskId, Values, transfer};
 use crate::runtime::mail::Message;
 use crate::runtime::system_call::{Address, Program, SystemCall};
+use crate::value::Value;
 
 /// Bytes of a signal's name.
 const MAX_NAME: usize = 256;
+
+/// What it costs to answer, in safepoints.
+const SYSTEM_CALL: u64 = 30;
 
 /// `__index` of `process`: `pid`, `name`, `address` and `args`. On the main thread there is no process.
 pub(super) unsafe extern "C-unwind" fn index(state: *mut lua_State) -> c_int {
@@ -33,11 +39,9 @@ pub(super) unsafe extern "C-unwind" fn index(state: *mut lua_State) -> c_int {
                 push_text(state, address.as_deref());
             }
             Some(b"name") => {
-                let name = with_process(|process| process.name()).flatten();
-                match name {
-                    Some(name) => push_text(state, Some(&*name)),
-                    None => push_script_name(state),
-                }
+                let name =
+                    with_process(|process| process.name().or_else(|| script_name(process.root))).flatten();
+                push_text(state, name.as_deref());
             }
             Some(b"args") => match with_process(|process| process.arguments_table()).flatten() {
                 Some(table) => _ = ffi::lua_rawgeti_(state, ffi::LUA_REGISTRYINDEX, table),
@@ -50,21 +54,19 @@ pub(super) unsafe extern "C-unwind" fn index(state: *mut lua_State) -> c_int {
     1
 }
 
-/// The name of the script of the main chunk, which is at the bottom of the root's stack.
-unsafe fn push_script_name(state: *mut lua_State) {
-    let Some(root) = with_process(|process| process.root) else {
-        // SAFETY: the caller made room for it.
-        return unsafe { ffi::lua_pushnil(state) };
-    };
-    let mut frame = std::mem::MaybeUninit::<ffi::lua_Debug>::zeroed();
-    // SAFETY: the root is anchored; `lua_getinfo` fills what "s" names, or returns 0.
+/// The name of the script whose main chunk runs on `root`.
+///
+/// # Safety
+///
+/// `root` must be live.
+pub(super) unsafe fn script_name(root: *mut lua_State) -> Option<Arc<str>> {
+    let mut frame = MaybeUninit::<ffi::lua_Debug>::zeroed();
+    // SAFETY: by the contract; `lua_getinfo` fills what "s" names, with a C string that the frame's function keeps,
+    // or returns 0. The main chunk is at the bottom.
     unsafe {
         let level = ffi::lua_stackdepth(root) - 1;
-        if level >= 0 && ffi::lua_getinfo(root, level, c"s".as_ptr(), frame.as_mut_ptr()) != 0 {
-            ffi::lua_pushstring_(state, frame.assume_init_ref().short_src);
-        } else {
-            ffi::lua_pushnil(state);
-        }
+        let is_known = level >= 0 && ffi::lua_getinfo(root, level, c"s".as_ptr(), frame.as_mut_ptr()) != 0;
+        is_known.then(|| CStr::from_ptr(frame.assume_init_ref().short_src).to_string_lossy().into())
     }
 }
 
@@ -93,28 +95,26 @@ pub(super) unsafe extern "C-unwind" fn spawn(state: *mut lua_State) -> c_int {
             fail(state, NAME, why);
         }
         if !is_function && ffi::lua_type(state, 1) != ffi::LUA_TSTRING {
-            fail(state, NAME, "argument 1: expected source or a function of the script");
+            let got = type_name(state, 1);
+            fail(
+                state,
+                NAME,
+                format_args!("argument 1: expected source or a function of the script, got {got}"),
+            );
         }
-        // The last that may throw: what follows holds memory.
-        let function = if is_function { ffi::lua_ref(state, 1) } else { ffi::LUA_NOREF };
         ffi::lua_rawcheckstack(state, transfer::RESULT_SLOTS);
-        let mut arguments = Vec::new();
-        for index in 2..=count {
-            match transfer::message(state, index) {
-                Ok(value) => arguments.push(value),
-                Err(why) => {
-                    drop(arguments);
-                    ffi::lua_unref(state, function);
-                    fail(state, NAME, format_args!("argument {index}: {why}"));
-                }
-            }
-        }
-        let program = if is_function {
-            Program::Function(FunctionRef(function))
-        } else {
-            Program::Source(string(state, 1).into())
+        let reference = if is_function { ffi::lua_ref(state, 1) } else { ffi::LUA_NOREF };
+        // Nothing throws from here to the end of what holds memory.
+        let program = match with_context(|context| context.dropped_functions.clone()) {
+            Some(dropped) if is_function => Program::Function(FunctionRef { reference, dropped }),
+            _ => Program::Source(string(state, 1).into()),
         };
-        system_call(state, SystemCall::Spawn { program, arguments })
+        match transfer::messages(state, 2..=count) {
+            Ok(arguments) => return system_call(state, SystemCall::Spawn { program, arguments }),
+            Err((index, why)) => push_error(state, "process.spawn", &format!("argument {index}: {why}")),
+        }
+        drop(program);
+        ffi::lua_error(state)
     }
 }
 
@@ -156,7 +156,7 @@ pub(super) unsafe extern "C-unwind" fn join(state: *mut lua_State) -> c_int {
         if with_context(|context| context.pid) == Some(pid) {
             fail(state, c"process.join", "a process cannot wait for its own end");
         }
-        let timeout = timeout(state, 2);
+        let timeout = timeout(state, 2, "process.join");
         check_can_suspend(state, "process.join");
         system_call(state, SystemCall::Join { pid, timeout })
     }
@@ -187,9 +187,12 @@ pub(super) unsafe extern "C-unwind" fn send(state: *mut lua_State) -> c_int {
         check_can_suspend(state, "process.send");
         ffi::lua_settop(state, 2);
         ffi::lua_rawcheckstack(state, transfer::RESULT_SLOTS);
-        match transfer::message(state, 2) {
-            Ok(value) => system_call(state, SystemCall::Send { to, value }),
-            Err(why) => fail(state, NAME, format_args!("argument 2: {why}")),
+        match transfer::messages::<Values>(state, 2..=2) {
+            Ok(values) => {
+                let value = values.into_iter().next().unwrap_or(Value::Nil);
+                system_call(state, SystemCall::Send { to, value })
+            }
+            Err((_, why)) => fail(state, NAME, format_args!("argument 2: {why}")),
         }
     }
 }
@@ -212,6 +215,7 @@ pub(super) unsafe extern "C-unwind" fn poll(state: *mut lua_State) -> c_int {
     unsafe {
         match take_message() {
             Some((value, sender)) => {
+                transfer::charge_for(&value);
                 transfer::push(state, &value);
                 transfer::push(state, &sender);
                 2
@@ -228,8 +232,9 @@ pub(super) unsafe extern "C-unwind" fn poll(state: *mut lua_State) -> c_int {
 pub(super) unsafe extern "C-unwind" fn receive(state: *mut lua_State) -> c_int {
     // SAFETY: as for `poll` and `spawn`.
     unsafe {
-        let timeout = timeout(state, 1);
+        let timeout = timeout(state, 1, "mailbox.receive");
         if let Some((value, sender)) = take_message() {
+            transfer::charge_for(&value);
             transfer::push(state, &value);
             transfer::push(state, &sender);
             return 2;
@@ -248,7 +253,7 @@ pub(super) unsafe extern "C-unwind" fn wait(state: *mut lua_State) -> c_int {
     // SAFETY: as for `spawn`.
     unsafe {
         check_name(state, c"signal.wait");
-        let timeout = timeout(state, 2);
+        let timeout = timeout(state, 2, "signal.wait");
         check_can_suspend(state, "signal.wait");
         wait_for(state, Request::Signal { name: string(state, 1).into(), timeout })
     }
@@ -261,18 +266,20 @@ pub(super) unsafe extern "C-unwind" fn connect(state: *mut lua_State) -> c_int {
     // SAFETY: as for `spawn`; there is room for the values.
     unsafe {
         check_name(state, NAME);
-        ffi::luaL_checktype(state, 2, ffi::LUA_TFUNCTION);
+        if ffi::lua_type(state, 2) != ffi::LUA_TFUNCTION {
+            fail(state, NAME, format_args!("argument 2: expected function, got {}", type_name(state, 2)));
+        }
         make_tasks(state);
         let limit = with_context(|context| context.task_limit).unwrap_or_default();
-        let count = with_tasks(|tasks| tasks.connections as usize).unwrap_or_default();
+        let count = with_tasks(|tasks| tasks.connections.len()).unwrap_or_default();
         if count >= limit {
             fail(state, NAME, format_args!("this process has {count} connections, of {limit}"));
         }
-        let id = with_tasks(Tasks::next_id).unwrap_or(MAIN);
+        let id = next_id(state, NAME);
         if let Some(tasks) = with_tasks(|tasks| &raw const *tasks) {
             (*tasks).anchor(state, id, 2);
         }
-        with_tasks(|tasks| tasks.connections += 1);
+        with_tasks(|tasks| _ = tasks.connections.insert(id));
         let name = string(state, 1).into();
         with_context(|context| context.requests.push((id, Request::Connect { name })));
         ffi::lua_pushnumber(state, id.into());
@@ -291,15 +298,15 @@ unsafe extern "C-unwind" fn disconnect(state: *mut lua_State) -> c_int {
         if id != MAIN {
             with_tasks(|tasks| {
                 tasks.release(state, id);
-                tasks.connections -= 1;
+                tasks.connections.remove(&id);
             });
-            with_context(|context| context.requests.push((id, Request::Disconnect)));
         }
     }
     0
 }
 
 unsafe fn system_call(state: *mut lua_State, call: SystemCall) -> c_int {
+    charge_later(SYSTEM_CALL);
     // SAFETY: the callers' functions have the continuation, and check first.
     unsafe { wait_for(state, Request::System(Box::new(call))) }
 }
@@ -310,18 +317,23 @@ unsafe fn pid(state: *mut lua_State, index: c_int, function: &CStr) -> u32 {
     unsafe {
         let number = ffi::lua_tonumber(state, index);
         if ffi::lua_type(state, index) != ffi::LUA_TNUMBER || f64::from(number as u32) != number {
-            fail(state, function, format_args!("argument {index}: expected the number of a process"));
+            let got = type_name(state, index);
+            fail(
+                state,
+                function,
+                format_args!("argument {index}: expected the number of a process, got {got}"),
+            );
         }
         number as u32
     }
 }
 
 /// An optional argument that is a time.
-unsafe fn timeout(state: *mut lua_State, index: c_int) -> Option<Duration> {
+unsafe fn timeout(state: *mut lua_State, index: c_int, function: &str) -> Option<Duration> {
     // SAFETY: any index can be asked for its type.
     unsafe {
         let is_given = ffi::lua_isnoneornil(state, index) == 0;
-        is_given.then(|| Duration::from_secs_f64(seconds(state, index)))
+        is_given.then(|| Duration::from_secs_f64(seconds(state, index, function)))
     }
 }
 
@@ -329,7 +341,12 @@ unsafe fn check_name(state: *mut lua_State, function: &CStr) {
     // SAFETY: any index can be asked for its type.
     unsafe {
         if ffi::lua_type(state, 1) != ffi::LUA_TSTRING || string(state, 1).len() > MAX_NAME {
-            fail(state, function, format_args!("argument 1: expected a name of at most {MAX_NAME} bytes"));
+            let got = type_name(state, 1);
+            fail(
+                state,
+                function,
+                format_args!("argument 1: expected a name of at most {MAX_NAME} bytes, got {got}"),
+            );
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use mlua::ffi::{self, lua_State};
 
 use super::host::push_error;
+use super::system::script_name;
 use super::wait::seconds;
 use crate::runtime::luau::Request;
 use crate::runtime::luau::slice::{
@@ -17,7 +18,7 @@ use crate::runtime::luau::threads::{Next, Task, TaskId, Tasks};
 pub(super) unsafe extern "C-unwind" fn spawn(state: *mut lua_State) -> c_int {
     // SAFETY: a C function's own stack; nothing here needs dropping where Luau may throw.
     unsafe {
-        let New { id, thread, arguments } = new_task(state, c"task.spawn");
+        let New { id, thread, arguments } = new_task(state, c"task.spawn", 1);
         with_tasks(|tasks| tasks.begin(id, thread));
         let status = ffi::lua_resume_(thread, state, arguments);
         if status == ffi::LUA_BREAK {
@@ -53,7 +54,7 @@ pub(super) unsafe extern "C-unwind" fn spawned(state: *mut lua_State, _: c_int) 
 pub(super) unsafe extern "C-unwind" fn defer(state: *mut lua_State) -> c_int {
     // SAFETY: as for `spawn`.
     unsafe {
-        let New { id, thread: root, arguments } = new_task(state, c"task.defer");
+        let New { id, thread: root, arguments } = new_task(state, c"task.defer", 1);
         with_tasks(|tasks| {
             tasks.push_ready(Task { id, root, chain: Vec::new(), arguments, is_new: true, reply: None });
         });
@@ -65,9 +66,11 @@ pub(super) unsafe extern "C-unwind" fn defer(state: *mut lua_State) -> c_int {
 pub(super) unsafe extern "C-unwind" fn delay(state: *mut lua_State) -> c_int {
     // SAFETY: as for `spawn`.
     unsafe {
-        let time = Duration::from_secs_f64(seconds(state, 1));
-        ffi::lua_remove(state, 1);
-        let New { id, thread: root, arguments } = new_task(state, c"task.delay");
+        let time = Duration::from_secs_f64(seconds(state, 1, "task.delay"));
+        if ffi::lua_gettop(state) > 0 {
+            ffi::lua_remove(state, 1);
+        }
+        let New { id, thread: root, arguments } = new_task(state, c"task.delay", 2);
         with_tasks(|tasks| {
             tasks.push_waiting(Task { id, root, chain: Vec::new(), arguments, is_new: true, reply: None });
         });
@@ -82,7 +85,11 @@ pub(super) unsafe extern "C-unwind" fn cancel(state: *mut lua_State) -> c_int {
     unsafe {
         let thread = ffi::lua_tothread(state, 1);
         if thread.is_null() {
-            fail(state, c"task.cancel", format_args!("expected thread, got {}", type_name(state, 1)));
+            fail(
+                state,
+                c"task.cancel",
+                format_args!("argument 1: expected thread, got {}", type_name(state, 1)),
+            );
         }
         let removed = with_tasks(|tasks| tasks.remove(thread)).flatten();
         if let Some(task) = removed {
@@ -113,18 +120,22 @@ struct New {
 }
 
 /// Makes a task of the function or the suspended thread at stack index 1 and the arguments after it, and
-/// leaves its thread there and nothing else.
+/// leaves its thread there and nothing else. For its caller that is the argument at `position`.
 ///
 /// # Safety
 ///
 /// `state` must be the running thread, in a C function. Throws.
-unsafe fn new_task(state: *mut lua_State, function: &'static CStr) -> New {
+unsafe fn new_task(state: *mut lua_State, function: &'static CStr, position: u32) -> New {
     // SAFETY: the stack is as the comments say; each value is moved to where there is room for it.
     unsafe {
         let kind = ffi::lua_type(state, 1);
         if kind != ffi::LUA_TFUNCTION && kind != ffi::LUA_TTHREAD {
             let got = type_name(state, 1);
-            fail(state, function, format_args!("expected function or thread, got {got}"));
+            fail(
+                state,
+                function,
+                format_args!("argument {position}: expected function or thread, got {got}"),
+            );
         }
         make_tasks(state);
         let (count, limit) = (
@@ -151,13 +162,25 @@ unsafe fn new_task(state: *mut lua_State, function: &'static CStr) -> New {
         if ffi::lua_checkstack(thread, moved) == 0 {
             fail(state, function, "too many arguments");
         }
+        let id = next_id(state, function);
         ffi::lua_xmove(state, thread, moved);
-        let id = with_tasks(Tasks::next_id).unwrap_or_default();
         if let Some(anchors) = with_tasks(|tasks| &raw const *tasks) {
             (*anchors).anchor(state, id, 1);
         }
         New { id, thread, arguments }
     }
+}
+
+/// The number of a new task or connection.
+///
+/// # Safety
+///
+/// As for [`fail`].
+pub(super) unsafe fn next_id(state: *mut lua_State, function: &CStr) -> TaskId {
+    with_tasks(Tasks::next_id).flatten().unwrap_or_else(|| {
+        // SAFETY: by the contract.
+        unsafe { fail(state, function, format_args!("this process has had {} tasks", TaskId::MAX)) }
+    })
 }
 
 /// Makes sure that the running process can have tasks.
@@ -172,7 +195,12 @@ pub(super) unsafe fn make_tasks(state: *mut lua_State) {
             ffi::lua_createtable(state, 0, 0);
             let anchors = ffi::lua_ref(state, -1);
             ffi::lua_pop(state, 1);
-            with_process(|process| _ = process.add_tasks(anchors));
+            with_process(|process| {
+                // The main chunk may end before its tasks do.
+                let name = process.name().or_else(|| script_name(process.root));
+                process.set_name(name);
+                process.add_tasks(anchors);
+            });
         }
     }
 }
@@ -184,7 +212,7 @@ pub(super) fn with_tasks<R>(f: impl FnOnce(&mut Tasks) -> R) -> Option<R> {
 /// # Safety
 ///
 /// As for `lua_typename`.
-unsafe fn type_name<'a>(state: *mut lua_State, index: c_int) -> std::borrow::Cow<'a, str> {
+pub(super) unsafe fn type_name<'a>(state: *mut lua_State, index: c_int) -> std::borrow::Cow<'a, str> {
     // SAFETY: Luau's type names are literals.
     unsafe { CStr::from_ptr(ffi::lua_typename(state, ffi::lua_type(state, index).max(0))).to_string_lossy() }
 }

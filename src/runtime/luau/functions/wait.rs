@@ -9,6 +9,7 @@ use std::time::Duration;
 use mlua::ffi::{self, lua_State};
 
 use super::host::push_error;
+use super::task::type_name;
 use crate::runtime::luau::slice::{can_suspend, suspend, with_context, with_process};
 use crate::runtime::luau::{MAIN, Reply, Request, transfer};
 
@@ -20,7 +21,7 @@ const MAX_SECONDS: f64 = 1e9;
 pub(super) unsafe extern "C-unwind" fn task_wait(state: *mut lua_State) -> c_int {
     // SAFETY: the argument is checked by the call that reads it.
     unsafe {
-        let seconds = seconds(state, 1);
+        let seconds = seconds(state, 1, "task.wait");
         check_can_suspend(state, "task.wait");
         ffi::lua_settop(state, 0);
         ffi::lua_pushnumber(state, with_context(|context| context.now).unwrap_or_default());
@@ -44,9 +45,26 @@ pub(super) unsafe extern "C-unwind" fn slept(state: *mut lua_State, _: c_int) ->
 /// # Safety
 ///
 /// `state` must be the running thread, in a C function. Throws.
-pub(super) unsafe fn seconds(state: *mut lua_State, index: c_int) -> f64 {
-    // SAFETY: by the contract.
-    let seconds = unsafe { ffi::luaL_optnumber(state, index, 0.0) };
+pub(super) unsafe fn seconds(state: *mut lua_State, index: c_int, function: &str) -> f64 {
+    let mut is_number = 1;
+    // SAFETY: by the contract; any index can be asked for its type. A string with a number is one, as for all of
+    // Luau's functions.
+    let seconds = unsafe {
+        match ffi::lua_isnoneornil(state, index) {
+            0 => ffi::lua_tonumberx(state, index, &raw mut is_number),
+            _ => 0.0,
+        }
+    };
+    if is_number == 0 {
+        // SAFETY: by the contract; the message is dropped before the error is thrown.
+        unsafe {
+            let message =
+                format!("argument {index}: expected number of seconds, got {}", type_name(state, index));
+            push_error(state, function, &message);
+            drop(message);
+            ffi::lua_error(state)
+        }
+    }
     if seconds.is_nan() { 0.0 } else { seconds.clamp(0.0, MAX_SECONDS) }
 }
 
@@ -97,6 +115,7 @@ pub(super) unsafe extern "C-unwind" fn answered(state: *mut lua_State, _: c_int)
 unsafe fn push_values(state: *mut lua_State, reply: Option<Reply>) -> c_int {
     let Some(Ok(values)) = reply else { return 0 };
     for value in &values {
+        transfer::charge_for(value);
         // SAFETY: each push makes room for its value.
         unsafe { transfer::push(state, value) };
     }
