@@ -244,3 +244,36 @@ fn diagnostics_are_measured() {
 fn a_setting_out_of_range_is_explained() {
     App::new().add_plugins((MinimalPlugins, LuauOsPlugin { quantum: 1, ..default() }));
 }
+
+#[test]
+fn a_large_heap_is_collected_in_steps_over_many_ticks() {
+    let mut app = common::app_with(LuauOsPlugin {
+        budget: TickBudget::Time(Duration::from_millis(2)),
+        quantum: 10_000,
+        ..common::plugin()
+    });
+    let limits = Limits { memory_bytes: 64 << 20, ..default() };
+    let vm = app.world_mut().spawn((Vm::new(), VmLimits::from(limits))).id();
+    // Some 30 MB that live, and garbage without end.
+    let hoard = "local live = {} for i = 1, 300000 do live[i] = { i, i } end while true do local garbage = { 1, 2 } end";
+    process(&mut app, vm, hoard);
+    let runtime = |app: &App| app.world().resource::<LuauRuntime>().heap_bytes();
+    for _ in 0..20_000 {
+        app.update();
+        if runtime(&app) > 40 << 20 {
+            break;
+        }
+    }
+    assert!(runtime(&app) > 40 << 20, "{} bytes", runtime(&app));
+    // A whole collection would be over with its tick.
+    let (mut in_a_row, mut most_in_a_row, mut most_bytes) = (0, 0, 0);
+    for _ in 0..3_000 {
+        let gc_time = metrics(&app).gc_time;
+        app.update();
+        in_a_row = if metrics(&app).gc_time > gc_time { in_a_row + 1 } else { 0 };
+        most_in_a_row = most_in_a_row.max(in_a_row);
+        most_bytes = most_bytes.max(runtime(&app));
+    }
+    assert!(most_in_a_row > 10, "{most_in_a_row} ticks");
+    assert!(most_bytes < 100 << 20, "{most_bytes} bytes");
+}
