@@ -120,10 +120,14 @@ impl Range {
                 assert!(used <= MOST_SAFEPOINTS, "{name}: {used} safepoints in one tick");
                 cpu = now;
             }
-            let ended = common::ended(&self.app).processes.len();
-            let neighbours_ended = ended - usize::from(exit(self, hostile).is_some());
-            more += usize::from(neighbours_ended == NEIGHBOURS);
-            let is_over = ended == NEIGHBOURS + 1 || (expected == "runs for ever" && more > MORE_TICKS);
+            // Those that the attack has started end, too.
+            let exits = common::ended(&self.app).processes.iter();
+            let neighbours_ended = exits.filter(|exit| neighbours.contains(&exit.entity)).count();
+            let neighbours_are_over = neighbours_ended == NEIGHBOURS;
+            more += usize::from(neighbours_are_over);
+            let has_ended = exit(self, hostile).is_some();
+            let is_over =
+                neighbours_are_over && (has_ended || (expected == "runs for ever" && more > MORE_TICKS));
             if is_over {
                 break;
             }
@@ -142,6 +146,8 @@ impl Range {
         assert!(is_as_expected(outcome.as_ref(), expected), "{name}: {outcome:?} instead of {expected}");
         if outcome.is_none() {
             assert!(cpu.slices > 1, "{name} had {} slices", cpu.slices);
+        }
+        if common::exists(&self.app, vm) {
             self.app.world_mut().entity_mut(vm).despawn();
         }
         let heap_after = (0..10).map(|_| self.heap_bytes(60)).min().unwrap_or_default();

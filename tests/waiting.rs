@@ -242,3 +242,58 @@ fn calls_of_processes_that_are_gone_are_dropped() {
     app.world_mut().despawn(vm);
     common::ticks(&mut app, 80);
 }
+
+#[test]
+fn calls_of_tasks_that_were_cancelled_do_not_reach_the_game() {
+    let mut app = app();
+    returns(
+        &mut app,
+        "local task_ = task.spawn(double, 1) task.cancel(task_) return double(2)",
+        Value::Number(4.0),
+    );
+    assert_eq!(app.world().resource::<Log>().0, [(1, 2.0)]);
+}
+
+#[test]
+fn a_panic_in_the_code_of_an_arguments_type_kills_the_process() {
+    #[derive(Debug)]
+    struct Explosive;
+    impl<'de> serde::Deserialize<'de> for Explosive {
+        fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+            panic!("boom")
+        }
+    }
+    let mut app = app();
+    app.add_syscall("explode", |_: In<Vec<Syscall<(Explosive,), ()>>>| {});
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let outcome = common::outcome(&mut app, "pcall(explode, 1) return 'caught'");
+    std::panic::set_hook(hook);
+    let expected = bevy_luau_os::KillReason::HostPanic { function: "explode".into(), message: "boom".into() };
+    assert_eq!(outcome, Outcome::Killed(expected));
+    returns(&mut app, "return double(2)", Value::Number(4.0));
+}
+
+#[test]
+fn arguments_that_are_not_what_they_should_be_are_named() {
+    let mut app = app();
+    for (call, expected) in [
+        ("task.wait({})", "task.wait: argument 1: expected number of seconds, got table"),
+        ("task.spawn()", "task.spawn: argument 1: expected function or thread, got no value"),
+        ("task.defer('x')", "task.defer: argument 1: expected function or thread, got string"),
+        ("task.delay(1)", "task.delay: argument 2: expected function or thread, got no value"),
+        ("task.delay()", "task.delay: argument 2: expected function or thread, got no value"),
+        ("task.delay('x', print)", "task.delay: argument 1: expected number of seconds, got string"),
+        ("task.cancel()", "task.cancel: argument 1: expected thread, got no value"),
+        ("process.join('x')", "process.join: argument 1: expected the number of a process, got string"),
+        ("process.join(2, true)", "process.join: argument 2: expected number of seconds, got boolean"),
+        ("process.monitor(0.5)", "process.monitor: argument 1: expected the number of a process, got 0.5"),
+        ("process.send('x', 1)", "process.send: argument 1: this is no address of a process"),
+        ("mailbox.receive('soon')", "mailbox.receive: argument 1: expected number of seconds, got string"),
+        ("signal.wait()", "signal.wait: argument 1: expected a name of at most 256 bytes, got no value"),
+        ("signal.connect('x', 1)", "signal.connect: argument 2: expected function, got number"),
+    ] {
+        let source = format!("return select(2, pcall(function() {call} end))");
+        returns(&mut app, &source, text(&format!("test:1: {expected}")));
+    }
+}

@@ -71,6 +71,14 @@ impl Subscribers {
         self.entries += 1;
     }
 
+    /// Receivers, listeners and watchers, those that are over included.
+    #[cfg(test)]
+    pub(super) fn entries(&self) -> usize {
+        let listeners = self.listeners.values().flat_map(|names| names.values()).map(Vec::len);
+        let watchers = self.watchers.values().map(Vec::len);
+        self.receivers.values().map(VecDeque::len).chain(listeners).chain(watchers).sum()
+    }
+
     /// Throws out those whose waits, connections or processes are over.
     pub(super) fn sweep(
         &mut self,

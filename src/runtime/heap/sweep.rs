@@ -49,7 +49,50 @@ impl Heap {
 
 #[cfg(test)]
 mod tests {
+    use bevy::prelude::*;
+    use bevy::time::TimeUpdateStrategy;
+
     use super::*;
+    use crate::prelude::*;
+
+    #[test]
+    fn waits_that_end_early_leave_nothing_that_grows() {
+        for script in [
+            "while true do task.cancel(task.delay(1e9, print)) end",
+            "while true do task.cancel(task.spawn(task.wait, 1e9)) end",
+            "while true do task.cancel(task.spawn(mailbox.receive, 1e9)) end",
+            "while true do task.cancel(task.spawn(process.list)) end",
+            "while true do task.cancel(task.spawn(call)) end",
+            "local i = 0 while true do i += 1 task.cancel(task.spawn(signal.wait, 'x' .. i)) end",
+            "local i = 0 while true do i += 1 signal.connect('x' .. i, print)() end",
+            "while true do for i = 1, 100 do task.spawn(mailbox.receive, 0) end task.wait() end",
+            "while true do for i = 1, 100 do task.spawn(signal.wait, 'x', 0) end task.wait() end",
+            "while true do process.kill(process.spawn('task.wait(1e9)')) end",
+            "local to = process.spawn('task.wait(1e9)')
+             while true do for i = 1, 100 do task.spawn(process.join, to, 0) end task.wait() end",
+            "local to = process.spawn('task.wait(1e9)')
+             while true do for i = 1, 100 do task.spawn(process.monitor, to) end task.wait() end",
+            "local to = process.spawn('task.wait(1e9)')
+             while true do process.join(process.spawn(`process.monitor({to})`)) end",
+        ] {
+            let mut app = App::new();
+            let plugin = LuauOsPlugin { budget: TickBudget::Unlimited, ..default() };
+            app.add_plugins((MinimalPlugins, plugin))
+                .insert_resource(TimeUpdateStrategy::FixedTimesteps(1))
+                .add_syscall("call", |_: In<Vec<Syscall<(), ()>>>| {});
+            let vm = app.world_mut().spawn(Vm::new()).id();
+            let process = (Process::new(Script::new("test", script)), ProcessOf(vm));
+            let process = app.world_mut().spawn(process).id();
+            let mut most = 0;
+            for _ in 0..1_500 {
+                app.update();
+                let heap = app.world().resource::<LuauRuntime>().heaps.iter().next();
+                most = heap.map_or(0, |heap| heap.waiting.entries() + heap.subscribers.entries()).max(most);
+            }
+            assert!(app.world().get_entity(process).is_ok(), "it goes on: {script}");
+            assert!(most <= 1_000, "{most}: {script}");
+        }
+    }
 
     #[test]
     fn entries_that_stay_are_swept_rarely_and_void_ones_do_not_pile_up() {

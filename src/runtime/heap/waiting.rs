@@ -177,6 +177,12 @@ impl Waiting {
         timer.into_iter().chain(call).min()
     }
 
+    /// Timers, deadlines and calls, those of waits that are over included.
+    #[cfg(test)]
+    pub(super) fn entries(&self) -> usize {
+        self.timers.len() + self.deadlines.len() + self.system_calls.len() + self.new_calls.len()
+    }
+
     /// Throws out timers and calls of waits that are over. `is_waiting` tells whether a task waits at all.
     pub(super) fn sweep(&mut self, is_waiting: impl Fn(WaitId) -> bool) {
         if self.sweep_timers_at.is_due(self.timers.len()) {

@@ -167,6 +167,9 @@ pub(super) unsafe extern "C-unwind" fn monitor(state: *mut lua_State) -> c_int {
     // SAFETY: as for `spawn`.
     unsafe {
         let pid = pid(state, 1, c"process.monitor");
+        if with_context(|context| context.pid) == Some(pid) {
+            fail(state, c"process.monitor", "a process cannot be told of its own end");
+        }
         check_can_suspend(state, "process.monitor");
         system_call(state, SystemCall::Monitor(pid))
     }
@@ -316,12 +319,19 @@ unsafe fn pid(state: *mut lua_State, index: c_int, function: &CStr) -> u32 {
     // SAFETY: any index can be asked for its type and number.
     unsafe {
         let number = ffi::lua_tonumber(state, index);
-        if ffi::lua_type(state, index) != ffi::LUA_TNUMBER || f64::from(number as u32) != number {
+        if ffi::lua_type(state, index) != ffi::LUA_TNUMBER {
             let got = type_name(state, index);
             fail(
                 state,
                 function,
                 format_args!("argument {index}: expected the number of a process, got {got}"),
+            );
+        }
+        if f64::from(number as u32) != number {
+            fail(
+                state,
+                function,
+                format_args!("argument {index}: expected the number of a process, got {number}"),
             );
         }
         number as u32

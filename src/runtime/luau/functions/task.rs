@@ -209,12 +209,14 @@ pub(super) fn with_tasks<R>(f: impl FnOnce(&mut Tasks) -> R) -> Option<R> {
     with_process(|process| process.tasks_mut().map(f)).flatten()
 }
 
+/// What there is at a stack index, for error messages: a type.
+///
 /// # Safety
 ///
-/// As for `lua_typename`.
+/// `state` must be the running thread.
 pub(super) unsafe fn type_name<'a>(state: *mut lua_State, index: c_int) -> std::borrow::Cow<'a, str> {
-    // SAFETY: Luau's type names are literals.
-    unsafe { CStr::from_ptr(ffi::lua_typename(state, ffi::lua_type(state, index).max(0))).to_string_lossy() }
+    // SAFETY: Luau's type names are literals, one for each type and "no value".
+    unsafe { CStr::from_ptr(ffi::lua_typename(state, ffi::lua_type(state, index))).to_string_lossy() }
 }
 
 /// Throws an error with the position of the call.
