@@ -1,0 +1,97 @@
+//! The interface: a bar above, a bar below, a panel at the side.
+
+mod graph;
+mod inspector;
+mod kills;
+mod stats;
+mod toolbar;
+pub mod top;
+
+use bevy::prelude::*;
+
+use crate::theme::{self, BOTTOM_BAR, SIDE_PANEL, TOP_BAR};
+
+pub fn plugin(app: &mut App) {
+    app.add_systems(Startup, build).add_plugins((
+        stats::plugin,
+        toolbar::plugin,
+        top::plugin,
+        kills::plugin,
+        inspector::plugin,
+    ));
+}
+
+/// Where the parts of the interface go.
+#[derive(Component, Clone, Copy, PartialEq, Eq)]
+pub enum Area {
+    Top,
+    Side,
+    Bottom,
+}
+
+fn build(mut commands: Commands) {
+    let full = Node { position_type: PositionType::Absolute, ..default() };
+    commands.spawn((
+        Area::Top,
+        theme::panel(Node {
+            left: px(0),
+            right: px(0),
+            top: px(0),
+            height: px(TOP_BAR),
+            column_gap: px(14),
+            ..full.clone()
+        }),
+    ));
+    commands.spawn((
+        Area::Side,
+        theme::panel(Node {
+            right: px(0),
+            top: px(TOP_BAR),
+            bottom: px(BOTTOM_BAR),
+            width: px(SIDE_PANEL),
+            flex_direction: FlexDirection::Column,
+            row_gap: px(6),
+            overflow: Overflow::clip(),
+            ..full.clone()
+        }),
+    ));
+    commands.spawn((
+        Area::Bottom,
+        theme::panel(Node {
+            left: px(0),
+            right: px(0),
+            bottom: px(0),
+            height: px(BOTTOM_BAR),
+            flex_direction: FlexDirection::Column,
+            row_gap: px(4),
+            ..full
+        }),
+    ));
+}
+
+/// The entity of an area.
+fn area(areas: &Query<(Entity, &Area)>, wanted: Area) -> Entity {
+    areas.iter().find(|(_, area)| **area == wanted).expect("built at startup").0
+}
+
+/// `1234567` as `1,234,567`.
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// At most `length` characters.
+pub fn shorten(text: &str, length: usize) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    match line.char_indices().nth(length) {
+        Some(_) => line.chars().take(length - 2).chain("..".chars()).collect(),
+        None => line.to_owned(),
+    }
+}
