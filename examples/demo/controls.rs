@@ -1,88 +1,122 @@
 //! Keys and buttons: both send an [`Action`].
 
-use std::time::Duration;
+mod selection;
+mod settings;
 
 use bevy::prelude::*;
 use bevy::window::PrimaryWindow;
-use bevy_framepace::{FramepaceSettings, Limiter};
-use bevy_luau_os::prelude::*;
 
-use crate::robots::{self, Robot};
-use crate::runaways;
-use crate::ui::top::Busiest;
-use crate::view::{Selected, robot_at_cursor};
+use crate::view::{Bodies, Selected, robot_at_cursor};
+use crate::{robots, runaways};
+
+pub use settings::ScriptsRun;
 
 pub fn plugin(app: &mut App) {
-    app.add_message::<Action>()
-        .insert_resource(ScriptsRun(true))
-        .add_systems(Update, (press_keys, press_buttons, select_by_click, apply).chain());
-    let sets = (
-        LuauOsSystems::Admit,
-        LuauOsSystems::Wake,
-        LuauOsSystems::Run,
-        LuauOsSystems::Syscalls,
-        LuauOsSystems::Collect,
-        LuauOsSystems::Settle,
+    app.add_message::<Action>().add_plugins((settings::plugin, selection::plugin)).add_systems(
+        Update,
+        ((press_keys, press_buttons, select_by_click).chain().in_set(ReadInput), populate.after(ReadInput)),
     );
-    app.configure_sets(FixedUpdate, sets.run_if(|run: Res<ScriptsRun>| run.0));
 }
 
-/// Whether scripts run; the robots carry on with their last orders if not.
-#[derive(Resource)]
-pub struct ScriptsRun(pub bool);
+/// The systems that send [`Action`]s.
+#[derive(SystemSet, Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ReadInput;
 
 /// What the person at the keyboard wants.
 #[derive(Message, Component, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     Add(usize),
     Remove(usize),
+    /// Releases 1,000 runaways.
+    Release,
+    /// Takes all runaways back.
+    Recall,
+    /// Stops the game's time, and goes on.
     Pause,
+    /// Suspends all scripts, and goes on.
     Scripts,
-    Quantum { up: bool },
-    Budget { up: bool },
+    Quantum {
+        up: bool,
+    },
+    Budget {
+        up: bool,
+    },
     Pacing,
-    Runaways,
     Next,
     Previous,
     Deselect,
     Kill,
+    /// Suspends the selected robot's processes, or resumes them.
+    Suspend,
     Restart,
+    Scroll {
+        down: bool,
+    },
 }
 
-/// Keys, what they do, and what the buttons say.
-pub const KEYS: [(KeyCode, char, Action, &str); 13] = [
-    (KeyCode::Digit1, '1', Action::Add(1_000), "+1,000"),
-    (KeyCode::Digit2, '2', Action::Add(10_000), "+10,000"),
-    (KeyCode::Digit3, '3', Action::Remove(1_000), "-1,000"),
-    (KeyCode::Digit4, '4', Action::Remove(10_000), "-10,000"),
-    (KeyCode::KeyR, 'r', Action::Runaways, "release 1,000 runaways"),
-    (KeyCode::KeyP, 'p', Action::Pause, "pause"),
-    (KeyCode::KeyS, 's', Action::Scripts, "scripts"),
-    (KeyCode::KeyQ, 'q', Action::Quantum { up: false }, "quantum -"),
-    (KeyCode::KeyW, 'w', Action::Quantum { up: true }, "quantum +"),
-    (KeyCode::KeyA, 'a', Action::Budget { up: false }, "budget -"),
-    (KeyCode::KeyD, 'd', Action::Budget { up: true }, "budget +"),
-    (KeyCode::KeyF, 'f', Action::Pacing, "pacing"),
-    (KeyCode::KeyT, 't', Action::Restart, "restart"),
-];
+/// A key, and the button that does the same.
+pub struct Binding {
+    pub key: KeyCode,
+    /// What the button and the command line call the key.
+    pub key_name: &'static str,
+    pub action: Action,
+    pub label: &'static str,
+    pub place: Place,
+}
 
-/// Keys without a button of their own in the bar.
-const MORE_KEYS: [(KeyCode, Action); 4] = [
-    (KeyCode::KeyK, Action::Kill),
-    (KeyCode::Tab, Action::Next),
-    (KeyCode::Backspace, Action::Previous),
-    (KeyCode::Escape, Action::Deselect),
-];
+/// Where a button is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    Toolbar,
+    Inspector,
+}
 
-/// The key of a character.
-pub fn key_of(character: char) -> Option<KeyCode> {
-    let more = (character == 'k').then_some(KeyCode::KeyK);
-    KEYS.iter().find(|key| key.1 == character).map(|key| key.0).or(more)
+const fn binding(
+    key: KeyCode,
+    key_name: &'static str,
+    action: Action,
+    label: &'static str,
+    place: Place,
+) -> Binding {
+    Binding { key, key_name, action, label, place }
+}
+
+/// Everything that can be done.
+pub const BINDINGS: [Binding; 21] = {
+    use Place::{Inspector, Toolbar};
+    [
+        binding(KeyCode::Digit1, "1", Action::Add(1_000), "+1,000", Toolbar),
+        binding(KeyCode::Digit2, "2", Action::Add(10_000), "+10,000", Toolbar),
+        binding(KeyCode::Digit3, "3", Action::Remove(1_000), "-1,000", Toolbar),
+        binding(KeyCode::Digit4, "4", Action::Remove(10_000), "-10,000", Toolbar),
+        binding(KeyCode::KeyR, "r", Action::Release, "release 1,000 runaways", Toolbar),
+        binding(KeyCode::KeyC, "c", Action::Recall, "recall", Toolbar),
+        binding(KeyCode::KeyP, "p", Action::Pause, "pause", Toolbar),
+        binding(KeyCode::KeyS, "s", Action::Scripts, "scripts", Toolbar),
+        binding(KeyCode::KeyQ, "q", Action::Quantum { up: false }, "quantum -", Toolbar),
+        binding(KeyCode::KeyW, "w", Action::Quantum { up: true }, "+", Toolbar),
+        binding(KeyCode::KeyA, "a", Action::Budget { up: false }, "budget -", Toolbar),
+        binding(KeyCode::KeyD, "d", Action::Budget { up: true }, "+", Toolbar),
+        binding(KeyCode::KeyF, "f", Action::Pacing, "pacing", Toolbar),
+        binding(KeyCode::Tab, "tab", Action::Next, "select", Toolbar),
+        binding(KeyCode::Backspace, "backspace", Action::Previous, "back", Inspector),
+        binding(KeyCode::KeyK, "k", Action::Kill, "kill", Inspector),
+        binding(KeyCode::KeyU, "u", Action::Suspend, "suspend", Inspector),
+        binding(KeyCode::KeyT, "t", Action::Restart, "restart", Inspector),
+        binding(KeyCode::Minus, "-", Action::Scroll { down: false }, "up", Inspector),
+        binding(KeyCode::Equal, "=", Action::Scroll { down: true }, "down", Inspector),
+        binding(KeyCode::Escape, "esc", Action::Deselect, "close", Inspector),
+    ]
+};
+
+/// The key of a name.
+pub fn key_of(name: &str) -> Option<KeyCode> {
+    BINDINGS.iter().find(|binding| binding.key_name == name).map(|binding| binding.key)
 }
 
 fn press_keys(keys: Res<ButtonInput<KeyCode>>, mut actions: MessageWriter<Action>) {
-    let all = KEYS.iter().map(|&(key, _, action, _)| (key, action)).chain(MORE_KEYS);
-    actions.write_batch(all.filter(|&(key, _)| keys.just_pressed(key)).map(|(_, action)| action));
+    let pressed = BINDINGS.iter().filter(|binding| keys.just_pressed(binding.key));
+    actions.write_batch(pressed.map(|binding| binding.action));
 }
 
 fn press_buttons(
@@ -97,59 +131,26 @@ fn select_by_click(
     mouse: Res<ButtonInput<MouseButton>>,
     window: Single<&Window, With<PrimaryWindow>>,
     camera: Single<(&Camera, &GlobalTransform), With<Camera2d>>,
-    robots: Query<(Entity, &Robot)>,
+    bodies: Bodies,
     interface: Res<UiScale>,
     mut selected: ResMut<Selected>,
 ) {
     if mouse.just_pressed(MouseButton::Left)
-        && let Some(robot) = robot_at_cursor(&window, interface.0, *camera, &robots)
+        && let Some(robot) = robot_at_cursor(&window, interface.0, *camera, &bodies)
     {
         selected.0 = Some(robot);
     }
 }
 
-fn apply(
-    mut commands: Commands,
-    mut actions: MessageReader<Action>,
-    mut runtime: ResMut<LuauRuntime>,
-    mut pacing: ResMut<FramepaceSettings>,
-    mut time: ResMut<Time<Virtual>>,
-    (mut scripts, mut selected): (ResMut<ScriptsRun>, ResMut<Selected>),
-    busiest: Res<Busiest>,
-) {
+/// More robots or fewer, runaways or none.
+fn populate(mut commands: Commands, mut actions: MessageReader<Action>) {
     for &action in actions.read() {
-        match action {
-            Action::Add(count) => commands.queue(move |world: &mut World| robots::add(world, count)),
-            Action::Remove(count) => commands.queue(move |world: &mut World| robots::remove(world, count)),
-            Action::Runaways => commands.queue(|world: &mut World| runaways::release(world, 1_000)),
-            Action::Pause if time.is_paused() => time.unpause(),
-            Action::Pause => time.pause(),
-            Action::Scripts => scripts.0 = !scripts.0,
-            Action::Quantum { up } => {
-                let quantum = runtime.quantum();
-                runtime.set_quantum(if up { quantum * 2 } else { quantum / 2 }.clamp(10, 100_000));
-            }
-            Action::Budget { up } => {
-                if let TickBudget::Time(budget) = runtime.budget() {
-                    let budget = if up { budget * 3 / 2 } else { budget * 2 / 3 };
-                    let allowed = Duration::from_micros(100)..=Duration::from_millis(30);
-                    runtime.set_budget(TickBudget::Time(budget.clamp(*allowed.start(), *allowed.end())));
-                }
-            }
-            Action::Pacing => {
-                let is_on = pacing.limiter.is_enabled();
-                pacing.limiter = if is_on { Limiter::Off } else { Limiter::from_framerate(60.0) };
-            }
-            Action::Next => selected.0 = busiest.neighbour(selected.0, 1),
-            Action::Previous => selected.0 = busiest.neighbour(selected.0, -1),
-            Action::Deselect => selected.0 = None,
-            Action::Kill | Action::Restart => {
-                let Some(robot) = selected.0 else { continue };
-                commands.entity(robot).despawn_related::<Processes>();
-                if action == Action::Restart {
-                    commands.queue(move |world: &mut World| robots::start(world, &[robot]));
-                }
-            }
-        }
+        commands.queue(move |world: &mut World| match action {
+            Action::Add(count) => robots::add(world, count),
+            Action::Remove(count) => robots::remove(world, count),
+            Action::Release => runaways::release(world, 1_000),
+            Action::Recall => runaways::recall(world),
+            _ => {}
+        });
     }
 }

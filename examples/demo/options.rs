@@ -32,7 +32,7 @@ pub struct Options {
     /// Save the last frame as a PNG, and exit [default number of frames: 300]
     #[arg(long, value_name = "FILE")]
     pub screenshot: Option<PathBuf>,
-    /// Press a key at a frame; may be repeated
+    /// Press a key at a frame, named as on the buttons; may be repeated
     #[arg(long, value_name = "FRAME:KEY", value_parser = press)]
     pub press: Vec<(u32, KeyCode)>,
     /// Write the frame times, from one key to the next, as JSON
@@ -52,13 +52,6 @@ fn size(text: &str) -> Result<(u32, u32), String> {
 fn press(text: &str) -> Result<(u32, KeyCode), String> {
     let (frame, key) = text.split_once(':').ok_or("expected FRAME:KEY")?;
     let frame = frame.parse().map_err(|_| format!("{frame:?} is no number of a frame"))?;
-    let key = match key.as_bytes() {
-        _ if key == "space" => KeyCode::Space,
-        _ if key == "tab" => KeyCode::Tab,
-        _ if key == "escape" => KeyCode::Escape,
-        [key] => super::controls::key_of(*key as char)
-            .ok_or_else(|| format!("{:?} is no key here", *key as char))?,
-        _ => return Err(format!("{key:?} is no key: a character, space, tab or escape")),
-    };
+    let key = super::controls::key_of(key).ok_or_else(|| format!("{key:?} is no key of the demo"))?;
     Ok((frame, key))
 }

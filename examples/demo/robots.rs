@@ -6,6 +6,7 @@ use bevy_luau_os::prelude::*;
 use crate::minds::{Mind, Scripts};
 use crate::options::Options;
 use crate::plain::{Dice, HALF};
+use crate::theme;
 use crate::view::Art;
 
 /// Units a second.
@@ -147,7 +148,7 @@ pub fn add(world: &mut World, count: usize) {
         let sprite = Sprite {
             image: image.clone(),
             color: mind.color(),
-            custom_size: Some(Vec2::splat(9.0)),
+            custom_size: Some(Vec2::splat(theme::ROBOT_SIZE)),
             ..default()
         };
         let robot = Robot {

@@ -21,9 +21,23 @@ pub const BOTTOM_BAR: f32 = 66.0;
 pub const SIDE_PANEL: f32 = 420.0;
 pub const SMALL: f32 = 12.0;
 
+/// Edge of a runaway's picture; a robot's is smaller.
+pub const RUNAWAY_SIZE: f32 = 14.0;
+pub const ROBOT_SIZE: f32 = 9.0;
+
+/// Bevy's built-in font, in which all characters are equally wide.
+pub fn font(size: f32) -> TextFont {
+    TextFont::from_font_size(size)
+}
+
 /// A line of text.
 pub fn text(text: impl Into<String>, size: f32, color: Color) -> impl Bundle {
-    (Text::new(text), TextFont::from_font_size(size), TextColor(color), TextLayout::no_wrap())
+    (Text::new(text), font(size), TextColor(color), TextLayout::no_wrap())
+}
+
+/// Things one below another.
+pub fn column(gap: f32) -> Node {
+    Node { flex_direction: FlexDirection::Column, row_gap: px(gap), ..default() }
 }
 
 /// A box with a border.
@@ -39,5 +53,13 @@ pub fn panel(node: Node) -> impl Bundle {
 pub fn set(text: &mut Mut<Text>, new: String) {
     if text.0 != new {
         text.0 = new;
+    }
+}
+
+/// Shows a node, or takes it out of the layout.
+pub fn show(node: &mut Mut<Node>, is_shown: bool) {
+    let display = if is_shown { Display::Flex } else { Display::None };
+    if node.display != display {
+        node.display = display;
     }
 }

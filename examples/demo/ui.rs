@@ -3,6 +3,7 @@
 mod graph;
 mod inspector;
 mod kills;
+mod notice;
 mod stats;
 mod toolbar;
 pub mod top;
@@ -18,6 +19,7 @@ pub fn plugin(app: &mut App) {
         top::plugin,
         kills::plugin,
         inspector::plugin,
+        notice::plugin,
     ));
 }
 
@@ -94,4 +96,9 @@ pub fn shorten(text: &str, length: usize) -> String {
         Some(_) => line.chars().take(length - 2).chain("..".chars()).collect(),
         None => line.to_owned(),
     }
+}
+
+/// What is behind the last slash.
+pub fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
 }

@@ -5,9 +5,9 @@ use bevy::input::mouse::AccumulatedMouseScroll;
 use bevy::prelude::*;
 use bevy::render::render_resource::{Extent3d, TextureDimension, TextureFormat};
 use bevy::window::PrimaryWindow;
+use bevy_luau_os::prelude::*;
 
 use crate::plain::{HALF, Map};
-use crate::robots::Robot;
 use crate::theme::{self, BOTTOM_BAR, HEIGHT, SIDE_PANEL, TOP_BAR};
 
 pub fn plugin(app: &mut App) {
@@ -55,6 +55,9 @@ fn picture(size: u32, inside: impl Fn(Vec2) -> f32) -> Image {
     let format = TextureFormat::Rgba8UnormSrgb;
     Image::new(extent, TextureDimension::D2, data, format, RenderAssetUsages::RENDER_WORLD)
 }
+
+/// Clicks select robots that are nearer than this.
+const NEAR: f32 = 25.0;
 
 /// The robot that the inspector shows.
 #[derive(Resource, Default)]
@@ -192,34 +195,34 @@ fn place_camera(
     }
 }
 
+/// Robots and runaways.
+pub type Bodies<'w, 's> = Query<'w, 's, (Entity, &'static Transform), With<Vm>>;
+
 /// The robot at the cursor, if there is one near.
 pub fn robot_at_cursor(
     window: &Window,
     interface: f32,
     (camera, camera_transform): (&Camera, &GlobalTransform),
-    robots: &Query<(Entity, &Robot)>,
+    bodies: &Bodies,
 ) -> Option<Entity> {
     let cursor = window.cursor_position().filter(|&cursor| view(window, interface).contains(cursor))?;
     let point = camera.viewport_to_world_2d(camera_transform, cursor).ok()?;
-    let distance = |robot: &Robot| robot.position.distance(point);
-    let nearest = robots.iter().min_by(|a, b| distance(a.1).total_cmp(&distance(b.1)))?;
-    (distance(nearest.1) < 25.0).then_some(nearest.0)
+    let distance = |body: &Transform| body.translation.truncate().distance(point);
+    let nearest = bodies.iter().min_by(|a, b| distance(a.1).total_cmp(&distance(b.1)))?;
+    (distance(nearest.1) < NEAR).then_some(nearest.0)
 }
 
 fn mark_selected(
     mut selected: ResMut<Selected>,
-    robots: Query<&Robot>,
-    mut ring: Single<(&mut Transform, &mut Visibility), With<SelectionRing>>,
+    bodies: Bodies,
+    mut ring: Single<(&mut Transform, &mut Visibility), (With<SelectionRing>, Without<Vm>)>,
 ) {
-    let robot = selected.0.and_then(|robot| robots.get(robot).ok());
-    if robot.is_none() && selected.0.is_some() {
+    let body = selected.0.and_then(|body| bodies.get(body).ok());
+    if body.is_none() && selected.0.is_some() {
         selected.0 = None; // it was removed
     }
-    let visibility = if robot.is_some() { Visibility::Visible } else { Visibility::Hidden };
-    if *ring.1 != visibility {
-        *ring.1 = visibility;
-    }
-    if let Some(robot) = robot {
-        ring.0.translation = robot.position.extend(4.0);
+    ring.1.set_if_neq(if body.is_some() { Visibility::Visible } else { Visibility::Hidden });
+    if let Some((_, body)) = body {
+        ring.0.translation = body.translation.truncate().extend(4.0);
     }
 }

@@ -7,24 +7,37 @@ use bevy::time::common_conditions::on_real_timer;
 use bevy_luau_os::prelude::*;
 
 use super::toolbar::button;
-use super::{Area, area, shorten, thousands};
-use crate::controls::Action;
+use super::{Area, area, file_name, shorten, thousands};
+use crate::controls::{Action, BINDINGS, Place};
 use crate::robots::Robot;
 use crate::theme::{self, SMALL};
 use crate::view::Selected;
 
-/// Lines of the console and of the source.
+/// Lines of each part.
+const PROCESSES: usize = 3;
 const CONSOLE: usize = 4;
-const SOURCE: usize = 9;
+const SOURCE: usize = 15;
 /// Characters in a line.
-const WIDTH: usize = 56;
+const WIDTH: usize = 55;
 
 pub fn plugin(app: &mut App) {
-    app.add_systems(PostStartup, build).add_systems(
+    app.init_resource::<Scroll>().add_systems(PostStartup, build).add_systems(
         Update,
-        show.run_if(resource_changed::<Selected>.or_else(on_real_timer(Duration::from_millis(250)))),
+        (
+            scroll,
+            show.run_if(
+                resource_changed::<Selected>
+                    .or_else(resource_changed::<Scroll>)
+                    .or_else(on_real_timer(Duration::from_millis(250))),
+            ),
+        )
+            .chain(),
     );
 }
+
+/// The first line of the source that is shown.
+#[derive(Resource, Default)]
+struct Scroll(usize);
 
 #[derive(Component)]
 struct Panel;
@@ -38,27 +51,39 @@ enum Part {
 }
 
 fn build(mut commands: Commands, areas: Query<(Entity, &Area)>) {
-    let column =
-        Node { flex_direction: FlexDirection::Column, row_gap: px(4), display: Display::None, ..default() };
     commands.entity(area(&areas, Area::Side)).with_children(|side| {
-        side.spawn((Panel, column)).with_children(|panel| {
+        side.spawn((Panel, theme::column(4.0))).with_children(|panel| {
             panel.spawn((Part::Title, theme::text("", SMALL, theme::ACCENT)));
             panel.spawn((Part::Processes, theme::text("", SMALL, theme::TEXT)));
-            panel.spawn(Node { column_gap: px(6), ..default() }).with_children(|row| {
-                button(row, Action::Kill, "k kill");
-                button(row, Action::Restart, "t restart");
-                button(row, Action::Deselect, "esc close");
+            panel.spawn(Node { column_gap: px(5), ..default() }).with_children(|row| {
+                for binding in BINDINGS.iter().filter(|binding| binding.place == Place::Inspector) {
+                    button(row, binding);
+                }
             });
-            panel.spawn(theme::text("console", SMALL, theme::DIM));
+            panel.spawn(theme::text("CONSOLE", SMALL, theme::DIM));
             panel.spawn((Part::Console, theme::text("", SMALL, theme::GOOD)));
-            panel.spawn(theme::text("source", SMALL, theme::DIM));
+            panel.spawn(theme::text("SOURCE", SMALL, theme::DIM));
             panel.spawn((Part::Source, theme::text("", SMALL, theme::TEXT)));
         });
     });
 }
 
+fn scroll(mut actions: MessageReader<Action>, selected: Res<Selected>, mut scroll: ResMut<Scroll>) {
+    if selected.is_changed() {
+        scroll.0 = 0;
+    }
+    for action in actions.read() {
+        match action {
+            Action::Scroll { down: true } => scroll.0 += SOURCE / 2,
+            Action::Scroll { down: false } => scroll.0 = scroll.0.saturating_sub(SOURCE / 2),
+            _ => {}
+        }
+    }
+}
+
 fn show(
     selected: Res<Selected>,
+    mut scroll: ResMut<Scroll>,
     vms: Query<(&Vm, &Processes, Option<&VmConsole>, Option<&Robot>)>,
     processes: Query<&Process>,
     runtime: Res<LuauRuntime>,
@@ -66,12 +91,14 @@ fn show(
     mut parts: Query<(&Part, &mut Text)>,
 ) {
     let shown = selected.0.and_then(|vm| Some((vm, vms.get(vm).ok()?)));
-    let display = if shown.is_some() { Display::Flex } else { Display::None };
-    if panel.display != display {
-        panel.display = display;
-    }
+    theme::show(&mut panel, shown.is_some());
     let Some((entity, (vm, members, console, robot))) = shown else { return };
-    let members: Vec<&Process> = members.iter().filter_map(|process| processes.get(process).ok()).collect();
+    let members: Vec<&Process> = processes.iter_many(members.iter()).collect();
+    let source = source(&members);
+    let last_page = source.len().saturating_sub(SOURCE);
+    if scroll.0 > last_page {
+        scroll.bypass_change_detection().0 = last_page;
+    }
     for (part, mut text) in &mut parts {
         let new = match part {
             Part::Title => {
@@ -81,11 +108,13 @@ fn show(
                 let cargo = robot.map_or(0.0, |robot| robot.cargo);
                 format!("{what}   VM {}   {kib:.1} KiB   cargo {cargo}", entity.index_u32())
             }
+            Part::Processes if members.is_empty() => "no processes".to_owned(),
             Part::Processes => {
-                members.iter().map(|process| line(process, &runtime)).collect::<Vec<_>>().join("\n")
+                let lines = members.iter().take(PROCESSES).map(|process| line(process, &runtime));
+                lines.collect::<Vec<_>>().join("\n")
             }
             Part::Console => tail(&console.map(VmConsole::text).unwrap_or_default()),
-            Part::Source => members.first().map(|process| source(process)).unwrap_or_default(),
+            Part::Source => source[scroll.0..source.len().min(scroll.0 + SOURCE)].join("\n"),
         };
         theme::set(&mut text, new);
     }
@@ -94,14 +123,13 @@ fn show(
 fn line(process: &Process, runtime: &LuauRuntime) -> String {
     let info = runtime.process_info(process);
     let state = format!("{:?}", info.map_or(process.state(), |info| info.state));
-    let (slices, safepoints) = info.map_or((0, 0), |info| (info.cpu.slices, info.cpu.safepoints));
+    let cpu = info.map(|info| info.cpu).unwrap_or_default();
     let pid = process.pid().map_or(0, |pid| pid.get());
-    let script = process.name().rsplit('/').next().unwrap_or_default();
     format!(
-        "{pid:>3} {:<16}{state:<9}{:>9} slices{:>9} sp",
-        shorten(script, 15),
-        thousands(slices),
-        thousands(safepoints)
+        "{pid:>3} {:<15}{state:<10}{:>8} slices {:>10} sp",
+        shorten(file_name(process.name()), 14),
+        thousands(cpu.slices),
+        thousands(cpu.safepoints)
     )
 }
 
@@ -109,13 +137,20 @@ fn line(process: &Process, runtime: &LuauRuntime) -> String {
 fn tail(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
     let last = &lines[lines.len().saturating_sub(CONSOLE)..];
-    last.iter().map(|line| shorten(line, WIDTH)).collect::<Vec<_>>().join("\n")
+    let mut last: Vec<String> = last.iter().map(|line| shorten(line, WIDTH)).collect();
+    last.resize(CONSOLE, String::new()); // what is below stays where it is
+    last.join("\n")
 }
 
-/// The first lines of a script that are no comment.
-fn source(process: &Process) -> String {
-    let Some(script) = process.script() else { return "(loading)".to_owned() };
-    let text = String::from_utf8_lossy(script.source()).replace('\t', "  ");
-    let code = text.lines().skip_while(|line| line.starts_with("--") || line.is_empty());
-    code.take(SOURCE).map(|line| shorten(line, WIDTH)).collect::<Vec<_>>().join("\n")
+/// The lines of all scripts.
+fn source(processes: &[&Process]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for process in processes {
+        let Some(script) = process.script() else { continue };
+        lines.push(format!("--- {}", shorten(script.name(), WIDTH - 4)));
+        let text = String::from_utf8_lossy(script.source()).replace('\t', "  ");
+        let numbered = text.lines().zip(1..).map(|(line, number)| format!("{number:>3}  {line}"));
+        lines.extend(numbered.map(|line| shorten(&line, WIDTH)));
+    }
+    lines
 }

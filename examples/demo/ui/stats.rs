@@ -1,36 +1,29 @@
-//! The bar above: what Bevy's overlay leaves room for, our own graphs and counters.
+//! The bar above: what Bevy's overlay leaves room for, our graphs, counters, and who is who.
 
-use bevy::diagnostic::{DiagnosticPath, DiagnosticsStore};
+use std::time::Duration;
+
+use bevy::dev_tools::fps_overlay::FPS_OVERLAY_ZINDEX;
+use bevy::diagnostic::{Diagnostic, DiagnosticPath, DiagnosticsStore};
 use bevy::prelude::*;
 use bevy::time::common_conditions::on_real_timer;
 use bevy_framepace::FramepaceSettings;
 use bevy_luau_os::LuauOsDiagnosticsPlugin as Luau;
-use bevy_luau_os::Metrics;
 use bevy_luau_os::prelude::*;
-use std::time::Duration;
 
-use super::graph::{self, Graph};
-use super::{Area, area, thousands};
+use super::{Area, area, graph, thousands};
 use crate::controls::ScriptsRun;
+use crate::minds::Mind;
 use crate::plain::Map;
 use crate::theme::{self, SMALL};
 
-/// What Bevy's overlay takes.
-const OVERLAY: f32 = 150.0;
+/// Width that Bevy's overlay takes.
+const OVERLAY: f32 = 128.0;
 
 pub fn plugin(app: &mut App) {
-    app.add_systems(PostStartup, build).add_systems(
-        Update,
-        (
-            draw_graphs.run_if(on_real_timer(Duration::from_millis(100))),
-            count.run_if(on_real_timer(Duration::from_millis(250))),
-        ),
-    );
+    app.add_plugins(graph::plugin)
+        .add_systems(PostStartup, (build, place_overlay))
+        .add_systems(Update, count.run_if(on_real_timer(Duration::from_millis(250))));
 }
-
-/// What a graph or a number shows.
-#[derive(Component, Clone)]
-struct Shows(DiagnosticPath);
 
 /// A column of counters.
 #[derive(Component, Clone, Copy)]
@@ -41,68 +34,45 @@ enum Column {
 }
 
 fn build(mut commands: Commands, areas: Query<(Entity, &Area)>, mut images: ResMut<Assets<Image>>) {
-    let bar = area(&areas, Area::Top);
-    commands.entity(bar).with_child(Node { width: px(OVERLAY), flex_shrink: 0.0, ..default() });
-    let graphs = [
-        ("tick time", Luau::TICK_TIME, 4.0, theme::ACCENT),
-        ("garbage collection", Luau::GC_TIME, 1.0, theme::GOOD),
-    ];
-    for (name, path, at_least, color) in graphs {
-        let picture = images.add(graph::picture());
-        commands.entity(bar).with_children(|bar| {
-            bar.spawn(Node { flex_direction: FlexDirection::Column, row_gap: px(3), ..default() })
-                .with_children(|column| {
-                    let size = Node {
-                        width: px(graph::WIDTH as f32 * 1.15),
-                        height: px(graph::HEIGHT as f32),
-                        ..default()
-                    };
-                    column.spawn((
-                        theme::text(name, SMALL, theme::DIM),
-                        Shows(path.clone()),
-                        Name::new(name),
-                    ));
-                    column.spawn((ImageNode::new(picture), size, Graph::new(at_least, color), Shows(path)));
-                });
+    commands.entity(area(&areas, Area::Top)).with_children(|bar| {
+        bar.spawn(Node { width: px(OVERLAY), flex_shrink: 0.0, ..default() });
+        graph::build(bar, &mut images);
+        for column in [Column::Population, Column::Work, Column::Settings] {
+            bar.spawn((column, theme::text("", SMALL, theme::TEXT)));
+        }
+        let legend = [
+            ("miners dig", Mind::Miner.color()),
+            ("swarms gather", Mind::Swarm.color()),
+            ("patrols circle", Mind::Patrol.color()),
+            ("runaways run", theme::BAD),
+        ];
+        bar.spawn(theme::column(0.0)).with_children(|column| {
+            for (what, color) in legend {
+                column.spawn(theme::text(what, SMALL, color));
+            }
         });
-    }
-    for column in [Column::Population, Column::Work, Column::Settings] {
-        commands.entity(bar).with_child((column, theme::text("", SMALL, theme::TEXT)));
-    }
+    });
 }
 
-fn draw_graphs(
-    diagnostics: Res<DiagnosticsStore>,
-    mut graphs: Query<(&mut Graph, &Shows, &ImageNode)>,
-    mut titles: Query<(&mut Text, &Shows, &Name)>,
-    mut images: ResMut<Assets<Image>>,
-) {
-    let value =
-        |path: &DiagnosticPath| diagnostics.get_measurement(path).map_or(0.0, |measured| measured.value);
-    for (mut graph, shows, node) in &mut graphs {
-        graph.push(value(&shows.0) as f32);
-        if let Some(mut image) = images.get_mut(&node.image) {
-            graph.draw(&mut image);
+/// Moves Bevy's overlay into our bar.
+fn place_overlay(mut nodes: Query<(&mut Node, &GlobalZIndex)>) {
+    for (mut node, index) in &mut nodes {
+        if index.0 == FPS_OVERLAY_ZINDEX {
+            (node.left, node.top) = (px(8), px(5));
         }
-    }
-    for (mut title, shows, name) in &mut titles {
-        theme::set(&mut title, format!("{name} {:5.2} ms", value(&shows.0)));
     }
 }
 
 fn count(
     mut columns: Query<(&mut Text, &Column)>,
-    metrics: Res<Metrics>,
+    diagnostics: Res<DiagnosticsStore>,
     runtime: Res<LuauRuntime>,
     (map, scripts, pacing): (Res<Map>, Res<ScriptsRun>, Res<FramepaceSettings>),
-    time: Res<Time<Real>>,
-    virtual_time: Res<Time<Virtual>>,
-    mut last: Local<(u64, Duration)>,
+    time: Res<Time<Virtual>>,
 ) {
-    let seconds = (time.elapsed() - last.1).as_secs_f64().max(1e-3);
-    let slices = (metrics.resumes - last.0) as f64 / seconds;
-    *last = (metrics.resumes, time.elapsed());
-    let state = match (virtual_time.is_paused(), scripts.0) {
+    let value = |path: &DiagnosticPath| diagnostics.get(path).and_then(Diagnostic::value).unwrap_or(0.0);
+    let whole = |path: &DiagnosticPath| thousands(value(path) as u64);
+    let state = match (time.is_paused(), scripts.0) {
         (true, _) => "paused",
         (false, true) => "running",
         (false, false) => "suspended",
@@ -111,30 +81,39 @@ fn count(
         TickBudget::Time(budget) => format!("{:.2} ms", budget.as_secs_f64() * 1e3),
         other => format!("{other:?}"),
     };
+    let delivered: f32 = map.read().bases.iter().map(|base| base.ore).sum();
     for (mut text, column) in &mut columns {
         let lines = match column {
             Column::Population => [
-                format!("VMs       {:>9}", thousands(metrics.vms())),
-                format!("processes {:>9}", thousands(metrics.processes())),
-                format!("runnable  {:>9}", thousands(runtime.runnable() as u64)),
-                format!("memory    {:>5} MiB", runtime.heap_bytes() >> 20),
+                format!("VMs       {:>7}", whole(&Luau::VMS)),
+                format!("processes {:>7}", whole(&Luau::PROCESSES)),
+                format!("runnable  {:>7}", whole(&Luau::RUNNABLE)),
+                format!("memory {:>6} MiB", whole(&Luau::HEAP_BYTES)),
             ],
             Column::Work => [
-                format!("slices/s   {:>9}", thousands(slices as u64)),
-                format!("ticks      {:>9}", thousands(metrics.ticks)),
-                format!("late ticks {:>9}", thousands(metrics.late_ticks)),
-                format!(
-                    "delivered  {:>9}",
-                    thousands(map.read().bases.iter().map(|base| base.ore as u64).sum())
-                ),
+                format!("slices/s {:>9}", thousands(per_second(diagnostics.get(&Luau::RESUMES)) as u64)),
+                format!("ticks/s  {:>9.0}", rate(diagnostics.get(&Luau::RESUMES))),
+                format!("quantum  {:>9}", thousands(runtime.quantum().into())),
+                format!("budget   {budget:>9}"),
             ],
             Column::Settings => [
-                format!("scripts {state:>10}"),
-                format!("quantum {:>10}", thousands(runtime.quantum().into())),
-                format!("budget  {budget:>10}"),
-                format!("pacing  {:>10}", if pacing.limiter.is_enabled() { "60 fps" } else { "off" }),
+                format!("scripts {state:>9}"),
+                format!("pacing  {:>9}", if pacing.limiter.is_enabled() { "60 fps" } else { "off" }),
+                format!("ore     {:>9}", thousands(delivered as u64)),
+                String::new(),
             ],
         };
         theme::set(&mut text, lines.join("\n"));
     }
+}
+
+/// What is measured so many times a second.
+fn rate(diagnostic: Option<&Diagnostic>) -> f64 {
+    let measured = diagnostic.and_then(|diagnostic| Some((diagnostic.history_len(), diagnostic.duration()?)));
+    measured.map_or(0.0, |(count, time)| (count - 1) as f64 / time.as_secs_f64().max(1e-3))
+}
+
+/// The sum of what is measured in a second.
+fn per_second(diagnostic: Option<&Diagnostic>) -> f64 {
+    diagnostic.and_then(Diagnostic::average).unwrap_or(0.0) * rate(diagnostic)
 }

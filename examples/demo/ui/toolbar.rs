@@ -3,11 +3,11 @@
 use bevy::prelude::*;
 
 use super::{Area, area};
-use crate::controls::{Action, KEYS};
+use crate::controls::{Action, BINDINGS, Binding, Place};
 use crate::theme::{self, BUTTON, BUTTON_HOVERED, SMALL};
 
-const HELP: &str = "click or tab / backspace: select a robot   k: kill   t: restart   esc: close   \
-                    arrows, wheel, page up / down: look around   edit assets/scripts/demo while it runs";
+const HELP: &str = "tab or click: look into a robot    arrows, wheel, page up / down: look around    \
+                    edit assets/scripts/demo/*.luau while this runs: the robots follow";
 
 pub fn plugin(app: &mut App) {
     app.add_systems(PostStartup, build).add_systems(Update, light_up);
@@ -16,24 +16,26 @@ pub fn plugin(app: &mut App) {
 fn build(mut commands: Commands, areas: Query<(Entity, &Area)>) {
     commands.entity(area(&areas, Area::Bottom)).with_children(|bar| {
         bar.spawn(Node { column_gap: px(6), ..default() }).with_children(|row| {
-            for (_, key, action, name) in KEYS {
-                if action != Action::Restart {
-                    button(row, action, &format!("{key} {name}"));
-                }
+            for binding in BINDINGS.iter().filter(|binding| binding.place == Place::Toolbar) {
+                button(row, binding);
             }
         });
         bar.spawn(theme::text(HELP, SMALL, theme::DIM));
     });
 }
 
-/// A button that sends an action.
-pub fn button(parent: &mut ChildSpawnerCommands, action: Action, label: &str) {
+/// A button that does what a key does.
+pub fn button(parent: &mut ChildSpawnerCommands, binding: &Binding) {
     let node =
-        Node { padding: UiRect::axes(px(7), px(4)), border_radius: BorderRadius::all(px(4)), ..default() };
-    let color = if action == Action::Runaways { theme::BAD } else { theme::TEXT };
-    parent
-        .spawn((Button, action, node, BackgroundColor(BUTTON)))
-        .with_child(theme::text(label, SMALL, color));
+        Node { padding: UiRect::axes(px(6), px(4)), border_radius: BorderRadius::all(px(4)), ..default() };
+    let color = if binding.action == Action::Release { theme::BAD } else { theme::TEXT };
+    parent.spawn((Button, binding.action, node, BackgroundColor(BUTTON))).with_children(|button| {
+        button.spawn(theme::text(binding.key_name, SMALL, theme::ACCENT)).with_child((
+            TextSpan::new(format!(" {}", binding.label)),
+            theme::font(SMALL),
+            TextColor(color),
+        ));
+    });
 }
 
 fn light_up(mut buttons: Query<(&Interaction, &mut BackgroundColor), (Changed<Interaction>, With<Button>)>) {

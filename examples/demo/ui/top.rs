@@ -2,31 +2,31 @@
 
 use std::time::Duration;
 
+use bevy::ecs::entity::EntityHashMap;
 use bevy::prelude::*;
-use bevy::time::common_conditions::on_real_timer;
 use bevy_luau_os::prelude::*;
 
-use super::{Area, area, shorten, thousands};
+use super::{Area, area, file_name, shorten, thousands};
 use crate::theme::{self, SMALL};
 use crate::view::Selected;
 
 const ROWS: usize = 12;
+/// Rows when the inspector needs the room.
+const FEWER_ROWS: usize = 5;
+/// Frames in which all VMs are looked at: some in each.
+const FRAMES: usize = 60;
 
 pub fn plugin(app: &mut App) {
     app.init_resource::<Busiest>()
+        .init_resource::<Survey>()
         .add_systems(PostStartup, build)
-        .add_systems(Update, (measure.run_if(on_real_timer(Duration::from_secs(1))), show).chain());
+        .add_systems(Update, (survey, show).chain());
 }
 
-/// The VMs whose processes have used most since they were last looked at.
+/// The table, as of the last survey.
 #[derive(Resource, Default)]
-pub struct Busiest {
-    rows: Vec<Row>,
-    /// All safepoints so far, by VM.
-    before: bevy::platform::collections::HashMap<Entity, u64>,
-}
+pub struct Busiest(Vec<Row>);
 
-#[derive(Clone)]
 struct Row {
     vm: Entity,
     text: String,
@@ -35,92 +35,110 @@ struct Row {
 impl Busiest {
     /// The VM `steps` rows from one in the table, or the first.
     pub fn neighbour(&self, of: Option<Entity>, steps: isize) -> Option<Entity> {
-        let at = of.and_then(|vm| self.rows.iter().position(|row| row.vm == vm));
-        let next = at.map_or(0, |at| (at as isize + steps).rem_euclid(self.rows.len() as isize) as usize);
-        self.rows.get(next).map(|row| row.vm)
+        let at = of.and_then(|vm| self.0.iter().position(|row| row.vm == vm));
+        let next = at.map_or(0, |at| (at as isize + steps).rem_euclid(self.0.len() as isize) as usize);
+        self.0.get(next).map(|row| row.vm)
     }
+}
+
+/// A look at all VMs.
+#[derive(Resource, Default)]
+struct Survey {
+    /// VMs that are still to be looked at, and how many in each frame.
+    pending: Vec<Entity>,
+    per_frame: usize,
+    /// Safepoints a second since the last survey.
+    found: Vec<(u64, Entity)>,
+    /// All safepoints of each VM, at which time.
+    seen: EntityHashMap<(u64, Duration)>,
 }
 
 /// A line of the table.
 #[derive(Component)]
 struct Line(usize);
 
-#[derive(Component)]
-struct Table;
-
 fn build(mut commands: Commands, areas: Query<(Entity, &Area)>) {
     commands.entity(area(&areas, Area::Side)).with_children(|side| {
-        side.spawn((Table, Node { flex_direction: FlexDirection::Column, row_gap: px(2), ..default() }))
-            .with_children(|table| {
-                table.spawn(theme::text("BUSIEST VMs", SMALL, theme::ACCENT));
-                let head = format!(
-                    "{:<7}{:>4} {:<20}{:<9}{:>8}{:>7}",
-                    "VM", "PID", "SCRIPT", "STATE", "CPU/s", "KiB"
-                );
-                table.spawn(theme::text(head, SMALL, theme::DIM));
-                for row in 0..ROWS {
-                    table.spawn((Line(row), theme::text("", SMALL, theme::TEXT)));
-                }
-            });
+        side.spawn(theme::column(2.0)).with_children(|table| {
+            table.spawn(theme::text("BUSIEST VMs   CPU: safepoints a second", SMALL, theme::ACCENT));
+            let head = line("VM", "PID", "SCRIPT", "STATE", "CPU", "KiB");
+            table.spawn(theme::text(head, SMALL, theme::DIM));
+            for row in 0..ROWS {
+                table.spawn((Line(row), theme::text("", SMALL, theme::TEXT)));
+            }
+        });
     });
 }
 
-fn measure(
+fn line(vm: &str, pid: &str, script: &str, state: &str, cpu: &str, kib: &str) -> String {
+    format!("{vm:<7}{pid:>4} {:<20}{state:<10}{cpu:>8}{kib:>5}", shorten(script, 19))
+}
+
+fn survey(
+    mut survey: ResMut<Survey>,
     mut busiest: ResMut<Busiest>,
     vms: Query<(Entity, &Vm, &Processes)>,
     processes: Query<&Process>,
     runtime: Res<LuauRuntime>,
+    time: Res<Time<Real>>,
 ) {
     let used = |process: &Process| runtime.process_info(process).map_or(0, |info| info.cpu.safepoints);
-    let mut before = std::mem::take(&mut busiest.before);
-    let mut after = bevy::platform::collections::HashMap::default();
-    after.reserve(before.len());
-    let mut all: Vec<(u64, Entity)> = Vec::with_capacity(before.len());
-    for (vm, _, members) in &vms {
-        let total: u64 = members.iter().filter_map(|process| processes.get(process).ok()).map(used).sum();
-        let since = total.saturating_sub(before.remove(&vm).unwrap_or(0));
-        after.insert(vm, total);
-        all.push((since, vm));
+    let survey = &mut *survey;
+    let rest = survey.pending.len().saturating_sub(survey.per_frame);
+    for vm in survey.pending.drain(rest..) {
+        let Ok((_, _, members)) = vms.get(vm) else {
+            survey.seen.remove(&vm);
+            continue;
+        };
+        let total: u64 = processes.iter_many(members.iter()).map(used).sum();
+        let now = time.elapsed();
+        let (before, then) = survey.seen.insert(vm, (total, now)).unwrap_or((0, Duration::ZERO));
+        let seconds = (now - then).as_secs_f64().max(1e-3);
+        survey.found.push(((total.saturating_sub(before) as f64 / seconds) as u64, vm));
     }
-    busiest.before = after;
-    let last = ROWS.min(all.len());
-    if last > 0 && last < all.len() {
-        all.select_nth_unstable_by(last, |a, b| b.cmp(a));
+    if !survey.pending.is_empty() {
+        return;
     }
-    all.truncate(last);
-    all.sort_unstable_by(|a, b| b.cmp(a));
-    let row = |&(since, entity): &(u64, Entity)| {
+    let mut found = std::mem::take(&mut survey.found);
+    let last = ROWS.min(found.len());
+    if last < found.len() {
+        found.select_nth_unstable_by(last, |a, b| b.cmp(a));
+    }
+    found.truncate(last);
+    found.sort_unstable_by(|a, b| b.cmp(a));
+    let row = |(per_second, entity): (u64, Entity)| {
         let (_, vm, members) = vms.get(entity).ok()?;
-        let process =
-            members.iter().filter_map(|process| processes.get(process).ok()).max_by_key(|p| used(p))?;
-        let script = process.name().rsplit('/').next().unwrap_or_default();
-        let script = script.trim_end_matches(".luau");
-        let state = format!("{:?}", runtime.process_info(process).map_or(process.state(), |info| info.state));
-        let kib = runtime.vm_bytes(vm).unwrap_or(0) / 1024;
-        let pid = process.pid().map_or(0, |pid| pid.get());
-        let id = entity.index_u32();
-        let text =
-            format!("{id:<7}{pid:>4} {:<20}{state:<9}{:>8}{kib:>7}", shorten(script, 19), thousands(since));
+        let process = processes.iter_many(members.iter()).max_by_key(|process| used(process))?;
+        let state = runtime.process_info(process).map_or(process.state(), |info| info.state);
+        let text = line(
+            &entity.index_u32().to_string(),
+            &process.pid().map_or_else(String::new, |pid| pid.to_string()),
+            file_name(process.name()),
+            &format!("{state:?}"),
+            &thousands(per_second),
+            &(runtime.vm_bytes(vm).unwrap_or(0) / 1024).to_string(),
+        );
         Some(Row { vm: entity, text })
     };
-    busiest.rows = all.iter().filter_map(row).collect();
+    busiest.0 = found.into_iter().filter_map(row).collect();
+    survey.pending.extend(vms.iter().map(|(vm, ..)| vm));
+    survey.per_frame = survey.pending.len().div_ceil(FRAMES);
 }
 
 fn show(
     busiest: Res<Busiest>,
     selected: Res<Selected>,
-    mut lines: Query<(&Line, &mut Text, &mut TextColor)>,
+    mut lines: Query<(&Line, &mut Text, &mut TextColor, &mut Node)>,
 ) {
     if !busiest.is_changed() && !selected.is_changed() {
         return;
     }
-    for (line, mut text, mut color) in &mut lines {
-        let row = busiest.rows.get(line.0);
+    let rows = if selected.0.is_some() { FEWER_ROWS } else { ROWS };
+    for (line, mut text, mut color, mut node) in &mut lines {
+        let row = busiest.0.get(line.0);
         theme::set(&mut text, row.map(|row| row.text.clone()).unwrap_or_default());
+        theme::show(&mut node, line.0 < rows);
         let is_selected = row.is_some_and(|row| Some(row.vm) == selected.0);
-        let wanted = if is_selected { theme::ACCENT } else { theme::TEXT };
-        if color.0 != wanted {
-            color.0 = wanted;
-        }
+        color.set_if_neq(TextColor(if is_selected { theme::ACCENT } else { theme::TEXT }));
     }
 }
