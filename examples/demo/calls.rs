@@ -8,6 +8,7 @@ use bevy::prelude::*;
 use bevy_luau_os::prelude::*;
 use serde::Serialize;
 
+use crate::bodies::Body;
 use crate::plain::{Crowd, HALF, Map, Neighbours, Place, Places, REACH, nearest};
 use crate::robots::{Order, Robot, SPEED};
 
@@ -55,21 +56,18 @@ struct Status {
     capacity: f32,
 }
 
-fn status(In(calls): In<Vec<Syscall<(), Status>>>, robots: Query<&Robot>) {
+fn status(In(calls): In<Vec<Syscall<(), Status>>>, robots: Query<(&Robot, &Body)>) {
     for call in calls {
         match robots.get(call.vm) {
-            Ok(robot) => {
-                let (position, velocity) = (robot.position, robot.velocity);
-                call.reply(Status {
-                    number: robot.number,
-                    x: position.x,
-                    y: position.y,
-                    vx: velocity.x,
-                    vy: velocity.y,
-                    cargo: robot.cargo,
-                    capacity: CAPACITY,
-                });
-            }
+            Ok((robot, &Body { position, velocity, .. })) => call.reply(Status {
+                number: robot.number,
+                x: position.x,
+                y: position.y,
+                vx: velocity.x,
+                vy: velocity.y,
+                cargo: robot.cargo,
+                capacity: CAPACITY,
+            }),
             Err(_) => call.fail(NO_ROBOT),
         }
     }
@@ -77,10 +75,10 @@ fn status(In(calls): In<Vec<Syscall<(), Status>>>, robots: Query<&Robot>) {
 
 const NO_ROBOT: &str = "this VM has no robot";
 
-fn scan(In(calls): In<Vec<Syscall<(), Neighbours>>>, robots: Query<&Robot>, crowd: Res<Crowd>) {
+fn scan(In(calls): In<Vec<Syscall<(), Neighbours>>>, bodies: Query<&Body>, crowd: Res<Crowd>) {
     for call in calls {
-        match robots.get(call.vm) {
-            Ok(robot) => call.reply(crowd.around(robot.position)),
+        match bodies.get(call.vm) {
+            Ok(body) => call.reply(crowd.around(body.position)),
             Err(_) => call.fail(NO_ROBOT),
         }
     }
@@ -93,8 +91,7 @@ fn steer(In(calls): In<Vec<Syscall<(f32, f32), ()>>>, mut robots: Query<&mut Rob
         match robots.get_mut(call.vm) {
             Ok(_) if !velocity.is_finite() => call.fail("that is no direction"),
             Ok(mut robot) => {
-                robot.order(Order::None);
-                robot.velocity = velocity.clamp_length_max(SPEED);
+                robot.order(Order::Steer(velocity.clamp_length_max(SPEED)));
                 call.reply(());
             }
             Err(_) => call.fail(NO_ROBOT),
@@ -118,14 +115,13 @@ fn go_to(In(calls): In<Vec<Syscall<(f32, f32), bool>>>, mut robots: Query<&mut R
 }
 
 /// Answered when the ore is on board.
-fn mine(In(calls): In<Vec<Syscall<(), f32>>>, mut robots: Query<&mut Robot>, map: Res<Map>) {
+fn mine(In(calls): In<Vec<Syscall<(), f32>>>, mut robots: Query<(&mut Robot, &Body)>, map: Res<Map>) {
     let mut places = map.write();
     for call in calls {
-        let Ok(mut robot) = robots.get_mut(call.vm) else {
+        let Ok((mut robot, &Body { position, .. })) = robots.get_mut(call.vm) else {
             call.fail(NO_ROBOT);
             continue;
         };
-        let position = robot.position;
         let deposit = nearest(&places.deposits, position).map(|i| &mut places.deposits[i]);
         match deposit.filter(|deposit| deposit.position().distance(position) < REACH) {
             Some(deposit) => {
@@ -139,14 +135,13 @@ fn mine(In(calls): In<Vec<Syscall<(), f32>>>, mut robots: Query<&mut Robot>, map
 }
 
 /// Answered with what the base has now.
-fn deliver(In(calls): In<Vec<Syscall<(), f32>>>, mut robots: Query<&mut Robot>, map: Res<Map>) {
+fn deliver(In(calls): In<Vec<Syscall<(), f32>>>, mut robots: Query<(&mut Robot, &Body)>, map: Res<Map>) {
     let mut places = map.write();
     for call in calls {
-        let Ok(mut robot) = robots.get_mut(call.vm) else {
+        let Ok((mut robot, &Body { position, .. })) = robots.get_mut(call.vm) else {
             call.fail(NO_ROBOT);
             continue;
         };
-        let position = robot.position;
         let base = nearest(&places.bases, position).map(|i| &mut places.bases[i]);
         match base.filter(|base| base.position().distance(position) < REACH) {
             Some(base) => {

@@ -69,6 +69,8 @@ pub struct Binding {
 pub enum Place {
     Toolbar,
     Inspector,
+    /// There is none.
+    Hidden,
 }
 
 const fn binding(
@@ -83,7 +85,7 @@ const fn binding(
 
 /// Everything that can be done.
 pub const BINDINGS: [Binding; 21] = {
-    use Place::{Inspector, Toolbar};
+    use Place::{Hidden, Inspector, Toolbar};
     [
         binding(KeyCode::Digit1, "1", Action::Add(1_000), "+1,000", Toolbar),
         binding(KeyCode::Digit2, "2", Action::Add(10_000), "+10,000", Toolbar),
@@ -99,7 +101,7 @@ pub const BINDINGS: [Binding; 21] = {
         binding(KeyCode::KeyD, "d", Action::Budget { up: true }, "+", Toolbar),
         binding(KeyCode::KeyF, "f", Action::Pacing, "pacing", Toolbar),
         binding(KeyCode::Tab, "tab", Action::Next, "select", Toolbar),
-        binding(KeyCode::Backspace, "backspace", Action::Previous, "back", Inspector),
+        binding(KeyCode::Backspace, "backspace", Action::Previous, "back", Hidden),
         binding(KeyCode::KeyK, "k", Action::Kill, "kill", Inspector),
         binding(KeyCode::KeyU, "u", Action::Suspend, "suspend", Inspector),
         binding(KeyCode::KeyT, "t", Action::Restart, "restart", Inspector),

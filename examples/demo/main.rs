@@ -8,6 +8,7 @@
 //! Change `assets/scripts/demo/*.luau` while it runs: the robots follow. `--help` lists the options.
 
 mod automation;
+mod bodies;
 mod calls;
 mod controls;
 mod minds;
@@ -68,6 +69,7 @@ fn main() -> AppExit {
     })
     .add_plugins((
         plain::plugin,
+        bodies::plugin,
         calls::plugin,
         minds::plugin,
         robots::plugin,

@@ -3,8 +3,6 @@
 use bevy::prelude::*;
 use bevy_luau_os::prelude::*;
 
-use crate::theme;
-
 pub fn plugin(app: &mut App) {
     app.add_systems(PreStartup, load);
 }
@@ -21,14 +19,6 @@ impl Mind {
     /// Half of the robots are miners, the rest is shared by the others.
     pub fn of_number(number: usize) -> Self {
         [Self::Miner, Self::Swarm, Self::Miner, Self::Patrol][number % 4]
-    }
-
-    pub fn color(self) -> Color {
-        match self {
-            Self::Miner => theme::WARNING,
-            Self::Swarm => theme::ACCENT,
-            Self::Patrol => Color::srgb(0.72, 0.56, 0.98),
-        }
     }
 }
 

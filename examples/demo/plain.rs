@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use bevy::prelude::*;
 use serde::Serialize;
 
+use crate::bodies::Body;
 use crate::options::Options;
 use crate::robots::Robot;
 
@@ -143,18 +144,18 @@ impl Default for Crowd {
 
 impl Crowd {
     /// Counts the robots, in every tenth frame: it need not be exact.
-    fn update(mut crowd: ResMut<Self>, robots: Query<&Robot>) {
+    fn update(mut crowd: ResMut<Self>, bodies: Query<&Body, With<Robot>>) {
         crowd.age += 1;
         if !crowd.age.is_multiple_of(10) {
             return;
         }
         crowd.cells.fill(Cell::default());
-        for robot in &robots {
-            let (column, row) = cell(robot.position);
+        for body in &bodies {
+            let (column, row) = cell(body.position);
             let cell = &mut crowd.cells[row * COLUMNS + column];
             cell.robots += 1;
-            cell.position += robot.position;
-            cell.velocity += robot.velocity;
+            cell.position += body.position;
+            cell.velocity += body.velocity;
         }
     }
 

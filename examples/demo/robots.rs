@@ -3,11 +3,10 @@
 use bevy::prelude::*;
 use bevy_luau_os::prelude::*;
 
+use crate::bodies::{Body, Look};
 use crate::minds::{Mind, Scripts};
 use crate::options::Options;
-use crate::plain::{Dice, HALF};
-use crate::theme;
-use crate::view::Art;
+use crate::plain::Dice;
 
 /// Units a second.
 pub const SPEED: f32 = 40.0;
@@ -21,21 +20,19 @@ pub fn plugin(app: &mut App) {
         let count = options.robots;
         commands.queue(move |world: &mut World| add(world, count));
     })
-    .add_systems(Update, (drive, shine).chain());
+    .add_systems(Update, drive);
 }
 
-/// A robot's body. Its VM is on the same entity.
+/// A robot. Its VM and its [`Body`] are on the same entity.
 #[derive(Component)]
 #[require(Vm = Vm::persistent())]
 pub struct Robot {
     pub number: usize,
     pub mind: Mind,
-    pub position: Vec2,
-    pub velocity: Vec2,
     pub cargo: f32,
-    pub order: Order,
+    order: Order,
     /// Seconds for which its light is still on.
-    pub light: f32,
+    light: f32,
 }
 
 /// What a robot is about. The script that ordered it waits for the answer.
@@ -43,6 +40,8 @@ pub struct Robot {
 pub enum Order {
     #[default]
     None,
+    /// With this velocity, until the next order.
+    Steer(Vec2),
     GoTo {
         goal: Vec2,
         /// Whether it got there.
@@ -62,24 +61,24 @@ impl Robot {
         if let Order::GoTo { arrived, .. } = std::mem::replace(&mut self.order, order) {
             arrived.reply(false);
         }
-        self.velocity = Vec2::ZERO;
     }
 
     /// Carries orders on, for `seconds`.
-    fn step(&mut self, seconds: f32) {
+    fn step(&mut self, body: &mut Body, seconds: f32) {
         match &mut self.order {
+            Order::None => {}
+            Order::Steer(velocity) => body.drive(*velocity, seconds),
             Order::GoTo { goal, .. } => {
-                let way = *goal - self.position;
-                if way.length_squared() < ARRIVED * ARRIVED {
-                    self.velocity = Vec2::ZERO;
-                    if let Order::GoTo { arrived, .. } = std::mem::take(&mut self.order) {
-                        arrived.reply(true);
-                    }
-                } else {
-                    self.velocity = way.normalize() * SPEED;
+                let way = *goal - body.position;
+                if way.length_squared() > ARRIVED * ARRIVED {
+                    body.drive(way.normalize() * SPEED, seconds);
+                } else if let Order::GoTo { arrived, .. } = std::mem::take(&mut self.order) {
+                    body.velocity = Vec2::ZERO;
+                    arrived.reply(true);
                 }
             }
             Order::Mine { seconds: left, .. } => {
+                body.velocity = Vec2::ZERO;
                 *left -= seconds;
                 if *left <= 0.0
                     && let Order::Mine { ore, loaded, .. } = std::mem::take(&mut self.order)
@@ -88,79 +87,41 @@ impl Robot {
                     loaded.reply(self.cargo);
                 }
             }
-            Order::None => {}
         }
-        self.position += self.velocity * seconds;
-        // Off the edge it turns back.
-        let inside = self.position.clamp(-HALF, HALF);
-        if inside != self.position {
-            self.velocity = (self.velocity
-                * if inside.x == self.position.x { Vec2::new(1.0, -1.0) } else { Vec2::new(-1.0, 1.0) })
-            .clamp_length_max(SPEED);
-            self.position = inside;
-        }
+        self.light -= seconds;
     }
 
     /// Turns the light on.
     pub fn signal(&mut self) {
         self.light = SIGNAL;
     }
-}
 
-fn drive(mut robots: Query<(&mut Robot, &mut Transform)>, time: Res<Time>) {
-    let seconds = time.delta_secs().min(0.1);
-    robots.par_iter_mut().for_each(|(mut robot, mut transform)| {
-        robot.step(seconds);
-        let moved = robot.velocity != Vec2::ZERO;
-        if moved {
-            transform.translation = robot.position.extend(transform.translation.z);
-            transform.rotation = Quat::from_rotation_z(robot.velocity.to_angle());
-        }
-    });
-}
-
-/// Robots are brighter while they signal, and while they carry something.
-fn shine(mut robots: Query<(&mut Robot, &mut Sprite)>, time: Res<Time>) {
-    for (mut robot, mut sprite) in &mut robots {
-        if robot.light > 0.0 {
-            robot.light -= time.delta_secs();
-        }
-        let color = match () {
-            () if robot.light > 0.0 => Color::WHITE,
-            () if robot.cargo > 0.0 => robot.mind.color().lighter(0.12),
-            () => robot.mind.color(),
-        };
-        if sprite.color != color {
-            sprite.color = color;
+    pub fn look(&self) -> Look {
+        match self.mind {
+            _ if self.light > 0.0 => Look::Signal,
+            Mind::Miner if self.cargo > 0.0 => Look::LadenMiner,
+            Mind::Miner => Look::Miner,
+            Mind::Swarm => Look::Swarm,
+            Mind::Patrol => Look::Patrol,
         }
     }
+}
+
+fn drive(mut robots: Query<(&mut Robot, &mut Body)>, time: Res<Time>) {
+    let seconds = time.delta_secs().min(0.1);
+    robots.par_iter_mut().for_each(|(mut robot, mut body)| robot.step(&mut body, seconds));
 }
 
 /// Adds robots, with their processes.
 pub fn add(world: &mut World, count: usize) {
     let (seed, present) = (world.resource::<Options>().seed, count_of(world));
-    let image = world.resource::<Art>().robot.clone();
     // Robots need little; their consoles are for the last lines only.
     let limits = VmLimits::from(Limits { memory_bytes: 256 << 10, console_bytes: 400, ..default() });
     let robots = (present..present + count).map(move |number| {
         let mut dice = Dice(seed ^ (number as u64) << 20);
         let (position, mind) = (dice.point(1.0), Mind::of_number(number));
-        let sprite = Sprite {
-            image: image.clone(),
-            color: mind.color(),
-            custom_size: Some(Vec2::splat(theme::ROBOT_SIZE)),
-            ..default()
-        };
-        let robot = Robot {
-            number,
-            mind,
-            position,
-            velocity: Vec2::ZERO,
-            cargo: 0.0,
-            order: Order::None,
-            light: 0.0,
-        };
-        (robot, limits.clone(), sprite, Transform::from_translation(position.extend(2.0)))
+        let robot = Robot { number, mind, cargo: 0.0, order: Order::None, light: 0.0 };
+        (robot, Body::at(position), limits.clone())
     });
     let robots: Vec<Entity> = world.spawn_batch(robots.collect::<Vec<_>>()).collect();
     start(world, &robots);

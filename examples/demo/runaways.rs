@@ -7,9 +7,8 @@ use std::time::Duration;
 use bevy::prelude::*;
 use bevy_luau_os::prelude::*;
 
+use crate::bodies::Body;
 use crate::plain::Dice;
-use crate::theme;
-use crate::view::Art;
 
 pub use kill_list::{Kill, KillList};
 
@@ -59,18 +58,13 @@ fn load(mut commands: Commands, assets: Res<AssetServer>) {
 
 /// Releases runaways.
 pub fn release(world: &mut World, count: usize) {
-    let (now, image) = (world.resource::<Time>().elapsed(), world.resource::<Art>().robot.clone());
+    let now = world.resource::<Time>().elapsed();
     let limits = VmLimits::from(Limits { memory_bytes: MEMORY, time_per_tick: TIME_PER_TICK, ..default() });
-    let sprite =
-        Sprite { image, color: theme::BAD, custom_size: Some(Vec2::splat(theme::RUNAWAY_SIZE)), ..default() };
     let mut list = world.resource_mut::<KillList>();
     let mut dice = Dice(list.released as u64);
     list.released += count;
     let runaways: Vec<_> = (0..count)
-        .map(|_| {
-            let at = Transform::from_translation(dice.point(1.0).extend(3.0));
-            (Runaway { released_at: now }, limits.clone(), sprite.clone(), at)
-        })
+        .map(|_| (Runaway { released_at: now }, Body::at(dice.point(1.0)), limits.clone()))
         .collect();
     let runaways: Vec<Entity> = world.spawn_batch(runaways).collect();
     let scripts = &world.resource::<HostileScripts>().0;

@@ -13,6 +13,7 @@ pub const ACCENT: Color = Color::srgb(0.42, 0.82, 0.98);
 pub const GOOD: Color = Color::srgb(0.53, 0.87, 0.55);
 pub const WARNING: Color = Color::srgb(0.98, 0.72, 0.33);
 pub const BAD: Color = Color::srgb(1.0, 0.39, 0.39);
+pub const PATROL: Color = Color::srgb(0.72, 0.56, 0.98);
 
 /// The interface is laid out for a window of this height, and scaled with it.
 pub const HEIGHT: f32 = 720.0;
@@ -20,10 +21,6 @@ pub const TOP_BAR: f32 = 76.0;
 pub const BOTTOM_BAR: f32 = 66.0;
 pub const SIDE_PANEL: f32 = 420.0;
 pub const SMALL: f32 = 12.0;
-
-/// Edge of a runaway's picture; a robot's is smaller.
-pub const RUNAWAY_SIZE: f32 = 14.0;
-pub const ROBOT_SIZE: f32 = 9.0;
 
 /// Bevy's built-in font, in which all characters are equally wide.
 pub fn font(size: f32) -> TextFont {
@@ -38,15 +35,6 @@ pub fn text(text: impl Into<String>, size: f32, color: Color) -> impl Bundle {
 /// Things one below another.
 pub fn column(gap: f32) -> Node {
     Node { flex_direction: FlexDirection::Column, row_gap: px(gap), ..default() }
-}
-
-/// A box with a border.
-pub fn panel(node: Node) -> impl Bundle {
-    (
-        Node { border: UiRect::all(px(1)), padding: UiRect::all(px(8)), ..node },
-        BackgroundColor(PANEL),
-        BorderColor::all(BORDER),
-    )
 }
 
 /// Changes a text only if it is another: its layout is made anew then.

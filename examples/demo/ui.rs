@@ -10,10 +10,16 @@ pub mod top;
 
 use bevy::prelude::*;
 
-use crate::theme::{self, BOTTOM_BAR, SIDE_PANEL, TOP_BAR};
+use crate::theme::{BOTTOM_BAR, SIDE_PANEL, TOP_BAR};
 
 pub fn plugin(app: &mut App) {
-    app.add_systems(Startup, build).add_plugins((
+    // In the order in which they are in the areas.
+    let build = (
+        build_areas,
+        (stats::build, toolbar::build, top::build, kills::build, inspector::build, notice::build).chain(),
+    );
+    app.add_systems(Startup, build.chain()).add_plugins((
+        graph::plugin,
         stats::plugin,
         toolbar::plugin,
         top::plugin,
@@ -31,44 +37,38 @@ pub enum Area {
     Bottom,
 }
 
-fn build(mut commands: Commands) {
-    let full = Node { position_type: PositionType::Absolute, ..default() };
-    commands.spawn((
-        Area::Top,
-        theme::panel(Node {
-            left: px(0),
-            right: px(0),
-            top: px(0),
-            height: px(TOP_BAR),
-            column_gap: px(14),
-            ..full.clone()
-        }),
-    ));
-    commands.spawn((
-        Area::Side,
-        theme::panel(Node {
-            right: px(0),
-            top: px(TOP_BAR),
-            bottom: px(BOTTOM_BAR),
-            width: px(SIDE_PANEL),
-            flex_direction: FlexDirection::Column,
-            row_gap: px(6),
-            overflow: Overflow::clip(),
-            ..full.clone()
-        }),
-    ));
-    commands.spawn((
-        Area::Bottom,
-        theme::panel(Node {
-            left: px(0),
-            right: px(0),
-            bottom: px(0),
-            height: px(BOTTOM_BAR),
-            flex_direction: FlexDirection::Column,
-            row_gap: px(4),
-            ..full
-        }),
-    ));
+fn build_areas(mut commands: Commands) {
+    let area = Node { position_type: PositionType::Absolute, padding: UiRect::all(px(9)), ..default() };
+    let top = Node {
+        left: px(0),
+        right: px(0),
+        top: px(0),
+        height: px(TOP_BAR),
+        column_gap: px(14),
+        ..area.clone()
+    };
+    let side = Node {
+        right: px(0),
+        top: px(TOP_BAR),
+        bottom: px(BOTTOM_BAR),
+        width: px(SIDE_PANEL),
+        flex_direction: FlexDirection::Column,
+        row_gap: px(6),
+        overflow: Overflow::clip(),
+        ..area.clone()
+    };
+    let bottom = Node {
+        left: px(0),
+        right: px(0),
+        bottom: px(0),
+        height: px(BOTTOM_BAR),
+        flex_direction: FlexDirection::Column,
+        row_gap: px(4),
+        ..area
+    };
+    commands.spawn((Area::Top, top));
+    commands.spawn((Area::Side, side));
+    commands.spawn((Area::Bottom, bottom));
 }
 
 /// The entity of an area.

@@ -16,12 +16,12 @@ use crate::view::Selected;
 /// Lines of each part.
 const PROCESSES: usize = 3;
 const CONSOLE: usize = 4;
-const SOURCE: usize = 15;
+const SOURCE: usize = 14;
 /// Characters in a line.
 const WIDTH: usize = 55;
 
 pub fn plugin(app: &mut App) {
-    app.init_resource::<Scroll>().add_systems(PostStartup, build).add_systems(
+    app.init_resource::<Scroll>().add_systems(
         Update,
         (
             scroll,
@@ -50,12 +50,13 @@ enum Part {
     Source,
 }
 
-fn build(mut commands: Commands, areas: Query<(Entity, &Area)>) {
+pub fn build(mut commands: Commands, areas: Query<(Entity, &Area)>) {
     commands.entity(area(&areas, Area::Side)).with_children(|side| {
         side.spawn((Panel, theme::column(4.0))).with_children(|panel| {
             panel.spawn((Part::Title, theme::text("", SMALL, theme::ACCENT)));
+            panel.spawn(theme::text(head(), SMALL, theme::DIM));
             panel.spawn((Part::Processes, theme::text("", SMALL, theme::TEXT)));
-            panel.spawn(Node { column_gap: px(5), ..default() }).with_children(|row| {
+            panel.spawn(Node { column_gap: px(4), ..default() }).with_children(|row| {
                 for binding in BINDINGS.iter().filter(|binding| binding.place == Place::Inspector) {
                     button(row, binding);
                 }
@@ -120,14 +121,18 @@ fn show(
     }
 }
 
+fn head() -> String {
+    format!("{:>3} {:<16}{:<11}{:>9}{:>13}", "PID", "SCRIPT", "STATE", "SLICES", "SAFEPOINTS")
+}
+
 fn line(process: &Process, runtime: &LuauRuntime) -> String {
     let info = runtime.process_info(process);
     let state = format!("{:?}", info.map_or(process.state(), |info| info.state));
     let cpu = info.map(|info| info.cpu).unwrap_or_default();
     let pid = process.pid().map_or(0, |pid| pid.get());
     format!(
-        "{pid:>3} {:<15}{state:<10}{:>8} slices {:>10} sp",
-        shorten(file_name(process.name()), 14),
+        "{pid:>3} {:<16}{state:<11}{:>9}{:>13}",
+        shorten(file_name(process.name()), 15),
         thousands(cpu.slices),
         thousands(cpu.safepoints)
     )

@@ -11,7 +11,7 @@ use crate::view::Selected;
 const SHOWN: usize = 9;
 
 pub fn plugin(app: &mut App) {
-    app.add_systems(PostStartup, build).add_systems(Update, (show, give_way));
+    app.add_systems(Update, (show, give_way));
 }
 
 #[derive(Component)]
@@ -23,7 +23,7 @@ struct List;
 #[derive(Component)]
 struct Line(usize);
 
-fn build(mut commands: Commands, areas: Query<(Entity, &Area)>) {
+pub fn build(mut commands: Commands, areas: Query<(Entity, &Area)>) {
     commands.entity(area(&areas, Area::Side)).with_children(|side| {
         side.spawn((Summary, theme::text("", SMALL, theme::ACCENT)));
         side.spawn((List, theme::column(2.0))).with_children(|list| {
@@ -45,7 +45,7 @@ fn show(
     }
     let of = |kind: &str| thousands(kills.by_kind.get(kind).copied().unwrap_or(0) as u64);
     let text = format!(
-        "KILL LIST   {} runaways: {} killed, {} stopped; {} failed",
+        "RUNAWAYS {}  killed {}  stopped {}  failed {}",
         thousands(kills.released as u64),
         of("killed"),
         of("stopped"),

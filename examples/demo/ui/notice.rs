@@ -14,7 +14,7 @@ const SHOWN: Duration = Duration::from_secs(8);
 const WIDTH: usize = 112;
 
 pub fn plugin(app: &mut App) {
-    app.add_systems(PostStartup, build).add_systems(Update, show);
+    app.add_systems(Update, show);
 }
 
 #[derive(Component)]
@@ -22,16 +22,17 @@ struct Notice {
     until: Duration,
 }
 
-fn build(mut commands: Commands) {
+pub fn build(mut commands: Commands) {
     let node = Node {
         position_type: PositionType::Absolute,
         left: px(8),
         top: px(TOP_BAR + 8.0),
+        padding: UiRect::all(px(8)),
         display: Display::None,
         ..default()
     };
     commands
-        .spawn(theme::panel(node))
+        .spawn((node, BackgroundColor(theme::PANEL)))
         .with_child((Notice { until: Duration::ZERO }, theme::text("", SMALL, theme::GOOD)));
 }
 

@@ -11,8 +11,8 @@ use bevy_luau_os::LuauOsDiagnosticsPlugin as Luau;
 use bevy_luau_os::prelude::*;
 
 use super::{Area, area, graph, thousands};
+use crate::bodies::Look;
 use crate::controls::ScriptsRun;
-use crate::minds::Mind;
 use crate::plain::Map;
 use crate::theme::{self, SMALL};
 
@@ -20,8 +20,7 @@ use crate::theme::{self, SMALL};
 const OVERLAY: f32 = 128.0;
 
 pub fn plugin(app: &mut App) {
-    app.add_plugins(graph::plugin)
-        .add_systems(PostStartup, (build, place_overlay))
+    app.add_systems(PostStartup, place_overlay)
         .add_systems(Update, count.run_if(on_real_timer(Duration::from_millis(250))));
 }
 
@@ -33,7 +32,7 @@ enum Column {
     Settings,
 }
 
-fn build(mut commands: Commands, areas: Query<(Entity, &Area)>, mut images: ResMut<Assets<Image>>) {
+pub fn build(mut commands: Commands, areas: Query<(Entity, &Area)>, mut images: ResMut<Assets<Image>>) {
     commands.entity(area(&areas, Area::Top)).with_children(|bar| {
         bar.spawn(Node { width: px(OVERLAY), flex_shrink: 0.0, ..default() });
         graph::build(bar, &mut images);
@@ -41,10 +40,10 @@ fn build(mut commands: Commands, areas: Query<(Entity, &Area)>, mut images: ResM
             bar.spawn((column, theme::text("", SMALL, theme::TEXT)));
         }
         let legend = [
-            ("miners dig", Mind::Miner.color()),
-            ("swarms gather", Mind::Swarm.color()),
-            ("patrols circle", Mind::Patrol.color()),
-            ("runaways run", theme::BAD),
+            ("miners dig", Look::Miner.color()),
+            ("swarms gather", Look::Swarm.color()),
+            ("patrols circle", Look::Patrol.color()),
+            ("runaways run", Look::Runaway.color()),
         ];
         bar.spawn(theme::column(0.0)).with_children(|column| {
             for (what, color) in legend {

@@ -6,14 +6,14 @@ use super::{Area, area};
 use crate::controls::{Action, BINDINGS, Binding, Place};
 use crate::theme::{self, BUTTON, BUTTON_HOVERED, SMALL};
 
-const HELP: &str = "tab or click: look into a robot    arrows, wheel, page up / down: look around    \
+const HELP: &str = "tab, backspace or click: look into a robot    arrows, wheel, page up / down: look around    \
                     edit assets/scripts/demo/*.luau while this runs: the robots follow";
 
 pub fn plugin(app: &mut App) {
-    app.add_systems(PostStartup, build).add_systems(Update, light_up);
+    app.add_systems(Update, light_up);
 }
 
-fn build(mut commands: Commands, areas: Query<(Entity, &Area)>) {
+pub fn build(mut commands: Commands, areas: Query<(Entity, &Area)>) {
     commands.entity(area(&areas, Area::Bottom)).with_children(|bar| {
         bar.spawn(Node { column_gap: px(6), ..default() }).with_children(|row| {
             for binding in BINDINGS.iter().filter(|binding| binding.place == Place::Toolbar) {
@@ -27,7 +27,7 @@ fn build(mut commands: Commands, areas: Query<(Entity, &Area)>) {
 /// A button that does what a key does.
 pub fn button(parent: &mut ChildSpawnerCommands, binding: &Binding) {
     let node =
-        Node { padding: UiRect::axes(px(6), px(4)), border_radius: BorderRadius::all(px(4)), ..default() };
+        Node { padding: UiRect::axes(px(5), px(4)), border_radius: BorderRadius::all(px(4)), ..default() };
     let color = if binding.action == Action::Release { theme::BAD } else { theme::TEXT };
     parent.spawn((Button, binding.action, node, BackgroundColor(BUTTON))).with_children(|button| {
         button.spawn(theme::text(binding.key_name, SMALL, theme::ACCENT)).with_child((

@@ -17,10 +17,7 @@ const FEWER_ROWS: usize = 5;
 const FRAMES: usize = 60;
 
 pub fn plugin(app: &mut App) {
-    app.init_resource::<Busiest>()
-        .init_resource::<Survey>()
-        .add_systems(PostStartup, build)
-        .add_systems(Update, (survey, show).chain());
+    app.init_resource::<Busiest>().init_resource::<Survey>().add_systems(Update, (survey, show).chain());
 }
 
 /// The table, as of the last survey.
@@ -57,7 +54,7 @@ struct Survey {
 #[derive(Component)]
 struct Line(usize);
 
-fn build(mut commands: Commands, areas: Query<(Entity, &Area)>) {
+pub fn build(mut commands: Commands, areas: Query<(Entity, &Area)>) {
     commands.entity(area(&areas, Area::Side)).with_children(|side| {
         side.spawn(theme::column(2.0)).with_children(|table| {
             table.spawn(theme::text("BUSIEST VMs   CPU: safepoints a second", SMALL, theme::ACCENT));
