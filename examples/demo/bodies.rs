@@ -29,11 +29,14 @@ impl Body {
         Self { position, velocity: Vec2::ZERO, heading: Vec2::X }
     }
 
-    /// Drives for `seconds`, up to the edge of the plain.
-    pub fn drive(&mut self, velocity: Vec2, seconds: f32) {
-        self.position = (self.position + velocity * seconds).clamp(-HALF, HALF);
-        self.velocity = velocity;
-        self.heading = velocity.normalize_or(self.heading);
+    /// Drives for `seconds`. At the edge of the plain it turns back; returns its velocity then.
+    pub fn drive(&mut self, velocity: Vec2, seconds: f32) -> Vec2 {
+        let there = self.position + velocity * seconds;
+        self.position = there.clamp(-HALF, HALF);
+        let is_beyond = there.cmpne(self.position);
+        self.velocity = Vec2::select(is_beyond, -velocity, velocity);
+        self.heading = self.velocity.normalize_or(self.heading);
+        self.velocity
     }
 }
 

@@ -56,29 +56,46 @@ struct Status {
     capacity: f32,
 }
 
-fn status(In(calls): In<Vec<Syscall<(), Status>>>, robots: Query<(&Robot, &Body)>) {
-    for call in calls {
-        match robots.get(call.vm) {
-            Ok((robot, &Body { position, velocity, .. })) => call.reply(Status {
-                number: robot.number,
-                x: position.x,
-                y: position.y,
-                vx: velocity.x,
-                vy: velocity.y,
-                cargo: robot.cargo,
-                capacity: CAPACITY,
-            }),
-            Err(_) => call.fail(NO_ROBOT),
+impl Status {
+    fn new(robot: &Robot, body: &Body) -> Self {
+        let Body { position, velocity, .. } = *body;
+        Self {
+            number: robot.number,
+            x: position.x,
+            y: position.y,
+            vx: velocity.x,
+            vy: velocity.y,
+            cargo: robot.cargo,
+            capacity: CAPACITY,
         }
     }
 }
 
 const NO_ROBOT: &str = "this VM has no robot";
 
-fn scan(In(calls): In<Vec<Syscall<(), Neighbours>>>, bodies: Query<&Body>, crowd: Res<Crowd>) {
+fn status(In(calls): In<Vec<Syscall<(), Status>>>, robots: Query<(&Robot, &Body)>) {
     for call in calls {
-        match bodies.get(call.vm) {
-            Ok(body) => call.reply(crowd.around(body.position)),
+        match robots.get(call.vm) {
+            Ok((robot, body)) => call.reply(Status::new(robot, body)),
+            Err(_) => call.fail(NO_ROBOT),
+        }
+    }
+}
+
+/// What a robot sees.
+#[derive(Serialize)]
+struct Sight {
+    me: Status,
+    others: Neighbours,
+}
+
+fn scan(In(calls): In<Vec<Syscall<(), Sight>>>, robots: Query<(&Robot, &Body)>, crowd: Res<Crowd>) {
+    for call in calls {
+        match robots.get(call.vm) {
+            Ok((robot, body)) => {
+                let others = crowd.around(body.position);
+                call.reply(Sight { me: Status::new(robot, body), others });
+            }
             Err(_) => call.fail(NO_ROBOT),
         }
     }

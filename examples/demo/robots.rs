@@ -67,11 +67,11 @@ impl Robot {
     fn step(&mut self, body: &mut Body, seconds: f32) {
         match &mut self.order {
             Order::None => {}
-            Order::Steer(velocity) => body.drive(*velocity, seconds),
+            Order::Steer(velocity) => *velocity = body.drive(*velocity, seconds),
             Order::GoTo { goal, .. } => {
                 let way = *goal - body.position;
                 if way.length_squared() > ARRIVED * ARRIVED {
-                    body.drive(way.normalize() * SPEED, seconds);
+                    _ = body.drive(way.normalize() * SPEED, seconds);
                 } else if let Order::GoTo { arrived, .. } = std::mem::take(&mut self.order) {
                     body.velocity = Vec2::ZERO;
                     arrived.reply(true);
