@@ -65,7 +65,11 @@ fn main() -> AppExit {
     ))
     .insert_resource(ClearColor(theme::GROUND))
     .insert_resource(FramepaceSettings {
-        limiter: if options.no_pacing || options.measure { Limiter::Off } else { Limiter::from_framerate(60.0) },
+        limiter: if options.no_pacing || options.measure {
+            Limiter::Off
+        } else {
+            Limiter::from_framerate(60.0)
+        },
     })
     .add_plugins((
         plain::plugin,

@@ -1,6 +1,7 @@
 //! Which processes ended that should not have, and why.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::time::Duration;
 
 use bevy::prelude::*;
@@ -30,6 +31,12 @@ pub struct Kill {
     pub script: String,
     pub kind: &'static str,
     pub why: String,
+}
+
+impl fmt::Display for Kill {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.1} s: {} {}: {}", self.at.as_secs_f32(), self.script, self.kind, self.why)
+    }
 }
 
 impl KillList {
