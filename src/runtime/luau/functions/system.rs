@@ -95,7 +95,10 @@ pub(super) unsafe extern "C-unwind" fn spawn(state: *mut lua_State) -> c_int {
             fail(state, NAME, why);
         }
         if !is_function && ffi::lua_type(state, 1) != ffi::LUA_TSTRING {
-            let got = type_name(state, 1);
+            let got = match ffi::lua_type(state, 1) {
+                ffi::LUA_TFUNCTION => "one of the library".into(),
+                _ => type_name(state, 1),
+            };
             fail(
                 state,
                 NAME,
