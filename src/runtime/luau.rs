@@ -217,7 +217,7 @@ pub(crate) struct LuauState {
     threads: Vec<ProcessThread>,
     /// The state tables of threads that were restarted and not started since.
     handed_over: HashMap<u32, TableRef>,
-    /// Registry references of the anchor tables, [`ANCHORS_PER_TABLE`] threads each.
+    /// Registry references of the anchor tables; see [`roots`].
     roots: Roots,
     /// Registry reference of the metatable that all environments share.
     environment_metatable: c_int,
