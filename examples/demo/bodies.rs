@@ -1,6 +1,6 @@
 //! What robots and runaways look like: triangles of one mesh, which is made anew for each frame.
 //!
-//! Twenty thousand sprites would do as well with a graphics card. Without one they take three times as long.
+//! Twenty thousand sprites would do as well with a graphics card; without one, a mesh is far cheaper.
 
 use bevy::asset::RenderAssetUsages;
 use bevy::camera::visibility::NoFrustumCulling;

@@ -1,6 +1,6 @@
 //! What hides the plain below the interface when it is larger than its part of the window.
 //!
-//! The panels have no backgrounds of their own: filling them in each frame costs a software renderer a third of it.
+//! The panels have no backgrounds of their own: a software renderer took a quarter of the frame to fill them.
 
 use bevy::camera::visibility::NoFrustumCulling;
 use bevy::prelude::*;
