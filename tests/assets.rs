@@ -455,3 +455,29 @@ fn scripts_that_the_game_adds_are_assets_too() {
     app.world_mut().resource_mut::<Assets<LuauScript>>().insert(&handle, changed).expect("there");
     update_until(&mut app, |app| console(app, vm).ends_with("changed\n"));
 }
+
+#[test]
+fn modules_go_with_their_processes() {
+    let (mut app, _dir) = app_with_assets(&[
+        ("main.luau", "local module = require('./module') task.wait(0.1) return module.f()"),
+        ("module.luau", "local data = table.create(2000, 1) return { f = function() return #data end }"),
+    ]);
+    let (vm, _) = spawn(&mut app, "main.luau");
+    update_until(&mut app, |app| !ended(app).processes.is_empty());
+    let script: Handle<LuauScript> = app.world().resource::<AssetServer>().load("main.luau");
+    let mut most = 0;
+    for round in 0..100 {
+        for _ in 0..10 {
+            app.world_mut().spawn((Process::new(script.clone()), ProcessOf(vm)));
+        }
+        ticks(&mut app, 12);
+        if round >= 10 {
+            most = most.max(app.world().resource::<LuauRuntime>().heap_bytes());
+        }
+    }
+    let finished = Outcome::Finished(vec![bevy_luau_os::Value::Number(2000.0)]);
+    assert_eq!(ended(&app).processes.len(), 1001);
+    assert!(ended(&app).processes.iter().all(|exit| exit.outcome == finished));
+    // Each has 32 KB of its own; together that would be 32 MB.
+    assert!(most < 4_000_000, "{most} bytes");
+}

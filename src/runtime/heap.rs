@@ -536,7 +536,11 @@ impl Heap {
         let slot = &mut self.slots[slot as usize];
         let place = &mut self.places[slot.place as usize];
         if place.category == 0 {
-            place.category = self.categories.take();
+            let (category, is_dirty) = self.categories.take();
+            place.category = category;
+            if is_dirty {
+                self.garbage.want();
+            }
         }
         if slot.category == 0 {
             slot.category = place.category;

@@ -219,6 +219,8 @@ pub(crate) struct LuauState {
     handed_over: HashMap<u32, TableRef>,
     /// Registry references of the anchor tables; see [`roots`].
     roots: Roots,
+    /// Whether a process ever had a [record](modules).
+    has_records: bool,
     /// Registry reference of the metatable that all environments share.
     environment_metatable: c_int,
     /// Registry reference of the function that [`LuauState::protect`] calls. A new one for each call

@@ -38,12 +38,11 @@ pub(crate) fn admit(
     let start_until = timer.deadline;
     let place_until = start_until.map(|until| timer.began + (until - timer.began).mul_f64(PLACING));
     // What an earlier tick had no time to start comes first.
-    if !runtime.heaps.busy().any(Heap::has_admitted) {
+    if !runtime.heaps.busy().any(Heap::can_start) {
         place_arrivals(runtime, place_until, &mut scripts, &mut processes, &mut vms);
     }
     let (tick_number, now, workers) = (metrics.ticks as u32, runtime.now, runtime.workers());
-    let may_start = |heap: &&mut Heap| heap.has_admitted() && !heap.collection_is_overdue();
-    let heaps = runtime.heaps.busy_mut().map(|(_, heap)| heap).filter(may_start);
+    let heaps = runtime.heaps.busy_mut().map(|(_, heap)| heap).filter(|heap| heap.can_start());
     for_each_heap(heaps, workers, start_until, |heap| heap.start_admitted(tick_number, now, start_until));
     tick.end_phase(timer);
 }

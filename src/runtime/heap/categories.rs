@@ -23,16 +23,17 @@ pub(super) struct Categories {
 }
 
 impl Categories {
-    /// A category for a VM that has none. There must be fewer such VMs than categories.
-    pub(super) fn take(&mut self) -> u8 {
-        self.free.pop().unwrap_or_else(|| {
-            if self.threads.len() < MAX_EXACT_VMS {
-                self.threads.push(0);
-                self.threads.len() as u8
-            } else {
-                self.dirty.pop_front().expect("fewer VMs than categories")
-            }
-        })
+    /// A category for a VM that has none, and whether it may hold much garbage. There must be fewer VMs with
+    /// categories than categories.
+    pub(super) fn take(&mut self) -> (u8, bool) {
+        if let Some(category) = self.free.pop() {
+            return (category, false);
+        }
+        if self.threads.len() < MAX_EXACT_VMS {
+            self.threads.push(0);
+            return (self.threads.len() as u8, false);
+        }
+        (self.dirty.pop_front().expect("fewer VMs than categories"), true)
     }
 
     /// The VM that had it has no process any more. So many bytes are still charged to it.
@@ -65,20 +66,22 @@ mod tests {
     #[test]
     fn the_category_given_back_last_is_taken_first() {
         let mut categories = Categories::default();
-        assert_eq!([categories.take(), categories.take(), categories.take()], [1, 2, 3]);
+        let mut take = || (0..3).map(|_| categories.take().0).collect::<Vec<_>>();
+        assert_eq!(take(), [1, 2, 3]);
         categories.give_back(1, 100);
         categories.give_back(3, 100);
-        assert_eq!([categories.take(), categories.take(), categories.take()], [3, 1, 4]);
+        let mut take = || (0..3).map(|_| categories.take().0).collect::<Vec<_>>();
+        assert_eq!(take(), [3, 1, 4]);
     }
 
     #[test]
     fn categories_with_much_garbage_are_taken_last() {
         let mut categories = Categories::default();
-        let first = categories.take();
+        let (first, _) = categories.take();
         categories.give_back(first, 1 << 20);
         for number in 2..=255 {
-            assert_eq!(categories.take(), number);
+            assert_eq!(categories.take(), (number, false));
         }
-        assert_eq!(categories.take(), first);
+        assert_eq!(categories.take(), (first, true));
     }
 }

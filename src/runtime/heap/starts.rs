@@ -22,9 +22,14 @@ impl Heap {
         !self.starting.is_empty()
     }
 
+    /// Whether they can start now.
+    pub(crate) fn can_start(&self) -> bool {
+        self.has_admitted() && !self.collection_is_overdue()
+    }
+
     /// Starts admitted processes until `deadline`.
     pub(crate) fn start_admitted(&mut self, tick: u32, now: Duration, deadline: Option<Instant>) {
-        while self.has_admitted() {
+        while self.can_start() {
             let mut batch = RunQueue::default();
             self.start_some(&mut batch);
             batch.begin_pass();

@@ -79,6 +79,9 @@ pub(super) struct Waiting {
     count: u64,
 }
 
+/// What a wait takes at least. One that begins before the tick looks at its timers is to end in a later tick.
+const A_MOMENT: Duration = Duration::from_nanos(1);
+
 impl Waiting {
     /// For a heap that starts over: no number is used twice.
     pub(super) fn after(old: &Self) -> Self {
@@ -110,8 +113,7 @@ impl Waiting {
     pub(super) fn begin(&mut self, wait: WaitId, request: Request, now: Duration, timeout: Duration) {
         match request {
             Request::Sleep(time) => {
-                // Not in this tick: it may begin before timers are looked at.
-                let due = now + time.max(Duration::from_nanos(1));
+                let due = now + time.max(A_MOMENT);
                 self.timers.push(Reverse(Timer { due: due.into(), wait, is_timeout: false }));
             }
             Request::Syscall { function, args } => {
@@ -127,7 +129,7 @@ impl Waiting {
                 let timeout = Self::timeout_of(&request);
                 self.pend(wait);
                 if let Some(timeout) = timeout {
-                    self.set_timeout(wait, now + timeout);
+                    self.set_timeout(wait, now + timeout.max(A_MOMENT));
                 }
             }
             // Not a wait; see `Subscribers::begin`.

@@ -138,6 +138,31 @@ impl LuauState {
         }
     }
 
+    /// Forgets the record of the process that runs on `thread`. Luau's weak tables hold on to values that refer to
+    /// their keys, as modules do to their process's globals, so it would never go.
+    pub(super) fn forget_record(&mut self, anchor_table: c_int, anchor: c_int) {
+        if !self.has_records {
+            return;
+        }
+        // What fails for want of memory changes nothing: the entry is there, so nothing is allocated.
+        _ = self.protect(|state| {
+            // SAFETY: 5 values of the 20 that there is room for; the anchor holds a thread.
+            unsafe {
+                ffi::lua_rawgeti_(state, ffi::LUA_REGISTRYINDEX, anchor_table);
+                ffi::lua_rawgeti_(state, -1, anchor);
+                ffi::lua_getfenv(state, -1);
+                ffi::lua_rawgetfield(state, ffi::LUA_REGISTRYINDEX, RECORDS.as_ptr());
+                ffi::lua_pushvalue(state, -2);
+                if ffi::lua_rawget(state, -2) == ffi::LUA_TTABLE {
+                    ffi::lua_pop(state, 1);
+                    ffi::lua_pushvalue(state, -2);
+                    ffi::lua_pushnil(state);
+                    ffi::lua_rawset(state, -3);
+                }
+            }
+        });
+    }
+
     /// Forgets the state table that was kept for the next process on `thread`.
     pub(super) fn forget_state(&mut self, thread: ThreadId) {
         if !self.handed_over.is_empty()

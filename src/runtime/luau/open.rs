@@ -41,6 +41,7 @@ impl LuauState {
             threads: Vec::new(),
             handed_over: HashMap::default(),
             roots: Roots::default(),
+            has_records: false,
             environment_metatable: ffi::LUA_NOREF,
             protected_call: ffi::LUA_NOREF,
             context: Box::into_raw(Box::new(Context::new(host))),

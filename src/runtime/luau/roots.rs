@@ -59,6 +59,7 @@ impl LuauState {
         }
         let (root, metatable) = (self.threads[index].root, self.environment_metatable);
         let old_state = self.handed_over.get(&thread.0).copied();
+        self.has_records |= program.links.is_some() || old_state.is_some();
         let LoadedProgram { main: function, links, .. } = program;
         self.protect(|_| {
             // SAFETY: the root is live, not running and new or reset, so its stack is empty and has room for
@@ -144,6 +145,7 @@ impl LuauState {
         if root.is_null() {
             return false;
         }
+        self.forget_record_of(thread);
         let emptied = self.protect(|_| {
             // SAFETY: `root` is live and not running. Resetting may reallocate its stack. The
             // environment goes too, so that it does not outlive its process.
@@ -178,8 +180,14 @@ impl LuauState {
         }
     }
 
+    fn forget_record_of(&mut self, thread: ThreadId) {
+        let anchor = self.threads[thread.0 as usize].anchor;
+        self.forget_record(self.roots.tables[(anchor / ANCHORS_PER_TABLE) as usize], anchor_index(anchor));
+    }
+
     /// Gives the root of `thread` to the garbage collector.
     fn discard(&mut self, thread: ThreadId) {
+        self.forget_record_of(thread);
         let process = &mut self.threads[thread.0 as usize];
         process.root = ptr::null_mut();
         let anchor = process.anchor;

@@ -275,6 +275,20 @@ impl ProcessThread {
     }
 }
 
+/// Whether a task that has not begun can begin: its thread is suspended, and the arguments are still there.
+///
+/// # Safety
+///
+/// Its root must be anchored.
+unsafe fn is_untouched(task: &Task) -> bool {
+    // SAFETY: by the contract; the main thread lives as long as its state.
+    unsafe {
+        let is_suspended = ffi::lua_costatus(ffi::lua_mainthread(task.root), task.root) == ffi::LUA_COSUS;
+        let function = c_int::from(ffi::lua_status(task.root) == ffi::LUA_OK);
+        is_suspended && ffi::lua_gettop(task.root) == function + task.arguments
+    }
+}
+
 impl Tasks {
     /// A number for a task or a connection. `None` if there have been four billion.
     pub(super) fn next_id(&mut self) -> Option<TaskId> {
@@ -291,10 +305,8 @@ impl Tasks {
     fn next_ready(&mut self) -> Option<Task> {
         loop {
             let task = self.ready.pop_front()?;
-            // SAFETY: it is anchored, and so is the main thread.
-            let is_suspended =
-                || unsafe { ffi::lua_costatus(ffi::lua_mainthread(task.root), task.root) == ffi::LUA_COSUS };
-            if !task.is_new || is_suspended() {
+            // SAFETY: it is anchored.
+            if !task.is_new || unsafe { is_untouched(&task) } {
                 return Some(task);
             }
             // Its script has resumed or closed it in the meantime, as a coroutine.

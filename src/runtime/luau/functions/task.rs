@@ -91,19 +91,24 @@ pub(super) unsafe extern "C-unwind" fn cancel(state: *mut lua_State) -> c_int {
                 format_args!("argument 1: expected thread, got {}", type_name(state, 1)),
             );
         }
+        let is_root = with_process(|process| process.root == thread).unwrap_or(true);
+        let status = ffi::lua_costatus(state, thread);
+        let runs = status == ffi::LUA_CORUN || status == ffi::LUA_CONOR;
         let removed = with_tasks(|tasks| tasks.remove(thread)).flatten();
-        if let Some(task) = removed {
+        if let Some(task) = &removed {
             with_context(|context| context.requests.push((task.id, Request::Forget)));
             with_tasks(|tasks| tasks.release(state, task.id));
+        }
+        // A task that waits does so in a break, which looks as if it ran. One that has not begun may: its
+        // script has resumed its thread itself.
+        if let Some(task) = removed.filter(|task| !task.is_new) {
             for &nested in task.chain.iter().rev() {
                 ffi::lua_resetthread(nested);
             }
             ffi::lua_resetthread(thread);
             return 0;
         }
-        let is_root = with_process(|process| process.root == thread).unwrap_or(true);
-        let status = ffi::lua_costatus(state, thread);
-        if is_root || status == ffi::LUA_CORUN || status == ffi::LUA_CONOR {
+        if is_root || runs {
             fail(state, c"task.cancel", "cannot cancel a thread that runs, or the main chunk");
         }
         ffi::lua_resetthread(thread);
