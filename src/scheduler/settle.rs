@@ -87,9 +87,10 @@ fn count(metrics: &mut Metrics, exits: &[Exit]) {
 
 fn settle_exit(world: &mut World, now: Duration, exit: Exit) {
     // It may have been despawned or replaced since it ended.
-    let is_same = |process: &Process| process.handle.is_some_and(|handle| handle.slot == exit.slot);
-    let is_same = world.get::<Process>(exit.process).is_some_and(is_same);
-    if is_same && let Some(mut process) = world.get_mut::<Process>(exit.process) {
+    let process = world.get_mut::<Process>(exit.process);
+    let process = process.filter(|process| process.handle.is_some_and(|handle| handle.slot == exit.slot));
+    let is_same = process.is_some();
+    if let Some(mut process) = process {
         process.state = exit.outcome.state();
         process.handle = None;
         let name = process.shared_name();
