@@ -55,6 +55,8 @@ fn main() -> AppExit {
             quantum: options.quantum,
             budget: TickBudget::Time(Duration::from_secs_f64(options.budget_ms / 1e3)),
             max_ticks_per_frame: 1,
+            // Runaways that cannot be preempted are to be gone before the frame graph shows them.
+            overrun_limit: Duration::from_micros(250),
             syscall_timeout: Duration::from_secs(300),
             seed: options.seed,
             ..default()
