@@ -21,6 +21,8 @@ pub struct Report {
     pub unfinished: u64,
     pub vm_ticks: u64,
     pub resumes: u64,
+    /// Those of them that ran while their process started.
+    pub starting_resumes: u64,
     pub frames: u64,
     /// Frames whose work took longer than 1/fps.
     pub late_ticks: u64,
@@ -31,8 +33,8 @@ pub struct Report {
     pub despawn_s: f64,
     pub frame_ms: Distribution,
     pub tick_ms: Distribution,
-    /// Wall time of the Run phases times workers, divided by the slices that ran there; 0 if all ran when their
-    /// processes started.
+    /// Wall time of the Run phases times workers, divided by the slices that ran there: those that are not
+    /// `starting_resumes`. 0 if there are none.
     pub resume_ns: f64,
     pub gc_ms: f64,
     pub gc_pause_max_ms: f64,
@@ -141,7 +143,11 @@ impl fmt::Display for Report {
             )?;
         }
         writeln!(f, "late         {} of {} frames", self.late_ticks, self.frames)?;
-        writeln!(f, "slices       {}, {:.0} ns each but those of starts", self.resumes, self.resume_ns)?;
+        writeln!(
+            f,
+            "slices       {}, {} of them while their processes started; the others {:.0} ns each",
+            self.resumes, self.starting_resumes, self.resume_ns
+        )?;
         writeln!(f, "collector    {:.1} ms, longest pause {:.2} ms", self.gc_ms, self.gc_pause_max_ms)?;
         if let Quarters { begun: 1.., late_ticks: late, rss_bytes: rss } = self.quarters {
             writeln!(f, "quarters     late {late:?}, resident MiB {:?}", rss.map(mib))?;
