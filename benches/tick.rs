@@ -120,7 +120,7 @@ fn bare_pass(lua: &Lua, threads: &[Thread]) {
 }
 
 fn tick(criterion: &mut Criterion) {
-    for processes in [1_000, 10_000, 100_000] {
+    for processes in [1_000, 10_000, 100_000, 800_000] {
         let mut group = criterion.benchmark_group("tick");
         group.throughput(Throughput::Elements(u64::from(processes)));
         group.sample_size(10).measurement_time(Duration::from_secs(2)).warm_up_time(Duration::from_secs(1));

@@ -248,7 +248,7 @@ fn a_setting_out_of_range_is_explained() {
 #[test]
 fn a_large_heap_is_collected_in_steps_over_many_ticks() {
     let mut app = common::app_with(LuauOsPlugin {
-        budget: TickBudget::Time(Duration::from_millis(2)),
+        budget: TickBudget::Time(Duration::from_micros(500)),
         quantum: 10_000,
         ..common::plugin()
     });
@@ -267,13 +267,13 @@ fn a_large_heap_is_collected_in_steps_over_many_ticks() {
     assert!(runtime(&app) > 40 << 20, "{} bytes", runtime(&app));
     // A whole collection would be over with its tick.
     let (mut in_a_row, mut most_in_a_row, mut most_bytes) = (0, 0, 0);
-    for _ in 0..3_000 {
+    for _ in 0..5_000 {
         let gc_time = metrics(&app).gc_time;
         app.update();
         in_a_row = if metrics(&app).gc_time > gc_time { in_a_row + 1 } else { 0 };
         most_in_a_row = most_in_a_row.max(in_a_row);
         most_bytes = most_bytes.max(runtime(&app));
     }
-    assert!(most_in_a_row > 10, "{most_in_a_row} ticks");
+    assert!(most_in_a_row > 5, "{most_in_a_row} ticks");
     assert!(most_bytes < 100 << 20, "{most_bytes} bytes");
 }

@@ -173,6 +173,12 @@ impl Context {
         self.vms.get(self.place as usize).copied().unwrap_or(Entity::PLACEHOLDER)
     }
 
+    /// Whether a slice left something here.
+    #[inline]
+    pub(crate) fn has_news(&self) -> bool {
+        !self.console.is_empty() || !self.requests.is_empty()
+    }
+
     /// The path of the host function that panicked, and what it said.
     pub(crate) fn take_host_panic(&mut self) -> (String, String) {
         let (function, message) = self.host_panic.take().unwrap_or_default();
@@ -180,14 +186,10 @@ impl Context {
     }
 }
 
-/// What a process may use in one slice.
+/// What a process may use in one slice, beyond the memory that its [`Runner`] has.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Allowance {
-    /// Its VM's place, for counting coroutines.
-    pub(crate) place: u32,
-    /// Bytes that it may allocate until its slice ends, ...
-    pub(crate) memory_bytes: usize,
-    /// ... and beyond them, until it is killed.
+    /// Bytes that it may allocate beyond those until it is killed.
     pub(crate) memory_slack: usize,
     /// Coroutines of its VM, old ones included, at which its slice ends.
     pub(crate) coroutines: u32,
@@ -199,16 +201,23 @@ pub(crate) struct Allowance {
 
 impl Allowance {
     pub(crate) fn unlimited(console_bytes: usize) -> Self {
-        Self {
-            place: 0,
-            memory_bytes: usize::MAX,
-            memory_slack: 0,
-            coroutines: u32::MAX,
-            call_depth: u32::MAX,
-            tasks: usize::MAX,
-            console_bytes,
-        }
+        Self { memory_slack: 0, coroutines: u32::MAX, call_depth: u32::MAX, tasks: usize::MAX, console_bytes }
     }
+}
+
+/// A process whose slice it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Runner {
+    pub(crate) thread: ThreadId,
+    pub(crate) pid: u32,
+    /// Its VM's.
+    pub(crate) place: u32,
+    /// Factor on the quantum, in sixteenths.
+    pub(crate) priority: u8,
+    /// Safepoints of this slice that it has passed already.
+    pub(crate) passed: u32,
+    /// Bytes that it may allocate until its slice ends.
+    pub(crate) memory_bytes: usize,
 }
 
 /// One sandboxed Luau state and the threads of its processes.
@@ -420,7 +429,10 @@ impl LuauState {
         // `Slices` is not `Send`, so they run on this thread; they do not nest, so nobody else calls
         // `prepare` in between.
         unsafe { slice::prepare(self.context, limits) };
-        Slices { state: self, quantum: limits.quantum, not_send: PhantomData }
+        let mut slices =
+            Slices { state: self, quantum: limits.quantum, memory_slack: 0, not_send: PhantomData };
+        slices.allow(&Allowance::unlimited(0));
+        slices
     }
 
     /// The results of a process whose last slice ended as [`SliceEnd::Returned`].
@@ -513,19 +525,25 @@ impl LuauState {
 pub(crate) struct Slices<'a> {
     state: &'a mut LuauState,
     quantum: u32,
+    memory_slack: usize,
     not_send: PhantomData<*mut ()>,
 }
 
 impl Slices<'_> {
-    /// Runs one slice of a started process, or the rest of one in which it has passed `passed` safepoints.
-    pub(crate) fn run(
-        &mut self,
-        thread: ThreadId,
-        pid: u32,
-        priority: u8,
-        passed: u32,
-        allowance: &Allowance,
-    ) -> SliceReport {
+    /// What each slice may use from now on.
+    pub(crate) fn allow(&mut self, allowance: &Allowance) {
+        let context = self.state.context();
+        context.task_limit = allowance.tasks;
+        context.coroutine_limit = allowance.coroutines;
+        context.console.set_capacity(allowance.console_bytes);
+        self.memory_slack = allowance.memory_slack;
+        slice::limit_call_depth(allowance.call_depth);
+    }
+
+    /// Runs one slice of a started process.
+    #[inline]
+    pub(crate) fn run(&mut self, runner: Runner) -> SliceReport {
+        let Runner { thread, pid, place, priority, passed, memory_bytes } = runner;
         let quantum = match priority {
             NORMAL_PRIORITY => self.quantum,
             sixteenths => {
@@ -537,30 +555,29 @@ impl Slices<'_> {
         let process = &raw mut self.state.threads[thread.0 as usize];
         // SAFETY: nothing of the process runs now.
         assert!(!unsafe { (*process).root }.is_null(), "thread {} was never started", thread.0);
-        self.state.memory.allow(allowance.memory_bytes, allowance.memory_slack);
+        self.state.memory.allow(memory_bytes, self.memory_slack);
         // SAFETY: no host function runs now.
         let context = unsafe { &mut *self.state.context };
         context.process = process;
         context.slot = thread.0;
         context.pid = pid;
-        context.task_limit = allowance.tasks;
-        context.place = allowance.place;
-        context.coroutine_limit = allowance.coroutines;
-        context.console.set_capacity(allowance.console_bytes);
+        context.place = place;
         // SAFETY: `prepare` was called for this state. The root is anchored and holds what `start` or
         // an earlier slice left; finished threads are reset or discarded by our caller before they are
         // started again, and Luau refuses to resume a finished thread with an error. Nothing else uses
         // the process during the slice but the functions that it calls, through the context.
-        unsafe { slice::run(process, quantum, allowance.call_depth) }
+        unsafe { slice::run(process, quantum) }
     }
 
     /// Starts loading what a slice of this process will need first. To be followed, a few slices
     /// later, by [`Slices::prefetch_frame`].
+    #[inline]
     pub(crate) fn prefetch_thread(&self, thread: ThreadId) {
         slice::prefetch_thread(self.state.threads[thread.0 as usize].root);
     }
 
     /// Starts loading the rest.
+    #[inline]
     pub(crate) fn prefetch_frame(&self, thread: ThreadId) {
         let root = self.state.threads[thread.0 as usize].root;
         if !root.is_null() {

@@ -1,60 +1,80 @@
 //! The runnable processes of one heap, in passes: nobody gets a second turn before everybody had one.
 
-use std::collections::VecDeque;
-
 /// A round-robin queue that knows how much of the current pass is left.
+///
+/// ```text
+/// kept for the next pass | gaps of those that left | not had their turn | came since the pass began
+/// 0                      kept                      next                 end
+/// ```
+///
+/// One array: most processes stay, so a turn reads and writes one place, and those of the next turns follow it.
 #[derive(Debug)]
 pub(crate) struct RunQueue<T> {
-    entries: VecDeque<T>,
-    left_in_pass: usize,
+    entries: Vec<T>,
+    kept: usize,
+    next: usize,
+    end: usize,
 }
 
 impl<T> Default for RunQueue<T> {
     fn default() -> Self {
-        Self { entries: VecDeque::new(), left_in_pass: 0 }
+        Self { entries: Vec::new(), kept: 0, next: 0, end: 0 }
     }
 }
 
-impl<T> RunQueue<T> {
+impl<T: Copy> RunQueue<T> {
     /// Adds an entry behind all others. It gets its turn in the next pass.
     pub(crate) fn push(&mut self, entry: T) {
-        self.entries.push_back(entry);
+        self.entries.push(entry);
     }
 
     /// Starts a pass over everything that is queued now.
     pub(crate) fn begin_pass(&mut self) {
-        self.left_in_pass = self.entries.len();
+        self.entries.drain(self.kept..self.next);
+        (self.kept, self.next, self.end) = (0, 0, self.entries.len());
     }
 
-    /// Whose turn it is in this pass. Push it again if it is to run in the next pass, too.
+    /// Whose turn it is in this pass. [Keep](RunQueue::keep) it if it is to run in the next pass, too.
+    #[inline]
     pub(crate) fn next_in_pass(&mut self) -> Option<T> {
-        self.left_in_pass = self.left_in_pass.checked_sub(1)?;
-        self.entries.pop_front()
+        if self.pass_is_over() {
+            return None;
+        }
+        let entry = self.entries[self.next];
+        self.next += 1;
+        Some(entry)
+    }
+
+    /// Whoever had its turn last will have one in the next pass.
+    #[inline]
+    pub(crate) fn keep(&mut self, entry: T) {
+        debug_assert!(self.kept < self.next, "kept once for each turn");
+        self.entries[self.kept] = entry;
+        self.kept += 1;
     }
 
     /// Who comes `ahead` places after the next.
-    pub(crate) fn peek(&self, ahead: usize) -> Option<&T> {
-        self.entries.get(ahead)
+    #[inline]
+    pub(crate) fn peek(&self, ahead: usize) -> Option<T> {
+        self.entries.get(self.next + ahead).copied()
     }
 
     /// Whether everybody had a turn in this pass.
     pub(crate) fn pass_is_over(&self) -> bool {
-        self.left_in_pass == 0
+        self.next == self.end
     }
 
     /// How many entries there are.
     pub(crate) fn len(&self) -> usize {
-        self.entries.len()
+        self.kept + self.entries.len() - self.next
     }
-}
 
-/// All entries, those whose turn comes first before the others.
-impl<T> IntoIterator for RunQueue<T> {
-    type Item = T;
-    type IntoIter = std::collections::vec_deque::IntoIter<T>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.entries.into_iter()
+    /// All entries, those that have not had their turn before the others.
+    pub(crate) fn into_entries(mut self) -> impl Iterator<Item = T> {
+        let newcomers = self.entries.split_off(self.end);
+        let waiting = self.entries.split_off(self.next);
+        self.entries.truncate(self.kept);
+        waiting.into_iter().chain(self.entries).chain(newcomers)
     }
 }
 
@@ -73,12 +93,15 @@ mod tests {
         let mut turns = Vec::new();
         while let Some(entry) = queue.next_in_pass() {
             turns.push(entry);
-            queue.push(entry);
+            if entry != 2 {
+                queue.keep(entry);
+            }
             queue.push(entry + 10);
         }
         assert_eq!(turns, [1, 2, 3]);
+        assert_eq!(queue.len(), 5);
         queue.begin_pass();
-        assert_eq!(std::iter::from_fn(|| queue.next_in_pass()).collect::<Vec<_>>(), [1, 11, 2, 12, 3, 13]);
+        assert_eq!(std::iter::from_fn(|| queue.next_in_pass()).collect::<Vec<_>>(), [1, 3, 11, 12, 13]);
         assert_eq!(queue.len(), 0);
     }
 
@@ -89,10 +112,23 @@ mod tests {
         queue.push('b');
         queue.begin_pass();
         assert_eq!(queue.next_in_pass(), Some('a'));
-        queue.push('a');
-        assert!(!queue.pass_is_over());
+        queue.keep('a');
+        queue.push('c');
+        assert_eq!((queue.pass_is_over(), queue.len()), (false, 3));
+        assert_eq!((queue.peek(0), queue.peek(2)), (Some('b'), None));
         assert_eq!(queue.next_in_pass(), Some('b'));
-        assert!(queue.pass_is_over());
+        assert_eq!((queue.pass_is_over(), queue.len()), (true, 2));
         assert_eq!(queue.next_in_pass(), None);
+    }
+
+    #[test]
+    fn taken_apart_in_the_middle_of_a_pass_it_loses_nobody() {
+        let mut queue = RunQueue::default();
+        "abcd".chars().for_each(|entry| queue.push(entry));
+        queue.begin_pass();
+        assert_eq!((queue.next_in_pass(), queue.next_in_pass()), (Some('a'), Some('b')));
+        queue.keep('b');
+        queue.push('e');
+        assert_eq!(queue.into_entries().collect::<String>(), "cdbe");
     }
 }

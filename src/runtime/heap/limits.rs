@@ -21,7 +21,10 @@ const USUAL_NS_PER_SLICE: u64 = 4_000;
 /// What a process may do when it is its turn.
 #[derive(Debug)]
 pub(super) enum Turn {
-    Run(Allowance),
+    /// Its slice may allocate so much.
+    Run {
+        memory_bytes: usize,
+    },
     /// Its VM has used up its time, or has so much garbage that it cannot be told what it really needs.
     Wait,
     Kill(KillReason),
@@ -30,8 +33,8 @@ pub(super) enum Turn {
 /// What a VM holds, garbage included.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Holdings {
-    /// `None` where VMs are not told apart.
-    pub(super) bytes: Option<usize>,
+    /// 0 where VMs are not told apart.
+    pub(super) bytes: usize,
     pub(super) coroutines: u32,
 }
 
@@ -45,41 +48,40 @@ pub(super) struct Collections {
 
 impl Place {
     /// What the VM's process in `slot` may do now.
-    pub(super) fn turn(
-        &mut self,
-        place: u32,
-        slot: u32,
-        holdings: Holdings,
-        collections: Collections,
-    ) -> Turn {
+    #[inline]
+    pub(super) fn turn(&mut self, slot: u32, holdings: Holdings, collections: Collections) -> Turn {
         let limits = &*self.limits;
-        match excess(limits, holdings) {
-            None => {
-                self.collected_by = 0;
-                self.last_ran = slot;
-                let left = holdings.bytes.map_or(usize::MAX, |bytes| limits.memory_bytes - bytes);
-                Turn::Run(Allowance {
-                    place,
-                    memory_bytes: left.min(Limits::SLICE_BYTES),
-                    memory_slack: limits.memory_slack(),
-                    coroutines: limits.coroutines,
-                    call_depth: limits.call_depth,
-                    tasks: limits.tasks,
-                    console_bytes: limits.console_bytes,
-                })
-            }
-            Some(reason) => {
-                let is_certain = self.collected_by != 0 && collections.finished >= self.collected_by;
-                let is_to_blame = self.last_ran == slot || self.last_ran == NO_SLOT;
-                if self.collected_by == 0 || (is_certain && is_to_blame) {
-                    self.collected_by = collections.finished + 1 + u32::from(collections.one_is_underway);
-                }
-                if is_certain && is_to_blame { Turn::Kill(reason) } else { Turn::Wait }
-            }
+        if holdings.bytes > limits.memory_bytes || holdings.coroutines > limits.coroutines {
+            return self.excessive_turn(slot, holdings, collections);
+        }
+        self.collected_by = 0;
+        self.last_ran = slot;
+        Turn::Run { memory_bytes: (limits.memory_bytes - holdings.bytes).min(Limits::SLICE_BYTES) }
+    }
+
+    #[cold]
+    fn excessive_turn(&mut self, slot: u32, holdings: Holdings, collections: Collections) -> Turn {
+        let is_certain = self.collected_by != 0 && collections.finished >= self.collected_by;
+        let is_to_blame = self.last_ran == slot || self.last_ran == NO_SLOT;
+        if self.collected_by == 0 || (is_certain && is_to_blame) {
+            self.collected_by = collections.finished + 1 + u32::from(collections.one_is_underway);
+        }
+        if is_certain && is_to_blame { Turn::Kill(excess(&self.limits, holdings)) } else { Turn::Wait }
+    }
+
+    /// What each slice of the VM's processes may use.
+    pub(super) fn allowance(&self) -> Allowance {
+        Allowance {
+            memory_slack: self.limits.memory_slack(),
+            coroutines: self.limits.coroutines,
+            call_depth: self.limits.call_depth,
+            tasks: self.limits.tasks,
+            console_bytes: self.limits.console_bytes,
         }
     }
 
     /// Pays off debt if it is the VM's first turn in `tick`. `true` if it is.
+    #[inline]
     pub(super) fn begin_tick(&mut self, tick: u32) -> bool {
         let ticks = tick.wrapping_sub(std::mem::replace(&mut self.last_tick, tick));
         if ticks > 0 && self.time_debt > 0 {
@@ -109,15 +111,12 @@ impl Heap {
     }
 }
 
-fn excess(limits: &Limits, Holdings { bytes, coroutines }: Holdings) -> Option<KillReason> {
-    match bytes {
-        Some(used) if used > limits.memory_bytes => {
-            Some(KillReason::Memory { limit: limits.memory_bytes, used })
-        }
-        _ if coroutines > limits.coroutines => {
-            Some(KillReason::Coroutines { limit: limits.coroutines, used: coroutines })
-        }
-        _ => None,
+/// Of which limit VMs with more than that are told.
+fn excess(limits: &Limits, Holdings { bytes: used, coroutines }: Holdings) -> KillReason {
+    if used > limits.memory_bytes {
+        KillReason::Memory { limit: limits.memory_bytes, used }
+    } else {
+        KillReason::Coroutines { limit: limits.coroutines, used: coroutines }
     }
 }
 
@@ -220,28 +219,27 @@ mod tests {
     #[test]
     fn a_vm_over_its_memory_is_killed_only_after_a_collection_that_began_later() {
         let mut place = place(Limits { memory_bytes: 1000, ..default() });
-        let holdings = |bytes| Holdings { bytes: Some(bytes), coroutines: 0 };
-        let Turn::Run(allowance) = place.turn(0, 5, holdings(400), collections(7, false)) else { panic!() };
-        assert_eq!(allowance.memory_bytes, 600);
-        assert!(matches!(place.turn(0, 5, holdings(1001), collections(7, true)), Turn::Wait));
-        assert!(matches!(place.turn(0, 5, holdings(1001), collections(8, false)), Turn::Wait));
-        assert!(
-            matches!(place.turn(0, 6, holdings(1001), collections(9, false)), Turn::Wait),
-            "not to blame"
-        );
-        let killed = place.turn(0, 5, holdings(1001), collections(9, false));
+        let holdings = |bytes| Holdings { bytes, coroutines: 0 };
+        let Turn::Run { memory_bytes } = place.turn(5, holdings(400), collections(7, false)) else {
+            panic!()
+        };
+        assert_eq!(memory_bytes, 600);
+        assert!(matches!(place.turn(5, holdings(1001), collections(7, true)), Turn::Wait));
+        assert!(matches!(place.turn(5, holdings(1001), collections(8, false)), Turn::Wait));
+        assert!(matches!(place.turn(6, holdings(1001), collections(9, false)), Turn::Wait), "not to blame");
+        let killed = place.turn(5, holdings(1001), collections(9, false));
         assert!(matches!(killed, Turn::Kill(KillReason::Memory { limit: 1000, used: 1001 })), "{killed:?}");
         // The VM's next process is not killed before what this one held has been collected.
-        assert!(matches!(place.turn(0, 6, holdings(1001), collections(9, false)), Turn::Wait));
-        assert!(matches!(place.turn(0, 6, holdings(1000), collections(10, false)), Turn::Run(_)));
+        assert!(matches!(place.turn(6, holdings(1001), collections(9, false)), Turn::Wait));
+        assert!(matches!(place.turn(6, holdings(1000), collections(10, false)), Turn::Run { .. }));
     }
 
     #[test]
     fn a_slice_may_never_allocate_more_than_what_a_tick_can_bear() {
         let mut place = place(Limits { memory_bytes: 1 << 40, ..default() });
-        let holdings = Holdings { bytes: None, coroutines: 0 };
-        let Turn::Run(allowance) = place.turn(0, 5, holdings, collections(0, false)) else { panic!() };
-        assert_eq!(allowance.memory_bytes, Limits::SLICE_BYTES);
+        let holdings = Holdings::default();
+        let Turn::Run { memory_bytes } = place.turn(5, holdings, collections(0, false)) else { panic!() };
+        assert_eq!(memory_bytes, Limits::SLICE_BYTES);
     }
 
     #[test]

@@ -2,13 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use super::Heap;
-use super::limits::{Holdings, Stopwatch, Turn, kill_reason};
+use super::garbage::Estimate;
+use super::limits::{Collections, Holdings, Stopwatch, Turn, kill_reason};
+use super::messages::Subscribers;
+use super::waiting::Waiting;
+use super::{Heap, HeapConfig, HeapStats, Place, Slot, SlotId};
 use crate::console::ConsoleBuffer;
 use crate::process::ProcessState;
 use crate::process::exit::{KillReason, Outcome};
-use crate::runtime::luau::{Allowance, SliceEnd, SliceLimits, ThreadId};
+use crate::runtime::luau::{Allowance, Runner, SliceEnd, SliceLimits, Slices, ThreadId};
+use crate::scheduler::run_queue::RunQueue;
 use crate::value::Value;
+use crate::vm::limits::Limits;
 
 /// Slices between two looks at the clock.
 const SLICES_PER_CLOCK_LOOK: u32 = 16;
@@ -46,168 +51,19 @@ impl Heap {
     /// Runs slices of up to `quantum` safepoints. One that this cut short is not counted: the process will go on
     /// with it.
     pub(super) fn run_slices(&mut self, quantum: u32, tick: u32, now: Duration, deadline: Option<Instant>) {
-        let Self {
-            state: Some(state),
-            queue,
-            slots,
-            places,
-            stats,
-            config,
-            printed,
-            garbage,
-            waiting,
-            subscribers,
-            ..
-        } = self
-        else {
-            return;
-        };
-        state.context().now = now.as_secs_f64();
-        let overrun = config.overrun_limit;
-        // Without a deadline the results must not depend on a clock.
-        let time = deadline.filter(|_| config.limits).map(|_| overrun);
-        let mut slices = state.slices(SliceLimits { quantum, time, overrun });
-        let mut watch = deadline.filter(|_| config.limits).map(|_| Stopwatch::new(quantum, self.is_slow));
-        let collections = garbage.collections();
-        let (mut slices_since_look, mut safepoints_since_look) = (0, 0);
-        // What ends is dealt with after its slice, outside the loop that lives on borrowed parts.
-        let mut ended = Vec::new();
-        while let Some(id) = queue.next_in_pass() {
-            if let Some(soon) = queue.peek(PREFETCH_THREAD) {
-                slices.prefetch_thread(ThreadId(soon.slot));
-            }
-            if let Some(soon) = queue.peek(PREFETCH_FRAME) {
-                slices.prefetch_frame(ThreadId(soon.slot));
-            }
-            let slot = &mut slots[id.slot as usize];
-            if slot.generation != id.generation {
-                continue; // it was removed while it was queued
-            }
-            if slot.is_suspended {
-                if !slot.state.has_ended() {
-                    slot.state = ProcessState::Suspended; // until it is resumed
-                }
-                continue;
-            }
-            let place = &mut places[slot.place as usize];
-            let is_first_of_tick = place.begin_tick(tick);
-            if watch.is_some() && !place.has_time() {
-                queue.push(id);
-                continue;
-            }
-            let holdings = if config.limits {
-                let bytes = config.exact_memory.then(|| slices.state().category_bytes(slot.category));
-                Holdings { bytes, coroutines: slices.state().coroutines(slot.place) }
-            } else {
-                Holdings::default()
-            };
-            let turn = if config.limits {
-                place.turn(slot.place, id.slot, holdings, collections)
-            } else {
-                Turn::Run(Allowance::unlimited(place.limits.console_bytes))
-            };
-            let allowance = match turn {
-                Turn::Run(allowance) => allowance,
-                Turn::Wait => {
-                    garbage.want();
-                    queue.push(id);
-                    continue;
-                }
-                Turn::Kill(reason) => {
-                    ended.push((id.slot, End::Killed(reason)));
-                    continue;
-                }
-            };
-            stats.vm_ticks += u64::from(is_first_of_tick);
-            slot.state = ProcessState::Running;
-            if waiting.has_replies() {
-                slices.state().context().reply = waiting.take_reply(id.slot);
-            }
-            let passed = if slot.slices == 0 { slot.safepoints as u32 } else { 0 };
-            let report = slices.run(ThreadId(id.slot), slot.pid, slot.priority, passed, &allowance);
-            slot.safepoints += report.safepoints;
-            let is_whole = quantum == config.quantum || report.end != SliceEnd::Preempted;
-            slot.slices = slot.slices.saturating_add(u32::from(is_whole));
-            stats.resumes += u64::from(is_whole);
-            slot.state = ProcessState::Runnable;
-            let console = &mut slices.state().context().console;
-            if !console.is_empty() {
-                if place.console.is_none() {
-                    printed.push(slot.place);
-                }
-                let new = || Box::new(ConsoleBuffer::new(place.limits.console_bytes));
-                place.console.get_or_insert_with(new).append(console);
-            }
-            let mut end = match report.end {
-                SliceEnd::Preempted | SliceEnd::Yielded => None,
-                SliceEnd::Waiting => {
-                    slot.state = ProcessState::Waiting;
-                    None
-                }
-                SliceEnd::Returned => Some(End::Returned),
-                SliceEnd::Exited => {
-                    Some(End::Exited(std::mem::take(&mut slices.state().context().exit_results)))
-                }
-                SliceEnd::Failed => Some(End::Failed),
-                SliceEnd::Exceeded(excess) => {
-                    let bytes = holdings.bytes.unwrap_or_default();
-                    let context = slices.state().context();
-                    Some(End::Killed(kill_reason(excess, context, &place.limits, overrun, bytes)))
-                }
-            };
-            if let Some(time) = watch.as_mut().and_then(Stopwatch::slice) {
-                place.charge_time(time);
-                if Stopwatch::is_far_over(time, overrun) {
-                    end = Some(End::Killed(KillReason::Overrun { limit: overrun, used: time }));
-                }
-            }
-            // Some of its tasks may wait while others run.
-            let requests = &mut slices.state().context().requests;
-            if !requests.is_empty() {
-                for (task, request) in requests.drain(..).filter(|_| end.is_none()) {
-                    let mut request = request;
-                    let wait = waiting.next_wait(id, task);
-                    subscribers.begin(slot.place, wait, &mut request);
-                    waiting.begin(wait, request, now, config.syscall_timeout);
-                }
-            }
-            match end {
-                None if slot.state == ProcessState::Waiting => {}
-                None => queue.push(id),
-                Some(end) => ended.push((id.slot, end)),
-            }
-            slices_since_look += 1;
-            safepoints_since_look += report.safepoints;
-            if let (Some(watch), Some(deadline)) = (&mut watch, deadline) {
-                let now = if slices_since_look >= SLICES_PER_CLOCK_LOOK
-                    || safepoints_since_look >= SAFEPOINTS_PER_CLOCK_LOOK
-                {
-                    safepoints_since_look = 0;
-                    watch.batch(std::mem::take(&mut slices_since_look))
-                } else if watch.is_close() {
-                    Instant::now()
-                } else {
-                    continue;
-                };
-                if now >= deadline {
-                    break;
-                }
-            }
-        }
-        if let Some(mut watch) = watch {
-            if slices_since_look > 0 {
-                watch.batch(slices_since_look);
-            }
-            self.is_slow = watch.is_close();
-        }
-        for (slot, end) in &mut ended {
-            self.end_as(*slot, std::mem::replace(end, End::Returned));
+        let Some(mut pass) = Pass::new(self, quantum, tick, now, deadline) else { return };
+        pass.run(deadline);
+        let (ended, is_slow) = pass.end();
+        self.is_slow = is_slow.unwrap_or(self.is_slow);
+        // Dealt with here, outside the loop that lives on borrowed parts.
+        let mut slots = Vec::with_capacity(ended.len());
+        for (slot, end) in ended {
+            self.end_as(slot, end);
+            slots.push(slot);
         }
         self.sweep();
         // Only now is it known which VMs have processes left, for which threads are worth keeping.
-        for (slot, _) in ended {
-            self.drop_thread(slot);
-        }
+        slots.into_iter().for_each(|slot| self.drop_thread(slot));
     }
 
     fn end_as(&mut self, slot: u32, end: End) {
@@ -230,4 +86,234 @@ enum End {
     Exited(Vec<Value>),
     Failed,
     Killed(KillReason),
+}
+
+/// The slices of one pass, or of a part of it: what they need of the heap, borrowed once.
+///
+/// Hundreds of thousands of slices run in each tick, most of them until they are preempted. What those pass
+/// through is kept short; the rest is elsewhere.
+struct Pass<'a> {
+    slices: Slices<'a>,
+    queue: &'a mut RunQueue<SlotId>,
+    slots: &'a mut [Slot],
+    places: &'a mut [Place],
+    stats: &'a mut HeapStats,
+    config: HeapConfig,
+    printed: &'a mut Vec<u32>,
+    garbage: &'a mut Estimate,
+    waiting: &'a mut Waiting,
+    subscribers: &'a mut Subscribers,
+    collections: Collections,
+    /// Whether a slice is counted that ends with its quantum.
+    is_whole: bool,
+    tick: u32,
+    now: Duration,
+    watch: Option<Stopwatch>,
+    /// Whose limits the slices are held to now. Only compared: most VMs share one set.
+    limits: *const Limits,
+    ended: Vec<(u32, End)>,
+}
+
+impl<'a> Pass<'a> {
+    fn new(
+        heap: &'a mut Heap,
+        quantum: u32,
+        tick: u32,
+        now: Duration,
+        deadline: Option<Instant>,
+    ) -> Option<Self> {
+        let state = heap.state.as_mut()?;
+        state.context().now = now.as_secs_f64();
+        let config = heap.config;
+        // Without a deadline the results must not depend on a clock.
+        let is_timed = deadline.is_some() && config.limits;
+        let overrun = config.overrun_limit;
+        let limits = SliceLimits { quantum, time: is_timed.then_some(overrun), overrun };
+        Some(Self {
+            slices: state.slices(limits),
+            queue: &mut heap.queue,
+            slots: &mut heap.slots,
+            places: &mut heap.places,
+            stats: &mut heap.stats,
+            config,
+            printed: &mut heap.printed,
+            collections: heap.garbage.collections(),
+            garbage: &mut heap.garbage,
+            waiting: &mut heap.waiting,
+            subscribers: &mut heap.subscribers,
+            is_whole: quantum == config.quantum,
+            tick,
+            now,
+            watch: is_timed.then(|| Stopwatch::new(quantum, heap.is_slow)),
+            limits: std::ptr::null(),
+            ended: Vec::new(),
+        })
+    }
+
+    fn run(&mut self, deadline: Option<Instant>) {
+        let (mut slices, mut safepoints) = (0, 0);
+        (0..PREFETCH_THREAD).for_each(|ahead| self.prefetch_thread(ahead));
+        (0..PREFETCH_FRAME).for_each(|ahead| self.prefetch_frame(ahead));
+        while let Some(id) = self.queue.next_in_pass() {
+            self.prefetch_thread(PREFETCH_THREAD);
+            self.prefetch_frame(PREFETCH_FRAME);
+            let Some(passed) = self.turn(id) else { continue };
+            slices += 1;
+            safepoints += passed;
+            if let Some(watch) = &mut self.watch {
+                let now = if slices >= SLICES_PER_CLOCK_LOOK || safepoints >= SAFEPOINTS_PER_CLOCK_LOOK {
+                    safepoints = 0;
+                    watch.batch(std::mem::take(&mut slices))
+                } else if watch.is_close() {
+                    Instant::now()
+                } else {
+                    continue;
+                };
+                if deadline.is_some_and(|deadline| now >= deadline) {
+                    break;
+                }
+            }
+        }
+        if let Some(watch) = self.watch.as_mut().filter(|_| slices > 0) {
+            watch.batch(slices);
+        }
+    }
+
+    #[inline]
+    fn prefetch_thread(&self, ahead: usize) {
+        if let Some(soon) = self.queue.peek(ahead) {
+            self.slices.prefetch_thread(ThreadId(soon.slot));
+        }
+    }
+
+    #[inline]
+    fn prefetch_frame(&self, ahead: usize) {
+        if let Some(soon) = self.queue.peek(ahead) {
+            self.slices.prefetch_frame(ThreadId(soon.slot));
+        }
+    }
+
+    /// The turn of a process. If it had a slice: the safepoints that it passed.
+    #[inline]
+    fn turn(&mut self, id: SlotId) -> Option<u64> {
+        let slot = &mut self.slots[id.slot as usize];
+        if slot.generation != id.generation {
+            return None; // it was removed while it was queued
+        }
+        if slot.is_suspended {
+            if !slot.state.has_ended() {
+                slot.state = ProcessState::Suspended; // until it is resumed
+            }
+            return None;
+        }
+        let place = &mut self.places[slot.place as usize];
+        let is_first_of_tick = place.begin_tick(self.tick);
+        if self.watch.is_some() && !place.has_time() {
+            self.queue.keep(id);
+            return None;
+        }
+        let mut memory = usize::MAX;
+        let mut holdings = Holdings::default();
+        if self.config.limits {
+            let state = self.slices.state();
+            holdings.bytes = if self.config.exact_memory { state.category_bytes(slot.category) } else { 0 };
+            holdings.coroutines = state.coroutines(slot.place);
+            match place.turn(id.slot, holdings, self.collections) {
+                Turn::Run { memory_bytes } => memory = memory_bytes,
+                Turn::Wait => {
+                    self.garbage.want();
+                    self.queue.keep(id);
+                    return None;
+                }
+                Turn::Kill(reason) => {
+                    self.ended.push((id.slot, End::Killed(reason)));
+                    return None;
+                }
+            }
+        }
+        if !std::ptr::eq(self.limits, &*place.limits) {
+            self.limits = &*place.limits;
+            self.slices.allow(&match self.config.limits {
+                true => place.allowance(),
+                false => Allowance::unlimited(place.limits.console_bytes),
+            });
+        }
+        self.stats.vm_ticks += u64::from(is_first_of_tick);
+        slot.state = ProcessState::Running;
+        if self.waiting.has_replies() {
+            self.slices.state().context().reply = self.waiting.take_reply(id.slot);
+        }
+        let report = self.slices.run(Runner {
+            thread: ThreadId(id.slot),
+            pid: slot.pid,
+            place: slot.place,
+            priority: slot.priority,
+            passed: if slot.slices == 0 { slot.safepoints as u32 } else { 0 },
+            memory_bytes: memory,
+        });
+        let is_preempted = report.end == SliceEnd::Preempted;
+        let is_whole = self.is_whole || !is_preempted;
+        slot.safepoints += report.safepoints;
+        slot.slices = slot.slices.saturating_add(u32::from(is_whole));
+        slot.state = ProcessState::Runnable;
+        self.stats.resumes += u64::from(is_whole);
+        let is_watched = self.watch.as_ref().is_some_and(Stopwatch::is_close);
+        if is_preempted && !is_watched && !self.slices.state().context().has_news() {
+            self.queue.keep(id);
+        } else {
+            self.after_slice(id, report.end, holdings);
+        }
+        Some(report.safepoints)
+    }
+
+    /// Takes what a slice leaves: output, requests, time used, its end.
+    #[cold]
+    fn after_slice(&mut self, id: SlotId, end: SliceEnd, holdings: Holdings) {
+        let slot = &mut self.slots[id.slot as usize];
+        let place = &mut self.places[slot.place as usize];
+        let context = self.slices.state().context();
+        if !context.console.is_empty() {
+            if place.console.is_none() {
+                self.printed.push(slot.place);
+            }
+            let new = || Box::new(ConsoleBuffer::new(place.limits.console_bytes));
+            place.console.get_or_insert_with(new).append(&mut context.console);
+        }
+        let overrun = self.config.overrun_limit;
+        let mut end = match end {
+            SliceEnd::Preempted | SliceEnd::Yielded => None,
+            SliceEnd::Waiting => {
+                slot.state = ProcessState::Waiting;
+                None
+            }
+            SliceEnd::Returned => Some(End::Returned),
+            SliceEnd::Exited => Some(End::Exited(std::mem::take(&mut context.exit_results))),
+            SliceEnd::Failed => Some(End::Failed),
+            SliceEnd::Exceeded(excess) => {
+                Some(End::Killed(kill_reason(excess, context, &place.limits, overrun, holdings.bytes)))
+            }
+        };
+        if let Some(time) = self.watch.as_mut().and_then(Stopwatch::slice) {
+            place.charge_time(time);
+            if Stopwatch::is_far_over(time, overrun) {
+                end = Some(End::Killed(KillReason::Overrun { limit: overrun, used: time }));
+            }
+        }
+        // Some of its tasks may wait while others run.
+        for (task, mut request) in context.requests.drain(..).filter(|_| end.is_none()) {
+            let wait = self.waiting.next_wait(id, task);
+            self.subscribers.begin(slot.place, wait, &mut request);
+            self.waiting.begin(wait, request, self.now, self.config.syscall_timeout);
+        }
+        match end {
+            None if slot.state == ProcessState::Waiting => {}
+            None => self.queue.keep(id),
+            Some(end) => self.ended.push((id.slot, end)),
+        }
+    }
+
+    /// The processes that ended, and whether slices took long, if that is known.
+    fn end(self) -> (Vec<(u32, End)>, Option<bool>) {
+        (self.ended, self.watch.map(|watch| watch.is_close()))
+    }
 }

@@ -39,7 +39,7 @@ impl Heap {
             let resumes = self.stats.resumes;
             self.run_slices(quantum, tick, now, deadline);
             self.stats.starting_resumes += self.stats.resumes - resumes;
-            for id in std::mem::replace(&mut self.queue, queue) {
+            for id in std::mem::replace(&mut self.queue, queue).into_entries() {
                 let had_slice = self.slots[id.slot as usize].slices > 0;
                 if had_slice { self.rested.push(id) } else { self.queue.push(id) }
             }

@@ -43,6 +43,14 @@ const SAFEPOINTS_PER_LOOK: i64 = 32;
 /// Safepoints before the first look. Then twice as many each time.
 const SAFEPOINTS_BEFORE_LOOK: i64 = 2;
 
+/// More safepoints than a slice can pass.
+const NEVER: i64 = 1 << 40;
+
+/// How deep calls may nest in the slices that follow on this operating-system thread.
+pub(super) fn limit_call_depth(limit: u32) {
+    current().call_depth_limit.set(limit);
+}
+
 /// How a slice ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SliceEnd {
@@ -149,6 +157,8 @@ struct Slice {
     /// Ticks of the clock that it may take from then on.
     time_limit: Cell<u64>,
     safepoints_per_look: Cell<i64>,
+    /// Safepoints before the first look in each slice.
+    first_look: Cell<i64>,
     /// Safepoints before the next look.
     next_look: Cell<i64>,
     overdraft: Cell<Option<Overdraft>>,
@@ -170,11 +180,15 @@ struct Slice {
 impl Slice {
     /// Safepoints passed, with the one at which it broke.
     fn used(&self) -> i64 {
-        self.granted.get().saturating_sub(self.fuel.get())
+        self.granted.get() - self.fuel.get()
     }
 
     fn is_running(&self) -> bool {
         !self.bottom.get().is_null()
+    }
+
+    fn is_condemned(&self) -> bool {
+        self.condemned.get().is_some()
     }
 }
 
@@ -186,8 +200,9 @@ thread_local! {
             quantum: Cell::new(0),
             began: Cell::new(None),
             time_limit: Cell::new(u64::MAX),
-            safepoints_per_look: Cell::new(i64::MAX),
-            next_look: Cell::new(i64::MAX),
+            safepoints_per_look: Cell::new(NEVER),
+            first_look: Cell::new(NEVER),
+            next_look: Cell::new(NEVER),
             overdraft: Cell::new(None),
             overrun_limit: Cell::new(Duration::ZERO),
             call_depth_limit: Cell::new(u32::MAX),
@@ -199,6 +214,15 @@ thread_local! {
             context: Cell::new(ptr::null_mut()),
         }
     };
+}
+
+/// The slice of this operating-system thread. `SLICE.with` is the same, but where much happens inside, it is a call
+/// through a pointer.
+#[inline(always)]
+fn current() -> &'static Slice {
+    // SAFETY: it has no destructor, so it is there for as long as the thread is, and `Slice` is not `Sync`, so the
+    // reference stays on the thread.
+    unsafe { &*SLICE.with(ptr::from_ref) }
 }
 
 /// Installs the callbacks that slices need in a state.
@@ -225,7 +249,8 @@ pub(super) unsafe fn prepare(context: *mut Context, limits: SliceLimits) {
     SLICE.with(|slice| {
         slice.context.set(context);
         slice.time_limit.set(limits.time.map_or(u64::MAX, clock::Ticks::count));
-        slice.safepoints_per_look.set(limits.time.map_or(i64::MAX, |_| SAFEPOINTS_PER_LOOK));
+        slice.safepoints_per_look.set(limits.time.map_or(NEVER, |_| SAFEPOINTS_PER_LOOK));
+        slice.first_look.set(limits.time.map_or(NEVER, |_| SAFEPOINTS_BEFORE_LOOK));
         slice.overrun_limit.set(limits.overrun);
     });
 }
@@ -238,47 +263,42 @@ pub(super) unsafe fn prepare(context: *mut Context, limits: SliceLimits) {
 /// thread of a state that [`install`] was called on, that is not running, holding either a function to
 /// start (and no more) or what an earlier slice left there; the rest of `process` must be what that slice
 /// left. During the call only functions that Luau calls may use `process`.
-pub(super) unsafe fn run(process: *mut ProcessThread, quantum: u32, call_depth: u32) -> SliceReport {
-    SLICE.with(|slice| {
-        // The safepoint at which it breaks is passed at the start of the next slice.
-        let quantum = i64::from(quantum) + 1;
-        // The shortest slices are over before it is worth looking at the clock.
-        let is_watched = slice.safepoints_per_look.get() < i64::MAX && quantum > SAFEPOINTS_BEFORE_LOOK + 1;
-        slice.next_look.set(if is_watched { SAFEPOINTS_BEFORE_LOOK } else { i64::MAX });
-        let fuel = quantum.min(slice.next_look.get());
-        slice.fuel.set(fuel);
-        slice.granted.set(fuel);
-        slice.quantum.set(quantum);
-        slice.call_depth_limit.set(call_depth);
-        // SAFETY: handed on from this function's contract.
-        let end = unsafe { resume_innermost(slice, process) };
-        slice.bottom.set(ptr::null_mut());
-        slice.began.set(None);
-        if slice.fuel.get() <= 0 {
-            slice.overdraft.set(None);
-            slice.condemned.set(None);
-        }
-        let at_break = i64::from(end == SliceEnd::Preempted);
-        SliceReport { end, safepoints: (slice.used() - at_break).unsigned_abs() }
-    })
+#[inline]
+pub(super) unsafe fn run(process: *mut ProcessThread, quantum: u32) -> SliceReport {
+    let slice = current();
+    // The safepoint at which it breaks is passed at the start of the next slice.
+    let quantum = i64::from(quantum) + 1;
+    let first_look = slice.first_look.get();
+    // The shortest slices are over before it is worth looking at the clock.
+    let fuel = if quantum > first_look + 1 { first_look } else { quantum };
+    slice.fuel.set(fuel);
+    slice.granted.set(fuel);
+    slice.quantum.set(quantum);
+    slice.next_look.set(first_look);
+    // SAFETY: by the contract, nothing of the process runs yet; from here on it does.
+    slice.bottom.set(unsafe { (*process).root });
+    // SAFETY: handed on from this function's contract.
+    let end = unsafe { resume_innermost(slice, process) };
+    slice.bottom.set(ptr::null_mut());
+    slice.began.set(None);
+    slice.overdraft.set(None);
+    let at_break = i64::from(end == SliceEnd::Preempted);
+    SliceReport { end, safepoints: (slice.used() - at_break).unsigned_abs() }
 }
 
 /// # Safety
 ///
 /// As for [`run`].
+#[inline]
 unsafe fn resume_innermost(slice: &Slice, process: *mut ProcessThread) -> SliceEnd {
     loop {
         // SAFETY: nothing of the process runs.
-        let next = unsafe { (*process).next() };
-        let outcome = match next {
+        let outcome = match unsafe { (*process).next() } {
             // SAFETY: as above.
             None => unsafe { (*process).idle() },
-            Some((thread, arguments, reply)) => {
+            Some((thread, arguments)) => {
                 slice.bottom.set(thread);
                 slice.running.clear();
-                if reply.is_some() {
-                    with_context(|context| context.reply = reply);
-                }
                 // SAFETY: `thread` is live: it is the root of the process or of a task, which are
                 // anchored, or a coroutine that its parent in the chain keeps alive. It can be resumed:
                 // it is new, has yielded or is broken. `from` only passes the depth of C calls on
@@ -287,26 +307,15 @@ unsafe fn resume_innermost(slice: &Slice, process: *mut ProcessThread) -> SliceE
                 // in an uninterrupted run. Luau catches every error inside `lua_resume`, and our
                 // callbacks do not panic.
                 let status = unsafe { ffi::lua_resume_(thread, thread, arguments) };
-                match slice.condemned.get() {
-                    None => {}
-                    Some(Excess::TaskFailed) => return SliceEnd::Failed,
-                    Some(Excess::Exit) => return SliceEnd::Exited,
-                    Some(excess) => return SliceEnd::Exceeded(excess),
+                // Most of the time the thread that we resumed is the one that broke, at the end of its quantum.
+                let is_single = slice.broken.len.get() <= 1;
+                if status == ffi::LUA_BREAK && is_single && !slice.waits.get() && !slice.is_condemned() {
+                    return SliceEnd::Preempted;
                 }
-                // SAFETY: nothing of the process runs any more.
-                let process = unsafe { &mut *process };
-                if status == ffi::LUA_BREAK {
-                    // Most of the time the thread that we resumed is the one that broke.
-                    if slice.broken.len.get() > 1 {
-                        process.splice(slice.broken.iter());
-                    }
-                    if !slice.waits.replace(false) {
-                        return SliceEnd::Preempted;
-                    }
-                    process.park()
-                } else {
-                    // SAFETY: it is the one that was resumed.
-                    unsafe { process.stopped(thread, status) }
+                // SAFETY: by the contract; it is the one that was resumed.
+                match unsafe { stopped(slice, process, thread, status) } {
+                    Ok(next) => next,
+                    Err(end) => return end,
                 }
             }
         };
@@ -320,19 +329,48 @@ unsafe fn resume_innermost(slice: &Slice, process: *mut ProcessThread) -> SliceE
     }
 }
 
+/// What follows when the thread that was resumed has stopped with `status`. `Err` is the end of the slice.
+///
+/// # Safety
+///
+/// As for [`run`]; `thread` must be the thread of `process` that was resumed.
+#[inline(never)]
+unsafe fn stopped(
+    slice: &Slice,
+    process: *mut ProcessThread,
+    thread: *mut lua_State,
+    status: c_int,
+) -> Result<Next, SliceEnd> {
+    match slice.condemned.take() {
+        None => {}
+        Some(Excess::TaskFailed) => return Err(SliceEnd::Failed),
+        Some(Excess::Exit) => return Err(SliceEnd::Exited),
+        Some(excess) => return Err(SliceEnd::Exceeded(excess)),
+    }
+    // SAFETY: nothing of the process runs any more.
+    let process = unsafe { &mut *process };
+    if status != ffi::LUA_BREAK {
+        // SAFETY: by the contract.
+        return Ok(unsafe { process.stopped(thread, status) });
+    }
+    if slice.broken.len.get() > 1 {
+        process.splice(slice.broken.iter());
+    }
+    if slice.waits.replace(false) { Ok(process.park()) } else { Err(SliceEnd::Preempted) }
+}
+
 /// Luau's interrupt: called at every safepoint, and by the garbage collector with `gc >= 0`.
 unsafe extern "C-unwind" fn interrupt(thread: *mut lua_State, gc: i32) {
     if gc >= 0 {
         return; // nothing may be thrown out of the collector
     }
-    SLICE.with(|slice| {
-        let fuel = slice.fuel.get() - 1;
-        slice.fuel.set(fuel);
-        if fuel <= 0 && slice.is_running() {
-            // SAFETY: Luau hands us the running thread.
-            unsafe { out_of_fuel(slice, thread) }
-        }
-    });
+    let slice = current();
+    let fuel = slice.fuel.get() - 1;
+    slice.fuel.set(fuel);
+    if fuel <= 0 {
+        // SAFETY: Luau hands us the running thread.
+        unsafe { out_of_fuel(thread) }
+    }
 }
 
 /// Whether `thread` and every thread that waits for it can be broken. If a parent cannot, `lua_break`
@@ -342,13 +380,12 @@ unsafe extern "C-unwind" fn interrupt(thread: *mut lua_State, gc: i32) {
 ///
 /// `thread` must be the running thread.
 unsafe fn can_break(slice: &Slice, thread: *mut lua_State) -> bool {
+    let bottom = slice.bottom.get();
     // SAFETY: all of these threads run, so they are live.
-    unsafe {
-        let bottom = slice.bottom.get();
-        ffi::lua_isyieldable(thread) != 0
-            && (thread == bottom || ffi::lua_isyieldable(bottom) != 0)
-            && slice.running.iter().all(|parent| ffi::lua_isyieldable(parent) != 0)
-    }
+    let is_yieldable = |thread| unsafe { ffi::lua_isyieldable(thread) != 0 };
+    // Nothing runs on top of the thread that runs.
+    is_yieldable(thread)
+        && (thread == bottom || (is_yieldable(bottom) && slice.running.iter().all(is_yieldable)))
 }
 
 /// Whether the process that runs on this operating-system thread can be suspended here.
@@ -435,7 +472,7 @@ pub(super) unsafe fn break_with_child(parent: *mut lua_State) -> c_int {
 
 /// Whether the process that runs on this operating-system thread is to be killed.
 pub(super) fn is_condemned() -> bool {
-    SLICE.with(|slice| slice.condemned.get().is_some())
+    SLICE.with(Slice::is_condemned)
 }
 
 /// `debuginterrupt`: `parent` is about to break because the coroutine that it resumed has broken.
@@ -498,8 +535,8 @@ unsafe extern "C-unwind" fn after_resume(thread: *mut lua_State) {
 pub(super) fn with_context<R>(f: impl FnOnce(&mut Context) -> R) -> Option<R> {
     let context = SLICE.with(|slice| slice.context.get());
     let runs = SLICE.with(|slice| !slice.bottom.get().is_null());
-    // SAFETY: during `run` it is live and used by nothing else, by the contract of `prepare`. The functions that call this are called by Luau one at a time, and none calls back into
-    // Luau from `f`.
+    // SAFETY: during `run` it is live and used by nothing else, by the contract of `prepare`. The functions that
+    // call this are called by Luau one at a time, and none calls back into Luau from `f`.
     (runs && !context.is_null()).then(|| f(unsafe { &mut *context }))
 }
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use mlua::ffi::{self, lua_State};
 
 use super::Reply;
+use super::slice::with_context;
 use crate::random::Pcg32;
 
 /// The number of a task: 0 is the main chunk, and those that it starts count up.
@@ -101,20 +102,28 @@ impl ProcessThread {
         Self { root: std::ptr::null_mut(), anchor: 0, more: None, random: Pcg32::default() }
     }
 
-    /// The thread to resume, with how many arguments, and what it waited for.
+    /// The thread to resume, and with how many arguments.
     #[inline]
-    pub(super) fn next(&mut self) -> Option<(*mut lua_State, c_int, Option<Reply>)> {
-        let Some(more) = &mut self.more else { return Some((self.root, 0, None)) };
-        let (mut arguments, mut reply) = (std::mem::take(&mut more.arguments), None);
+    pub(super) fn next(&mut self) -> Option<(*mut lua_State, c_int)> {
+        if self.more.is_none() { Some((self.root, 0)) } else { self.next_of_many() }
+    }
+
+    #[inline(never)]
+    fn next_of_many(&mut self) -> Option<(*mut lua_State, c_int)> {
+        let more = self.more.as_mut()?;
+        let mut arguments = std::mem::take(&mut more.arguments);
         if let Some(tasks) = &mut more.tasks
             && tasks.current.is_none()
         {
             let task = tasks.next_ready()?;
             tasks.current = Some((task.id, task.root));
             more.chain = task.chain;
-            (arguments, reply) = (task.arguments, task.reply);
+            arguments = task.arguments;
+            if task.reply.is_some() {
+                with_context(|context| context.reply = task.reply);
+            }
         }
-        Some((self.innermost(), arguments, reply))
+        Some((self.innermost(), arguments))
     }
 
     fn innermost(&self) -> *mut lua_State {

@@ -11,7 +11,7 @@ use cpu_time::ThreadTime;
 use mlua::ffi::{self, lua_State};
 
 use super::clock::Ticks;
-use super::{Excess, SAFEPOINTS_BEFORE_LOOK, SLICE, Slice, can_break};
+use super::{Excess, SAFEPOINTS_BEFORE_LOOK, SLICE, Slice, can_break, current};
 
 /// Ticks of the clock, a few hundred nanoseconds, that a safepoint takes at most in code without long
 /// library calls.
@@ -46,9 +46,10 @@ impl Overdraft {
 ///
 /// `thread` must be the thread that runs on this operating-system thread, at a safepoint. The frames
 /// between it and Luau must hold nothing that needs dropping: this may throw.
-#[inline]
-pub(super) unsafe fn out_of_fuel(slice: &Slice, thread: *mut lua_State) {
-    if may_go_on(slice) {
+#[inline(never)]
+pub(super) unsafe fn out_of_fuel(thread: *mut lua_State) {
+    let slice = current();
+    if !slice.is_running() || may_go_on(slice) {
         return;
     }
     // SAFETY: handed on from this function's contract.
