@@ -28,7 +28,7 @@ use crate::vm::limits::VmLimits;
 use luau::{LuauState, Reply};
 use system_call::PostedCall;
 
-use heap::{Exit, Heap, HeapConfig, MAX_EXACT_VMS, PlaceId, SlotId, VmSummary, WaitId};
+use heap::{Exit, Heap, HeapConfig, MAX_EXACT_VMS, PlaceId, SlotId, Spares, VmSummary, WaitId};
 use heaps::Heaps;
 
 /// Bytes of source that are compiled in about 100 microseconds.
@@ -41,6 +41,8 @@ const SHORT_SOURCE: usize = 2 * 1024;
 #[derive(Resource)]
 pub struct LuauRuntime {
     pub(crate) heaps: Heaps,
+    /// Luau states for heaps that need one.
+    pub(crate) spares: Spares,
     config: HeapConfig,
     host: HostFunctions,
     /// How many syscalls there are.
@@ -125,6 +127,7 @@ impl LuauRuntime {
         let exact_memory = settings.vms_per_heap <= MAX_EXACT_VMS;
         Self {
             heaps: Heaps::default(),
+            spares: Spares::new(settings.workers),
             config: HeapConfig { quantum, overrun_limit, syscall_timeout, seed, exact_memory, limits },
             host: HostFunctions::default(),
             syscalls: 0,
@@ -151,7 +154,7 @@ impl LuauRuntime {
 
     /// Bytes that all Luau states use, garbage included.
     pub fn heap_bytes(&self) -> usize {
-        self.heaps.iter().map(Heap::bytes).sum()
+        self.heaps.iter().map(Heap::bytes).sum::<usize>() + self.spares.bytes()
     }
 
     /// How many processes wait for their next slice.
@@ -194,9 +197,9 @@ impl LuauRuntime {
         Some(ProcessInfo { state, cpu })
     }
 
-    /// Bytes that the objects of a VM take, garbage included. `None` before its first process has
-    /// started, and when [`vms_per_heap`](crate::LuauOsPlugin::vms_per_heap) is more than 255: Luau
-    /// cannot tell more VMs of one state apart.
+    /// Bytes that the objects of a VM take, garbage included. `None` before it has its first process, and when
+    /// [`vms_per_heap`](crate::LuauOsPlugin::vms_per_heap) is more than 255: Luau cannot tell more VMs of one
+    /// state apart.
     pub fn vm_bytes(&self, vm: &Vm) -> Option<usize> {
         let handle = vm.handle?;
         self.heaps[handle.heap].vm_bytes(handle.place)

@@ -6,8 +6,10 @@ mod categories;
 mod exits;
 mod garbage;
 mod limits;
+mod loaded;
 mod messages;
 mod slices;
+mod spares;
 mod starts;
 mod sweep;
 mod waiting;
@@ -20,7 +22,7 @@ use bevy::platform::collections::HashMap;
 use bevy::prelude::*;
 
 use super::CallId;
-use super::luau::{FunctionRef, LoadedProgram, LuauState, NORMAL_PRIORITY, ThreadId};
+use super::luau::{FunctionRef, LuauState, NORMAL_PRIORITY, ThreadId};
 use crate::console::ConsoleBuffer;
 use crate::host::HostFunctions;
 use crate::process::exit::{CpuUsage, KillReason, Outcome, ScriptError};
@@ -32,15 +34,11 @@ use crate::value::Value;
 use crate::vm::limits::VmLimits;
 
 use categories::Categories;
+use loaded::LoadedScripts;
 
 pub(crate) use exits::{Aftermath, Exit, VmSummary};
+pub(crate) use spares::Spares;
 pub(crate) use waiting::WaitId;
-
-/// Scripts that a heap keeps loaded. Beyond that it forgets them all and loads again what it needs.
-const LOADED_SCRIPTS: usize = 64;
-
-/// Bytes of bytecode that a heap keeps loaded, in the same way; loaded it takes several times as much.
-const LOADED_BYTES: usize = 512 * 1024;
 
 /// VMs that can have a memory category of their own: Luau has 256, and 0 is the state's own.
 pub(crate) const MAX_EXACT_VMS: usize = 255;
@@ -185,8 +183,8 @@ pub(crate) struct HeapStats {
 pub(crate) struct Heap {
     config: HeapConfig,
     host: HostFunctions,
-    /// Opened when the first process starts, on a worker; closed when the heap has been empty for a
-    /// while.
+    /// Opened when a process starts, on a worker; [handed on](spares) when all have ended, or closed when the
+    /// heap has been empty for a while.
     state: Option<LuauState>,
     slots: Vec<Slot>,
     /// The first free slot, or [`NO_SLOT`].
@@ -201,9 +199,8 @@ pub(crate) struct Heap {
     rested: Vec<SlotId>,
     /// Processes without a thread, in the order of their admission.
     starting: VecDeque<(SlotId, Script, Option<Box<Start>>)>,
-    loaded: HashMap<usize, (Script, LoadedProgram)>,
-    /// How much bytecode they have, together.
-    loaded_bytes: usize,
+    /// The scripts that the state has loaded.
+    loaded: LoadedScripts,
     /// Slots whose processes have ended, for the ECS.
     exits: VecDeque<u32>,
     /// How they ended, by slot, except for the usual end, a return without results: hundreds of
@@ -238,8 +235,7 @@ impl Heap {
             queue: RunQueue::default(),
             rested: Vec::new(),
             starting: VecDeque::new(),
-            loaded: HashMap::default(),
-            loaded_bytes: 0,
+            loaded: LoadedScripts::default(),
             exits: VecDeque::new(),
             outcomes: HashMap::default(),
             emptied: Vec::new(),
@@ -343,9 +339,13 @@ impl Heap {
 
     /// Bytes that a VM's objects take, garbage included; `None` where VMs are not told apart.
     pub(crate) fn vm_bytes(&self, id: PlaceId) -> Option<usize> {
-        let state = self.state.as_ref().filter(|_| self.place_is_current(id) && self.config.exact_memory)?;
-        let category = self.places[id.place as usize].category;
-        Some(if category == 0 { 0 } else { state.category_bytes(category) })
+        if !self.place_is_current(id) || !self.config.exact_memory {
+            return None;
+        }
+        match (self.places[id.place as usize].category, &self.state) {
+            (0, _) | (_, None) => Some(0),
+            (category, Some(state)) => Some(state.category_bytes(category)),
+        }
     }
 
     // --- Processes ---
@@ -412,39 +412,25 @@ impl Heap {
         }
     }
 
-    fn start(&mut self, slot: u32, script: &Script, start: Option<Box<Start>>) -> Result<(), ScriptError> {
+    fn start(
+        &mut self,
+        slot: u32,
+        script: &Script,
+        start: Option<Box<Start>>,
+        spares: &Spares,
+    ) -> Result<(), ScriptError> {
+        self.open(spares)?;
         let Slot { place, pid, process, .. } = self.slots[slot as usize];
         let category = self.charge_to(slot);
         // Not the entity's bits alone: a process that takes over an entity gets other numbers.
         let seed = random::mix(self.config.seed ^ random::mix(process.to_bits()) ^ u64::from(pid));
-        let state = match &mut self.state {
-            Some(state) => state,
-            none => {
-                let state = LuauState::open(self.host.clone())?;
-                self.garbage.collected(state.bytes(), 0);
-                none.insert(state)
-            }
-        };
+        let state = self.state.as_mut().expect("it is open");
         let vms = &mut state.context().vms;
         if vms.len() <= place as usize {
             vms.resize(place as usize + 1, Entity::PLACEHOLDER);
         }
         vms[place as usize] = self.places[place as usize].vm;
-        let program = match self.loaded.get(&script.address()) {
-            Some(&(_, program)) => program,
-            None => {
-                let program = state.load_program(script)?;
-                self.loaded_bytes += program.bytes;
-                if self.loaded.len() == LOADED_SCRIPTS || self.loaded_bytes > LOADED_BYTES {
-                    self.loaded_bytes = program.bytes;
-                    for (_, (_, program)) in self.loaded.drain() {
-                        state.unload_program(program);
-                    }
-                }
-                self.loaded.insert(script.address(), (script.clone(), program));
-                program
-            }
-        };
+        let program = self.loaded.load(state, script)?;
         let Some(start) = start else { return state.start(ThreadId(slot), program, category, seed) };
         let Start { name, arguments, function, .. } = *start;
         let program = match &function {

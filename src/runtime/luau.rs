@@ -25,6 +25,7 @@ mod open;
 mod reachable;
 mod roots;
 mod slice;
+mod spare;
 mod threads;
 mod transfer;
 

@@ -42,8 +42,11 @@ pub(crate) fn admit(
         place_arrivals(runtime, place_until, &mut scripts, &mut processes, &mut vms);
     }
     let (tick_number, now, workers) = (metrics.ticks as u32, runtime.now, runtime.workers());
+    let spares = &runtime.spares;
     let heaps = runtime.heaps.busy_mut().map(|(_, heap)| heap).filter(|heap| heap.can_start());
-    for_each_heap(heaps, workers, start_until, |heap| heap.start_admitted(tick_number, now, start_until));
+    for_each_heap(heaps, workers, start_until, |heap| {
+        heap.start_admitted(tick_number, now, start_until, spares);
+    });
     tick.end_phase(timer);
 }
 

@@ -27,6 +27,8 @@ const STEPS_PER_UNLIMITED_TICK: Duration = Duration::from_millis(2);
 /// What is known of a heap's garbage without looking.
 #[derive(Debug, Default)]
 pub(crate) struct Estimate {
+    /// What the state takes without processes.
+    base: usize,
     /// What the last collection left.
     left: usize,
     /// How many processes lived then.
@@ -39,6 +41,21 @@ pub(crate) struct Estimate {
 }
 
 impl Estimate {
+    /// The state was opened, or comes from another heap. Without processes it takes `bytes`.
+    pub(super) fn opened(&mut self, bytes: usize) {
+        self.base = bytes;
+        self.collected(bytes, 0);
+    }
+
+    pub(super) fn base_bytes(&self) -> usize {
+        self.base
+    }
+
+    /// Whether a state that takes `bytes` now, without processes, can go on without a collection.
+    pub(super) fn is_little(&self, bytes: usize) -> bool {
+        !self.collecting && !self.wanted && bytes < self.base + 2 * MIN_GROWTH
+    }
+
     /// A collection left `bytes`, with so many processes alive.
     pub(super) fn collected(&mut self, bytes: usize, processes: usize) {
         (self.left, self.processes) = (bytes, processes);
