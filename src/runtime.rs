@@ -28,7 +28,7 @@ use crate::vm::limits::VmLimits;
 use luau::{LuauState, Reply};
 use system_call::PostedCall;
 
-use heap::{Exit, Heap, HeapConfig, MAX_EXACT_VMS, PlaceId, SlotId, Spares, VmSummary, WaitId};
+use heap::{Exit, Heap, HeapConfig, MAX_EXACT_VMS, PlaceId, SlotId, VmSummary, WaitId};
 use heaps::Heaps;
 
 /// Bytes of source that are compiled in about 100 microseconds.
@@ -41,8 +41,6 @@ const SHORT_SOURCE: usize = 2 * 1024;
 #[derive(Resource)]
 pub struct LuauRuntime {
     pub(crate) heaps: Heaps,
-    /// Luau states for heaps that need one.
-    pub(crate) spares: Spares,
     config: HeapConfig,
     host: HostFunctions,
     /// How many syscalls there are.
@@ -127,7 +125,6 @@ impl LuauRuntime {
         let exact_memory = settings.vms_per_heap <= MAX_EXACT_VMS;
         Self {
             heaps: Heaps::default(),
-            spares: Spares::new(settings.workers),
             config: HeapConfig { quantum, overrun_limit, syscall_timeout, seed, exact_memory, limits },
             host: HostFunctions::default(),
             syscalls: 0,
@@ -154,7 +151,7 @@ impl LuauRuntime {
 
     /// Bytes that all Luau states use, garbage included.
     pub fn heap_bytes(&self) -> usize {
-        self.heaps.iter().map(Heap::bytes).sum::<usize>() + self.spares.bytes()
+        self.heaps.iter().map(Heap::bytes).sum()
     }
 
     /// How many processes wait for their next slice.

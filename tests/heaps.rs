@@ -5,8 +5,8 @@ mod common;
 use std::num::NonZeroUsize;
 
 use bevy::prelude::*;
-use bevy_luau_os::Value;
 use bevy_luau_os::prelude::*;
+use bevy_luau_os::{KillReason, Value};
 use common::{ended, process, ticks, until_ended};
 
 /// Each VM on a heap of its own.
@@ -40,6 +40,12 @@ fn state_bytes() -> usize {
     runtime(&app).heap_bytes()
 }
 
+/// Most heaps have no state any more: they have handed theirs over.
+fn assert_states_are_few(app: &App) {
+    let (heaps, bytes, one) = (runtime(app).heap_count(), runtime(app).heap_bytes(), state_bytes());
+    assert!(bytes < heaps / 4 * one, "{bytes} bytes in {heaps} heaps, {one} in one");
+}
+
 #[test]
 fn processes_that_come_and_go_run_in_few_states() {
     for workers in [1, 4] {
@@ -49,9 +55,7 @@ fn processes_that_come_and_go_run_in_few_states() {
         }
         until_ended(&mut app, 200);
         assert_eq!(results(&app), vec![Outcome::Finished(vec![Value::Number(5.0)]); 200]);
-        assert!(runtime(&app).heap_count() >= 200);
-        let (bytes, one) = (runtime(&app).heap_bytes(), state_bytes());
-        assert!(bytes < (workers + 20) * one, "{bytes} bytes in 200 heaps, {one} in one");
+        assert_states_are_few(&app);
     }
 }
 
@@ -72,19 +76,18 @@ fn processes_that_live_on_keep_their_state() {
 }
 
 #[test]
-fn nothing_of_a_process_is_handed_on_with_its_state() {
+fn nothing_of_a_process_is_handed_over_with_its_state() {
     let mut app = app(1);
-    let script = "local seen = { leak, shared, math.leak, string.leak }
+    let script = "local seen = { leak, shared, math.leak }
         leak, shared = true, {}
         pcall(function() math.leak = true end)
-        pcall(function() string.leak = true end)
-        signal.connect('x', function() end)
-        for i = 1, 3 do coroutine.wrap(function() coroutine.yield() end)() end
+        signal.connect('x', print)
         process.exit(#seen, next(seen) == nil, math.random())";
-    for vm in persistent_vms(&mut app, 30) {
+    for vm in persistent_vms(&mut app, 60) {
         process(&mut app, vm, script);
     }
-    until_ended(&mut app, 30);
+    until_ended(&mut app, 60);
+    assert_states_are_few(&app);
     let mut drawn = Vec::new();
     for outcome in results(&app) {
         let Outcome::Finished(values) = outcome else { panic!("{outcome:?}") };
@@ -98,20 +101,87 @@ fn nothing_of_a_process_is_handed_on_with_its_state() {
 #[test]
 fn a_vm_that_gave_its_state_away_goes_on_with_another() {
     let mut app = app(1);
-    let vms = persistent_vms(&mut app, 10);
+    let vms = persistent_vms(&mut app, 60);
     for round in 1..=5 {
         for &vm in &vms {
-            process(&mut app, vm, "made = {} for i = 1, 100 do made[i] = { i } end return process.pid");
+            process(&mut app, vm, "made = { process.pid } return made[1]");
         }
         until_ended(&mut app, round * vms.len());
+        assert_states_are_few(&app);
         for &vm in &vms {
             let vm = app.world().get::<Vm>(vm).expect("it is persistent");
             assert_eq!(runtime(&app).vm_bytes(vm), Some(0), "it has no process");
         }
     }
-    let pids =
-        results(&app).into_iter().filter(|outcome| *outcome == Outcome::Finished(vec![Value::Number(5.0)]));
-    assert_eq!(pids.count(), vms.len(), "PIDs are not used twice");
+    let last = Outcome::Finished(vec![Value::Number(5.0)]);
+    assert_eq!(results(&app).iter().filter(|outcome| **outcome == last).count(), vms.len(), "PIDs go on");
+}
+
+#[test]
+fn a_process_that_was_despawned_while_it_was_queued_holds_up_nobody() {
+    let mut app = app(1);
+    let vms = persistent_vms(&mut app, 33);
+    // Each VM gets its heap.
+    vms.iter().for_each(|&vm| _ = process(&mut app, vm, "return 0"));
+    until_ended(&mut app, 33);
+    let spin = "while true do end";
+    let watched = process(&mut app, vms[0], spin);
+    // Every other heap has a state, and processes that are queued when they go.
+    let mut spinners = Vec::new();
+    for &vm in vms[1..].iter().step_by(2) {
+        spinners.extend((0..2).map(|_| process(&mut app, vm, spin)));
+    }
+    ticks(&mut app, 3);
+    let slices = |app: &App| {
+        let process = app.world().get::<Process>(watched).expect("it spins");
+        runtime(app).process_info(process).expect("it spins").cpu.slices
+    };
+    spinners.into_iter().rev().for_each(|spinner| assert!(app.world_mut().despawn(spinner)));
+    for round in 1..=3 {
+        for &vm in &vms[1..] {
+            process(&mut app, vm, "return 1");
+        }
+        let before = slices(&app);
+        until_ended(&mut app, 33 + round * 32);
+        ticks(&mut app, 3);
+        assert!(slices(&app) >= before + 3, "round {round}");
+    }
+}
+
+#[test]
+fn each_vm_of_a_heap_is_held_to_its_own_limits() {
+    let mut app = common::app();
+    let silent = VmLimits::from(Limits { console_bytes: 0, memory_bytes: 512 << 10, ..default() });
+    let vms: Vec<Entity> = (0..8)
+        .map(|i| {
+            app.world_mut()
+                .spawn((Vm::persistent(), if i % 2 == 0 { silent.clone() } else { default() }))
+                .id()
+        })
+        .collect();
+    for &vm in &vms {
+        process(&mut app, vm, "print('hello') local b = buffer.create(2 * 1024 * 1024) return buffer.len(b)");
+    }
+    until_ended(&mut app, 8);
+    let outcomes = results(&app);
+    let killed =
+        outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Killed(KillReason::Memory { .. })));
+    assert_eq!(killed.count(), 4, "{outcomes:?}");
+    for (i, vm) in vms.into_iter().enumerate() {
+        let console = app.world().get::<VmConsole>(vm).map(VmConsole::text);
+        assert_eq!(console.as_deref(), (i % 2 == 1).then_some("hello\n"));
+    }
+}
+
+#[test]
+fn vms_that_are_not_told_apart_are_held_to_what_a_slice_may_have() {
+    let plugin = LuauOsPlugin { vms_per_heap: 1_000, ..common::plugin() };
+    let mut app = common::app_with(plugin);
+    let limits = VmLimits::from(Limits { memory_bytes: 512 << 10, ..default() });
+    let vm = app.world_mut().spawn((Vm::new(), limits)).id();
+    process(&mut app, vm, "return buffer.len(buffer.create(2 * 1024 * 1024))");
+    until_ended(&mut app, 1);
+    assert_eq!(results(&app), [Outcome::Finished(vec![Value::Number(2097152.0)])]);
 }
 
 #[test]

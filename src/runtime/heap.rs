@@ -5,11 +5,11 @@
 mod categories;
 mod exits;
 mod garbage;
+mod handover;
 mod limits;
 mod loaded;
 mod messages;
 mod slices;
-mod spares;
 mod starts;
 mod sweep;
 mod waiting;
@@ -37,7 +37,6 @@ use categories::Categories;
 use loaded::LoadedScripts;
 
 pub(crate) use exits::{Aftermath, Exit, VmSummary};
-pub(crate) use spares::Spares;
 pub(crate) use waiting::WaitId;
 
 /// VMs that can have a memory category of their own: Luau has 256, and 0 is the state's own.
@@ -156,6 +155,12 @@ pub(crate) struct SlotId {
     generation: u32,
 }
 
+impl SlotId {
+    fn thread(self) -> ThreadId {
+        ThreadId(self.slot)
+    }
+}
+
 /// A place as it was at some time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PlaceId {
@@ -183,8 +188,8 @@ pub(crate) struct HeapStats {
 pub(crate) struct Heap {
     config: HeapConfig,
     host: HostFunctions,
-    /// Opened when a process starts, on a worker; [handed on](spares) when all have ended, or closed when the
-    /// heap has been empty for a while.
+    /// Opened when a process starts, on a worker; closed when the heap has been empty for a while, or
+    /// [handed over](handover) before.
     state: Option<LuauState>,
     slots: Vec<Slot>,
     /// The first free slot, or [`NO_SLOT`].
@@ -412,14 +417,8 @@ impl Heap {
         }
     }
 
-    fn start(
-        &mut self,
-        slot: u32,
-        script: &Script,
-        start: Option<Box<Start>>,
-        spares: &Spares,
-    ) -> Result<(), ScriptError> {
-        self.open(spares)?;
+    fn start(&mut self, slot: u32, script: &Script, start: Option<Box<Start>>) -> Result<(), ScriptError> {
+        self.open()?;
         let Slot { place, pid, process, .. } = self.slots[slot as usize];
         let category = self.charge_to(slot);
         // Not the entity's bits alone: a process that takes over an entity gets other numbers.

@@ -60,6 +60,9 @@ pub use transfer::CallArguments;
 use roots::Roots;
 use threads::{ProcessThread, Task};
 
+/// How many turns ahead the thread of a process is prefetched; its call frame and stack are half as many.
+pub(crate) const PREFETCH_AHEAD: usize = 8;
+
 /// A factor of one on the quantum, in sixteenths.
 pub(crate) const NORMAL_PRIORITY: u8 = 16;
 
@@ -430,8 +433,14 @@ impl LuauState {
         // `Slices` is not `Send`, so they run on this thread; they do not nest, so nobody else calls
         // `prepare` in between.
         unsafe { slice::prepare(self.context, limits) };
-        let mut slices =
-            Slices { state: self, quantum: limits.quantum, memory_slack: 0, not_send: PhantomData };
+        let mut slices = Slices {
+            state: self,
+            quantum: limits.quantum,
+            memory_slack: 0,
+            upcoming: [ptr::null_mut(); PREFETCH_AHEAD],
+            turn: 0,
+            not_send: PhantomData,
+        };
         slices.allow(&Allowance::unlimited(0));
         slices
     }
@@ -527,6 +536,10 @@ pub(crate) struct Slices<'a> {
     state: &'a mut LuauState,
     quantum: u32,
     memory_slack: usize,
+    /// The roots of the next turns, in a ring.
+    upcoming: [*mut lua_State; PREFETCH_AHEAD],
+    /// Turns prefetched so far.
+    turn: usize,
     not_send: PhantomData<*mut ()>,
 }
 
@@ -570,26 +583,39 @@ impl Slices<'_> {
         unsafe { slice::run(process, quantum) }
     }
 
-    /// Starts loading what a slice of this process will need first. To be followed, a few slices
-    /// later, by [`Slices::prefetch_frame`].
+    /// Starts loading what a slice of a process will need that comes [so many](PREFETCH_AHEAD) turns later. To be
+    /// called once for each turn, in their order.
     #[inline]
-    pub(crate) fn prefetch_thread(&self, thread: ThreadId) {
-        slice::prefetch_thread(self.state.threads[thread.0 as usize].root);
-    }
-
-    /// Starts loading the rest.
-    #[inline]
-    pub(crate) fn prefetch_frame(&self, thread: ThreadId) {
-        let root = self.state.threads[thread.0 as usize].root;
-        if !root.is_null() {
-            // SAFETY: `root` is anchored.
-            unsafe { slice::prefetch_frame(root) };
+    pub(crate) fn prefetch(&mut self, soon: Option<ThreadId>) {
+        let process = soon.and_then(|thread| self.state.threads.get(thread.0 as usize));
+        let root = process.map_or(ptr::null_mut(), |process| process.root);
+        slice::prefetch_thread(root);
+        let sooner = self.upcoming[(self.turn + PREFETCH_AHEAD / 2) % PREFETCH_AHEAD];
+        self.upcoming[self.turn % PREFETCH_AHEAD] = root;
+        self.turn += 1;
+        if !sooner.is_null() {
+            // SAFETY: it was a root half as many turns ago, so it is anchored: roots are only given up through
+            // the state, which we borrow and do not hand out.
+            unsafe { slice::prefetch_frame(sooner) };
         }
     }
 
-    /// The state, between slices.
-    pub(crate) fn state(&mut self) -> &mut LuauState {
-        self.state
+    /// What the functions that scripts call read and write.
+    #[inline]
+    pub(crate) fn context(&mut self) -> &mut Context {
+        self.state.context()
+    }
+
+    /// See [`LuauState::category_bytes`].
+    #[inline]
+    pub(crate) fn category_bytes(&self, category: u8) -> usize {
+        self.state.category_bytes(category)
+    }
+
+    /// See [`LuauState::coroutines`].
+    #[inline]
+    pub(crate) fn coroutines(&mut self, place: u32) -> u32 {
+        self.state.coroutines(place)
     }
 }
 

@@ -7,7 +7,7 @@ use bevy::prelude::*;
 
 use super::Tick;
 use super::budget::Phase;
-use super::parallel::for_each_heap;
+use super::parallel::for_each;
 use crate::assets::{Program, ScriptParam};
 use crate::metrics::Metrics;
 use crate::process::priority::Priority;
@@ -23,6 +23,12 @@ const ADMISSIONS_PER_CLOCK_LOOK: usize = 64;
 
 /// The part of the phase after which those are started that have their place by then.
 const PLACING: f64 = 0.3;
+
+/// Heaps that one worker starts in a row at most.
+const MAX_ROW: usize = 16;
+
+/// Rows for each worker at least, so that none waits long for the last.
+const ROWS_PER_WORKER: usize = 4;
 
 pub(crate) fn admit(
     _main_thread: NonSendMarker,
@@ -42,12 +48,33 @@ pub(crate) fn admit(
         place_arrivals(runtime, place_until, &mut scripts, &mut processes, &mut vms);
     }
     let (tick_number, now, workers) = (metrics.ticks as u32, runtime.now, runtime.workers());
-    let spares = &runtime.spares;
-    let heaps = runtime.heaps.busy_mut().map(|(_, heap)| heap).filter(|heap| heap.can_start());
-    for_each_heap(heaps, workers, start_until, |heap| {
-        heap.start_admitted(tick_number, now, start_until, spares);
+    let mut heaps: Vec<&mut Heap> =
+        runtime.heaps.busy_mut().map(|(_, heap)| heap).filter(|heap| heap.can_start()).collect();
+    // Which heap takes over whose state must not depend on who is faster: those of a row run one after another.
+    let row = (heaps.len() / (workers * ROWS_PER_WORKER)).clamp(1, MAX_ROW);
+    for_each(heaps.chunks_mut(row), workers, start_until, |row| {
+        start_row(row, tick_number, now, start_until)
     });
     tick.end_phase(timer);
+}
+
+/// Starts what heaps have admitted, heap after heap, those with a Luau state first. One that needs a state takes over
+/// that of the last before it that had one, if that is not needed there any more.
+fn start_row(row: &mut [&mut Heap], tick: u32, now: Duration, deadline: Option<Instant>) {
+    row.sort_by_key(|heap| !heap.has_state());
+    let mut last_with_state: Option<usize> = None;
+    for i in 0..row.len() {
+        let (before, rest) = row.split_at_mut(i);
+        let heap = &mut *rest[0];
+        if let Some(other) = last_with_state {
+            heap.take_over(before[other]);
+        }
+        heap.start_admitted(tick, now, deadline);
+        last_with_state = if heap.has_state() { Some(i) } else { last_with_state };
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            break;
+        }
+    }
 }
 
 /// What is refused anyway is not compiled first.

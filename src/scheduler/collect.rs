@@ -5,7 +5,7 @@ use bevy::prelude::*;
 
 use super::Tick;
 use super::budget::Phase;
-use super::parallel::for_each_heap;
+use super::parallel::for_each;
 use crate::metrics::Metrics;
 use crate::runtime::LuauRuntime;
 
@@ -20,7 +20,7 @@ pub(crate) fn collect(
     let deadline = timer.deadline;
     let workers = runtime.workers();
     let heaps = runtime.heaps.busy_mut().map(|(_, heap)| heap).filter(|heap| heap.collection_is_due());
-    for_each_heap(heaps, workers, deadline, |heap| heap.collect(deadline));
+    for_each(heaps, workers, deadline, |heap| heap.collect(deadline));
     tick.end_phase(timer);
     for (_, heap) in runtime.heaps.busy_mut() {
         let stats = heap.take_stats();

@@ -9,30 +9,28 @@ use std::time::Instant;
 
 use bevy::tasks::ComputeTaskPool;
 
-use crate::runtime::heap::Heap;
-
-/// Calls `f` for each of `heaps` until `deadline`, on up to `workers` threads of the compute task pool,
-/// the calling one among them. Each worker takes the next heap when it is done with its last. The first
-/// heap always gets its turn, so that there is progress whatever the budget is.
-pub(crate) fn for_each_heap<'a>(
-    mut heaps: impl Iterator<Item = &'a mut Heap> + Send,
+/// Calls `f` for each of `items` (heaps) until `deadline`, on up to `workers` threads of the compute task pool,
+/// the calling one among them. Each worker takes the next item when it is done with its last. The first
+/// one always gets its turn, so that there is progress whatever the budget is.
+pub(crate) fn for_each<T: Send>(
+    mut items: impl Iterator<Item = T> + Send,
     workers: usize,
     deadline: Option<Instant>,
-    f: impl Fn(&mut Heap) + Sync,
+    f: impl Fn(T) + Sync,
 ) {
     // To wake the pool's threads takes longer than all else that an idle tick does.
-    let Some(first) = heaps.next() else { return };
-    let Some(second) = heaps.next() else { return f(first) };
-    let heaps = Mutex::new(([first, second].into_iter().chain(heaps), true));
+    let Some(first) = items.next() else { return };
+    let Some(second) = items.next() else { return f(first) };
+    let items = Mutex::new(([first, second].into_iter().chain(items), true));
     let next = || {
-        let mut heaps = heaps.lock().expect("`next` does not panic");
-        let is_first = std::mem::replace(&mut heaps.1, false);
+        let mut items = items.lock().expect("`next` does not panic");
+        let is_first = std::mem::replace(&mut items.1, false);
         let is_over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        if is_first || !is_over { heaps.0.next() } else { None }
+        if is_first || !is_over { items.0.next() } else { None }
     };
     let work = || {
-        while let Some(heap) = next() {
-            f(heap);
+        while let Some(item) = next() {
+            f(item);
         }
     };
     let Some(pool) = ComputeTaskPool::try_get().filter(|_| workers > 1) else {

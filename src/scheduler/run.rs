@@ -5,7 +5,7 @@ use bevy::prelude::*;
 
 use super::Tick;
 use super::budget::Phase;
-use super::parallel::for_each_heap;
+use super::parallel::for_each;
 use crate::metrics::Metrics;
 use crate::runtime::LuauRuntime;
 use crate::runtime::heap::Heap;
@@ -25,7 +25,7 @@ pub(crate) fn run(
     let is_waiting = |heap: &&mut Heap| !heap.pass_is_over() && !heap.collection_is_overdue();
     let (tick_number, now, workers) = (metrics.ticks as u32, runtime.now, runtime.workers());
     let heaps = runtime.heaps.busy_mut().map(|(_, heap)| heap).filter(is_waiting);
-    for_each_heap(heaps, workers, deadline, |heap| heap.run(tick_number, now, deadline));
+    for_each(heaps, workers, deadline, |heap| heap.run(tick_number, now, deadline));
     metrics.run_time += tick.end_phase(timer);
     let mut pass_is_over = true;
     for (_, heap) in runtime.heaps.busy_mut() {

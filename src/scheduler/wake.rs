@@ -6,7 +6,7 @@ use bevy::prelude::*;
 
 use super::Tick;
 use super::budget::Phase;
-use super::parallel::for_each_heap;
+use super::parallel::for_each;
 use crate::runtime::LuauRuntime;
 use crate::runtime::heap::Heap;
 use crate::syscall::SyscallSystems;
@@ -19,7 +19,7 @@ pub(crate) fn wake(_main_thread: NonSendMarker, mut runtime: ResMut<LuauRuntime>
     let (now, workers) = (runtime.now, runtime.workers());
     runtime.heaps.wake(now);
     let heaps = runtime.heaps.busy_mut().map(|(_, heap)| heap).filter(|heap: &&mut Heap| heap.has_due(now));
-    for_each_heap(heaps, workers, deadline, |heap| heap.wake(now, deadline));
+    for_each(heaps, workers, deadline, |heap| heap.wake(now, deadline));
     tick.end_phase(timer);
 }
 

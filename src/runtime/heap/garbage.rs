@@ -27,7 +27,7 @@ const STEPS_PER_UNLIMITED_TICK: Duration = Duration::from_millis(2);
 /// What is known of a heap's garbage without looking.
 #[derive(Debug, Default)]
 pub(crate) struct Estimate {
-    /// What the state takes without processes.
+    /// What the state took when it was opened.
     base: usize,
     /// What the last collection left.
     left: usize,
@@ -41,10 +41,10 @@ pub(crate) struct Estimate {
 }
 
 impl Estimate {
-    /// The state was opened, or comes from another heap. Without processes it takes `bytes`.
+    /// The state was opened, or taken over. When it was opened, it took `bytes`.
     pub(super) fn opened(&mut self, bytes: usize) {
-        self.base = bytes;
-        self.collected(bytes, 0);
+        (self.base, self.left, self.processes) = (bytes, bytes, 0);
+        (self.collecting, self.wanted) = (false, false);
     }
 
     pub(super) fn base_bytes(&self) -> usize {
@@ -149,7 +149,7 @@ impl Heap {
     /// Starts over, and hands out the state of a heap without VMs, to be closed where that disturbs
     /// nobody.
     pub(crate) fn take_state_if_empty(&mut self) -> Option<LuauState> {
-        if self.state.is_none() || self.vms() > 0 {
+        if self.slots.is_empty() || self.vms() > 0 {
             return None;
         }
         // Old handles must not fit the slots and places of the heap that starts over.

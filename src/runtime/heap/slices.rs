@@ -10,7 +10,7 @@ use super::{Heap, HeapConfig, HeapStats, Place, Slot, SlotId};
 use crate::console::ConsoleBuffer;
 use crate::process::ProcessState;
 use crate::process::exit::{KillReason, Outcome};
-use crate::runtime::luau::{Allowance, Runner, SliceEnd, SliceLimits, Slices, ThreadId};
+use crate::runtime::luau::{Allowance, PREFETCH_AHEAD, Runner, SliceEnd, SliceLimits, Slices, ThreadId};
 use crate::scheduler::run_queue::RunQueue;
 use crate::value::Value;
 use crate::vm::limits::Limits;
@@ -20,12 +20,6 @@ const SLICES_PER_CLOCK_LOOK: u32 = 16;
 
 /// Safepoints between two looks at the clock: a fraction of a millisecond.
 const SAFEPOINTS_PER_CLOCK_LOOK: u64 = 16_384;
-
-/// How many slices ahead a process's thread is prefetched.
-const PREFETCH_THREAD: usize = 8;
-
-/// How many slices ahead its call frame and stack are.
-const PREFETCH_FRAME: usize = 4;
 
 impl Heap {
     /// How many processes wait for their turn.
@@ -51,7 +45,10 @@ impl Heap {
     /// Runs slices of up to `quantum` safepoints. One that this cut short is not counted: the process will go on
     /// with it.
     pub(super) fn run_slices(&mut self, quantum: u32, tick: u32, now: Duration, deadline: Option<Instant>) {
-        let Some(mut pass) = Pass::new(self, quantum, tick, now, deadline) else { return };
+        let Some(mut pass) = Pass::new(self, quantum, tick, now, deadline) else {
+            self.queue = RunQueue::default(); // whoever is queued has ended
+            return;
+        };
         pass.run(deadline);
         let (ended, is_slow) = pass.end();
         self.is_slow = is_slow.unwrap_or(self.is_slow);
@@ -152,11 +149,11 @@ impl<'a> Pass<'a> {
 
     fn run(&mut self, deadline: Option<Instant>) {
         let (mut slices, mut safepoints) = (0, 0);
-        (0..PREFETCH_THREAD).for_each(|ahead| self.prefetch_thread(ahead));
-        (0..PREFETCH_FRAME).for_each(|ahead| self.prefetch_frame(ahead));
+        for ahead in 0..PREFETCH_AHEAD {
+            self.slices.prefetch(self.queue.peek(ahead).map(SlotId::thread));
+        }
         while let Some(id) = self.queue.next_in_pass() {
-            self.prefetch_thread(PREFETCH_THREAD);
-            self.prefetch_frame(PREFETCH_FRAME);
+            self.slices.prefetch(self.queue.peek(PREFETCH_AHEAD - 1).map(SlotId::thread));
             let Some(passed) = self.turn(id) else { continue };
             slices += 1;
             safepoints += passed;
@@ -179,20 +176,6 @@ impl<'a> Pass<'a> {
         }
     }
 
-    #[inline]
-    fn prefetch_thread(&self, ahead: usize) {
-        if let Some(soon) = self.queue.peek(ahead) {
-            self.slices.prefetch_thread(ThreadId(soon.slot));
-        }
-    }
-
-    #[inline]
-    fn prefetch_frame(&self, ahead: usize) {
-        if let Some(soon) = self.queue.peek(ahead) {
-            self.slices.prefetch_frame(ThreadId(soon.slot));
-        }
-    }
-
     /// The turn of a process. If it had a slice: the safepoints that it passed.
     #[inline]
     fn turn(&mut self, id: SlotId) -> Option<u64> {
@@ -212,14 +195,17 @@ impl<'a> Pass<'a> {
             self.queue.keep(id);
             return None;
         }
-        let mut memory = usize::MAX;
+        let mut memory_bytes = usize::MAX;
         let mut holdings = Holdings::default();
         if self.config.limits {
-            let state = self.slices.state();
-            holdings.bytes = if self.config.exact_memory { state.category_bytes(slot.category) } else { 0 };
-            holdings.coroutines = state.coroutines(slot.place);
+            if self.config.exact_memory {
+                holdings.bytes = self.slices.category_bytes(slot.category);
+            }
+            holdings.coroutines = self.slices.coroutines(slot.place);
             match place.turn(id.slot, holdings, self.collections) {
-                Turn::Run { memory_bytes } => memory = memory_bytes,
+                Turn::Run { memory_bytes: left } => {
+                    memory_bytes = if self.config.exact_memory { left } else { Limits::SLICE_BYTES };
+                }
                 Turn::Wait => {
                     self.garbage.want();
                     self.queue.keep(id);
@@ -241,15 +227,15 @@ impl<'a> Pass<'a> {
         self.stats.vm_ticks += u64::from(is_first_of_tick);
         slot.state = ProcessState::Running;
         if self.waiting.has_replies() {
-            self.slices.state().context().reply = self.waiting.take_reply(id.slot);
+            self.slices.context().reply = self.waiting.take_reply(id.slot);
         }
         let report = self.slices.run(Runner {
-            thread: ThreadId(id.slot),
+            thread: id.thread(),
             pid: slot.pid,
             place: slot.place,
             priority: slot.priority,
             passed: if slot.slices == 0 { slot.safepoints as u32 } else { 0 },
-            memory_bytes: memory,
+            memory_bytes,
         });
         let is_preempted = report.end == SliceEnd::Preempted;
         let is_whole = self.is_whole || !is_preempted;
@@ -258,7 +244,7 @@ impl<'a> Pass<'a> {
         slot.state = ProcessState::Runnable;
         self.stats.resumes += u64::from(is_whole);
         let is_watched = self.watch.as_ref().is_some_and(Stopwatch::is_close);
-        if is_preempted && !is_watched && !self.slices.state().context().has_news() {
+        if is_preempted && !is_watched && !self.slices.context().has_news() {
             self.queue.keep(id);
         } else {
             self.after_slice(id, report.end, holdings);
@@ -271,7 +257,7 @@ impl<'a> Pass<'a> {
     fn after_slice(&mut self, id: SlotId, end: SliceEnd, holdings: Holdings) {
         let slot = &mut self.slots[id.slot as usize];
         let place = &mut self.places[slot.place as usize];
-        let context = self.slices.state().context();
+        let context = self.slices.context();
         if !context.console.is_empty() {
             if place.console.is_none() {
                 self.printed.push(slot.place);

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Heap, SlotId, Spares};
+use super::{Heap, SlotId};
 use crate::process::exit::Outcome;
 use crate::scheduler::run_queue::RunQueue;
 
@@ -28,16 +28,10 @@ impl Heap {
     }
 
     /// Starts admitted processes until `deadline`.
-    pub(crate) fn start_admitted(
-        &mut self,
-        tick: u32,
-        now: Duration,
-        deadline: Option<Instant>,
-        spares: &Spares,
-    ) {
+    pub(crate) fn start_admitted(&mut self, tick: u32, now: Duration, deadline: Option<Instant>) {
         while self.can_start() {
             let mut batch = RunQueue::default();
-            self.start_some(&mut batch, spares);
+            self.start_some(&mut batch);
             batch.begin_pass();
             // They are alone in the queue: a pass may be under way there.
             let queue = std::mem::replace(&mut self.queue, batch);
@@ -56,7 +50,6 @@ impl Heap {
         if self.starting.is_empty() {
             self.starting = Default::default(); // it may have been long
         }
-        self.hand_on_state(spares);
     }
 
     /// Queues those that had their first slice in this tick for the passes that begin from now on.
@@ -64,14 +57,14 @@ impl Heap {
         self.rested.drain(..).for_each(|id| self.queue.push(id));
     }
 
-    fn start_some(&mut self, batch: &mut RunQueue<SlotId>, spares: &Spares) {
+    fn start_some(&mut self, batch: &mut RunQueue<SlotId>) {
         for _ in 0..STARTS_PER_CLOCK_LOOK {
             let Some((id, script, start)) = self.starting.pop_front() else { break };
             let slot = &self.slots[id.slot as usize];
             if slot.generation != id.generation || slot.state.has_ended() {
                 continue; // despawned or killed in the meantime
             }
-            match self.start(id.slot, &script, start, spares) {
+            match self.start(id.slot, &script, start) {
                 Ok(()) => batch.push(id),
                 Err(error) => {
                     self.end(id.slot, Outcome::Failed(error));
