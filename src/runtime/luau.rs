@@ -25,9 +25,9 @@ mod open;
 mod reachable;
 mod roots;
 mod slice;
-mod spare;
 mod threads;
 mod transfer;
+mod vacate;
 
 use std::any::Any;
 use std::ffi::{CString, c_int, c_void};

@@ -46,12 +46,10 @@ impl Phase {
     /// The part of the budget that a phase is sure of when all need more than there is.
     fn share(self) -> f64 {
         match self {
-            Self::Admit => 0.2,
             Self::Wake => 0.1,
-            // Together what programs need that make nothing but garbage: a third of Run's time collects it.
-            Self::Run => 0.3,
-            Self::Collect => 0.25,
             Self::Settle => 0.15,
+            // Collect: what programs make that do nothing else takes a third of their time to collect.
+            Self::Admit | Self::Run | Self::Collect => 0.25,
         }
     }
 }
@@ -141,7 +139,7 @@ mod tests {
             granted.push(time.as_millis());
             account.charge(phase, time, true);
         }
-        assert_eq!(granted, [20, 10, 30, 25, 15]);
+        assert_eq!(granted, [25, 10, 25, 25, 15]);
         assert_eq!(left(&account, Phase::Settle), Duration::ZERO);
         account.charge(Phase::Settle, ms(50), true);
         assert_eq!(left(&account, Phase::Settle), Duration::ZERO, "nothing is left of a budget overdrawn");
