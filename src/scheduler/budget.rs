@@ -159,10 +159,10 @@ mod tests {
     fn what_a_phase_has_not_needed_lately_is_left_to_those_before_it() {
         let (mut account, nothing) = (Account::default(), Duration::ZERO);
         for _ in 0..60 {
-            tick(&mut account, [ms(40), nothing, ms(30), nothing, nothing]);
+            tick(&mut account, [ms(40), nothing, ms(20), nothing, nothing]);
         }
         assert!(left(&account, Phase::Run) > ms(90));
-        assert!((ms(55)..ms(62)).contains(&left(&account, Phase::Admit)), "the run phase still needs 30 ms");
+        assert!((ms(65)..ms(72)).contains(&left(&account, Phase::Admit)), "the run phase still needs 20 ms");
         // What was cut short gets its share again at once.
         account.charge(Phase::Collect, Duration::ZERO, true);
         assert!(left(&account, Phase::Run) < ms(83));
