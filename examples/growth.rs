@@ -99,8 +99,15 @@ fn draw(path: &Path, reports: &[Report]) -> Result<(), Box<dyn Error>> {
         .x_desc("processes")
         .y_desc("ns a slice")
         .x_label_formatter(&|count| count.to_string())
+        .y_label_formatter(&|time| format!("{time:.0}"))
+        .max_light_lines(0)
+        .bold_line_style(RGBColor(225, 225, 225))
         .draw()?;
-    chart.configure_secondary_axes().y_desc("bytes a process").draw()?;
+    chart
+        .configure_secondary_axes()
+        .y_desc("bytes a process")
+        .y_label_formatter(&|bytes| format!("{bytes:.0}"))
+        .draw()?;
     let times = reports.iter().map(|report| (report.processes, report.resume_ns));
     let bytes = reports.iter().map(|report| (report.processes, report.bytes_per_process));
     chart
