@@ -34,6 +34,7 @@ use crate::value::Value;
 use crate::vm::limits::VmLimits;
 
 use categories::Categories;
+use limits::VmAccount;
 use loaded::LoadedScripts;
 
 pub(crate) use exits::{Aftermath, Exit, VmSummary};
@@ -135,14 +136,6 @@ struct Place {
     unsettled: u32,
     generation: u32,
     vm_is_gone: bool,
-    last_tick: u32,
-    limits: VmLimits,
-    /// The slot whose slice was the VM's last, or [`NO_SLOT`]: who is to blame when it is over a limit.
-    last_ran: u32,
-    /// Nanoseconds of processor time used beyond what past ticks allowed.
-    time_debt: u32,
-    /// The collection after which it will be clear what the VM needs, or 0 while it is within its limits.
-    collected_by: u32,
     /// What the VM's threads are charged to, or 0 while it has none.
     category: u8,
     console: Option<Box<ConsoleBuffer>>,
@@ -195,6 +188,8 @@ pub(crate) struct Heap {
     /// The first free slot, or [`NO_SLOT`].
     free_slot: u32,
     places: Vec<Place>,
+    /// By place. Every slice needs one, and little else of its VM: they are close together.
+    accounts: Vec<VmAccount>,
     free_places: Vec<u32>,
     categories: Categories,
     /// The generation that slots and places start with.
@@ -234,6 +229,7 @@ impl Heap {
             slots: Vec::new(),
             free_slot: NO_SLOT,
             places: Vec::new(),
+            accounts: Vec::new(),
             free_places: Vec::new(),
             categories: Categories::default(),
             first_generation: 0,
@@ -293,27 +289,24 @@ impl Heap {
             unsettled: 0,
             generation,
             vm_is_gone: false,
-            last_tick: 0,
-            limits,
-            last_ran: NO_SLOT,
-            time_debt: 0,
-            collected_by: 0,
             category: 0,
             console: None,
         };
         if let Some(place) = self.free_places.pop() {
             let old = &mut self.places[place as usize];
             *old = new(old.generation);
+            self.accounts[place as usize] = VmAccount::new(limits);
             return PlaceId { place, generation: old.generation };
         }
         self.places.push(new(self.first_generation));
+        self.accounts.push(VmAccount::new(limits));
         PlaceId { place: self.places.len() as u32 - 1, generation: self.first_generation }
     }
 
     /// Changes what a VM may use.
     pub(crate) fn set_limits(&mut self, id: PlaceId, limits: VmLimits) {
         if self.place_is_current(id) {
-            self.places[id.place as usize].limits = limits;
+            self.accounts[id.place as usize].limits = limits;
         }
     }
 
@@ -399,8 +392,9 @@ impl Heap {
 
     /// Queues a process for [`Heap::start_admitted`], unless its VM may not have it.
     fn start_later(&mut self, id: SlotId, script: Script, start: Option<Box<Start>>) {
-        let place = &self.places[self.slots[id.slot as usize].place as usize];
-        let (limits, live, source) = (&place.limits, place.live, script.longest_source());
+        let place = self.slots[id.slot as usize].place as usize;
+        let (limits, live) = (&self.accounts[place].limits, self.places[place].live);
+        let source = script.longest_source();
         let refused = if live > limits.processes {
             Some(KillReason::Processes { limit: limits.processes, used: live })
         } else if source > limits.source_bytes {
@@ -539,9 +533,7 @@ impl Heap {
         self.forget_waiting(slot_index);
         let slot = &mut self.slots[slot_index as usize];
         let place = &mut self.places[slot.place as usize];
-        if place.last_ran == slot_index {
-            place.last_ran = NO_SLOT;
-        }
+        self.accounts[slot.place as usize].forget(slot_index);
         let category = std::mem::take(&mut slot.category);
         if let Some(state) = &mut self.state {
             state.retire(ThreadId(slot_index), category);
@@ -562,21 +554,5 @@ impl Heap {
         let place = slot.place;
         slot.next_free = std::mem::replace(&mut self.free_slot, slot_index);
         self.free_place_if_unused(place);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    pub(super) fn config() -> HeapConfig {
-        HeapConfig {
-            quantum: 1000,
-            overrun_limit: Duration::from_millis(1),
-            syscall_timeout: Duration::from_secs(1),
-            seed: 0,
-            exact_memory: true,
-            limits: true,
-        }
     }
 }

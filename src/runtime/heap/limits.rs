@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use cpu_time::ThreadTime;
 
-use super::{Heap, NO_SLOT, Place, SlotId};
+use super::{Heap, NO_SLOT, SlotId};
 use crate::process::exit::KillReason;
 use crate::runtime::luau::{Allowance, Context, Excess};
-use crate::vm::limits::Limits;
+use crate::vm::limits::{Limits, VmLimits};
 
 /// A slice that takes this many times the overrun limit has found a way around all other limits.
 const FAR_OVER: u32 = 8;
@@ -46,7 +46,31 @@ pub(super) struct Collections {
     pub(super) one_is_underway: bool,
 }
 
-impl Place {
+/// What decides whether a VM's processes may run, and how much they may use.
+#[derive(Debug)]
+pub(super) struct VmAccount {
+    pub(super) limits: VmLimits,
+    last_tick: u32,
+    /// The slot whose slice was the VM's last, or [`NO_SLOT`]: who is to blame when it is over a limit.
+    last_ran: u32,
+    /// Nanoseconds of processor time used beyond what past ticks allowed.
+    time_debt: u32,
+    /// The collection after which it will be clear what the VM needs, or 0 while it is within its limits.
+    collected_by: u32,
+}
+
+impl VmAccount {
+    pub(super) fn new(limits: VmLimits) -> Self {
+        Self { limits, last_tick: 0, last_ran: NO_SLOT, time_debt: 0, collected_by: 0 }
+    }
+
+    /// The process in `slot` is not to blame for anything any more.
+    pub(super) fn forget(&mut self, slot: u32) {
+        if self.last_ran == slot {
+            self.last_ran = NO_SLOT;
+        }
+    }
+
     /// What the VM's process in `slot` may do now.
     #[inline]
     pub(super) fn turn(&mut self, slot: u32, holdings: Holdings, collections: Collections) -> Turn {
@@ -106,7 +130,7 @@ impl Heap {
     /// Work that was done elsewhere costs the VM of a process so much of its time.
     pub(crate) fn charge_time(&mut self, id: SlotId, time: Duration) {
         if let Some(place) = self.place_of(id) {
-            self.places[place as usize].charge_time(time);
+            self.accounts[place as usize].charge_time(time);
         }
     }
 }
@@ -203,13 +227,9 @@ mod tests {
     use bevy::prelude::*;
 
     use super::*;
-    use crate::host::HostFunctions;
-    use crate::runtime::heap::tests::config;
 
-    fn place(limits: Limits) -> Place {
-        let mut heap = Heap::new(config(), HostFunctions::default());
-        heap.add_vm(Entity::PLACEHOLDER, limits.into(), Duration::ZERO);
-        heap.places.remove(0)
+    fn account(limits: Limits) -> VmAccount {
+        VmAccount::new(limits.into())
     }
 
     fn collections(finished: u32, one_is_underway: bool) -> Collections {
@@ -218,39 +238,39 @@ mod tests {
 
     #[test]
     fn a_vm_over_its_memory_is_killed_only_after_a_collection_that_began_later() {
-        let mut place = place(Limits { memory_bytes: 1000, ..default() });
+        let mut account = account(Limits { memory_bytes: 1000, ..default() });
         let holdings = |bytes| Holdings { bytes, coroutines: 0 };
-        let Turn::Run { memory_bytes } = place.turn(5, holdings(400), collections(7, false)) else {
+        let Turn::Run { memory_bytes } = account.turn(5, holdings(400), collections(7, false)) else {
             panic!()
         };
         assert_eq!(memory_bytes, 600);
-        assert!(matches!(place.turn(5, holdings(1001), collections(7, true)), Turn::Wait));
-        assert!(matches!(place.turn(5, holdings(1001), collections(8, false)), Turn::Wait));
-        assert!(matches!(place.turn(6, holdings(1001), collections(9, false)), Turn::Wait), "not to blame");
-        let killed = place.turn(5, holdings(1001), collections(9, false));
+        assert!(matches!(account.turn(5, holdings(1001), collections(7, true)), Turn::Wait));
+        assert!(matches!(account.turn(5, holdings(1001), collections(8, false)), Turn::Wait));
+        assert!(matches!(account.turn(6, holdings(1001), collections(9, false)), Turn::Wait), "not to blame");
+        let killed = account.turn(5, holdings(1001), collections(9, false));
         assert!(matches!(killed, Turn::Kill(KillReason::Memory { limit: 1000, used: 1001 })), "{killed:?}");
         // The VM's next process is not killed before what this one held has been collected.
-        assert!(matches!(place.turn(6, holdings(1001), collections(9, false)), Turn::Wait));
-        assert!(matches!(place.turn(6, holdings(1000), collections(10, false)), Turn::Run { .. }));
+        assert!(matches!(account.turn(6, holdings(1001), collections(9, false)), Turn::Wait));
+        assert!(matches!(account.turn(6, holdings(1000), collections(10, false)), Turn::Run { .. }));
     }
 
     #[test]
     fn a_slice_may_never_allocate_more_than_what_a_tick_can_bear() {
-        let mut place = place(Limits { memory_bytes: 1 << 40, ..default() });
+        let mut account = account(Limits { memory_bytes: 1 << 40, ..default() });
         let holdings = Holdings::default();
-        let Turn::Run { memory_bytes } = place.turn(5, holdings, collections(0, false)) else { panic!() };
+        let Turn::Run { memory_bytes } = account.turn(5, holdings, collections(0, false)) else { panic!() };
         assert_eq!(memory_bytes, Limits::SLICE_BYTES);
     }
 
     #[test]
     fn time_beyond_the_allowance_is_paid_off_by_later_ticks() {
-        let mut place = place(Limits { time_per_tick: Duration::from_micros(100), ..default() });
-        assert!(place.begin_tick(5) && place.has_time());
-        place.charge_time(Duration::from_micros(350));
-        assert!(!place.begin_tick(5) && !place.has_time());
-        assert!(place.begin_tick(6) && !place.has_time());
-        assert!(place.begin_tick(7) && !place.has_time());
-        assert!(place.begin_tick(8) && place.has_time());
-        assert!(place.begin_tick(20) && place.time_debt == 0);
+        let mut account = account(Limits { time_per_tick: Duration::from_micros(100), ..default() });
+        assert!(account.begin_tick(5) && account.has_time());
+        account.charge_time(Duration::from_micros(350));
+        assert!(!account.begin_tick(5) && !account.has_time());
+        assert!(account.begin_tick(6) && !account.has_time());
+        assert!(account.begin_tick(7) && !account.has_time());
+        assert!(account.begin_tick(8) && account.has_time());
+        assert!(account.begin_tick(20) && account.time_debt == 0);
     }
 }

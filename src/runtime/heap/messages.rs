@@ -145,7 +145,7 @@ impl Heap {
             self.answer(wait, Ok(smallvec![value, sender]));
             return Ok(());
         }
-        let limits = &self.places[place as usize].limits;
+        let limits = &self.accounts[place as usize].limits;
         let (messages, bytes) = (limits.mailbox_messages, limits.mailbox_bytes);
         let Some(state) = &mut self.state else { return Err("it has not started") };
         state.context().mail.entry(id.slot).or_default().push((value, sender), messages, bytes)
@@ -184,7 +184,7 @@ impl Heap {
 
     fn call_connection(&mut self, place: u32, connection: WaitId, payload: &Value) {
         let id = connection.slot();
-        let limit = self.places[place as usize].limits.tasks;
+        let limit = self.accounts[place as usize].limits.tasks;
         let slot = &mut self.slots[id.slot as usize];
         if slot.generation != id.generation || slot.state.has_ended() {
             return;
@@ -215,7 +215,7 @@ impl Heap {
         if watchers.is_some_and(|watchers| watchers.iter().any(is_it)) {
             return Ok(());
         }
-        let limit = self.places[place as usize].limits.mailbox_messages;
+        let limit = self.accounts[place as usize].limits.mailbox_messages;
         let Some(state) = &mut self.state else { return Err("it has not started") };
         state.context().mail.entry(id.slot).or_default().reserve(limit)?;
         self.subscribers.watch(place, pid, Watcher::Monitor(id));
@@ -228,7 +228,7 @@ impl Heap {
         if slot.generation != id.generation || slot.state.has_ended() {
             return;
         }
-        let limit = self.places[slot.place as usize].limits.mailbox_bytes;
+        let limit = self.accounts[slot.place as usize].limits.mailbox_bytes;
         let Some(wait) = self.next_receiver(id.slot) else {
             let Some(state) = &mut self.state else { return };
             let mailbox = state.context().mail.entry(id.slot).or_default();

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::garbage::Estimate;
-use super::limits::{Collections, Holdings, Stopwatch, Turn, kill_reason};
+use super::limits::{Collections, Holdings, Stopwatch, Turn, VmAccount, kill_reason};
 use super::messages::Subscribers;
 use super::waiting::Waiting;
 use super::{Heap, HeapConfig, HeapStats, Place, Slot, SlotId};
@@ -94,6 +94,7 @@ struct Pass<'a> {
     queue: &'a mut RunQueue<SlotId>,
     slots: &'a mut [Slot],
     places: &'a mut [Place],
+    accounts: &'a mut [VmAccount],
     stats: &'a mut HeapStats,
     config: HeapConfig,
     printed: &'a mut Vec<u32>,
@@ -131,6 +132,7 @@ impl<'a> Pass<'a> {
             queue: &mut heap.queue,
             slots: &mut heap.slots,
             places: &mut heap.places,
+            accounts: &mut heap.accounts,
             stats: &mut heap.stats,
             config,
             printed: &mut heap.printed,
@@ -189,9 +191,9 @@ impl<'a> Pass<'a> {
             }
             return None;
         }
-        let place = &mut self.places[slot.place as usize];
-        let is_first_of_tick = place.begin_tick(self.tick);
-        if self.watch.is_some() && !place.has_time() {
+        let account = &mut self.accounts[slot.place as usize];
+        let is_first_of_tick = account.begin_tick(self.tick);
+        if self.watch.is_some() && !account.has_time() {
             self.queue.keep(id);
             return None;
         }
@@ -202,7 +204,7 @@ impl<'a> Pass<'a> {
                 holdings.bytes = self.slices.category_bytes(slot.category);
             }
             holdings.coroutines = self.slices.coroutines(slot.place);
-            match place.turn(id.slot, holdings, self.collections) {
+            match account.turn(id.slot, holdings, self.collections) {
                 Turn::Run { memory_bytes: left } => {
                     memory_bytes = if self.config.exact_memory { left } else { Limits::SLICE_BYTES };
                 }
@@ -217,11 +219,11 @@ impl<'a> Pass<'a> {
                 }
             }
         }
-        if !std::ptr::eq(self.limits, &*place.limits) {
-            self.limits = &*place.limits;
+        if !std::ptr::eq(self.limits, &*account.limits) {
+            self.limits = &*account.limits;
             self.slices.allow(&match self.config.limits {
-                true => place.allowance(),
-                false => Allowance::unlimited(place.limits.console_bytes),
+                true => account.allowance(),
+                false => Allowance::unlimited(account.limits.console_bytes),
             });
         }
         self.stats.vm_ticks += u64::from(is_first_of_tick);
@@ -256,13 +258,14 @@ impl<'a> Pass<'a> {
     #[cold]
     fn after_slice(&mut self, id: SlotId, end: SliceEnd, holdings: Holdings) {
         let slot = &mut self.slots[id.slot as usize];
-        let place = &mut self.places[slot.place as usize];
+        let account = &mut self.accounts[slot.place as usize];
         let context = self.slices.context();
         if !context.console.is_empty() {
+            let place = &mut self.places[slot.place as usize];
             if place.console.is_none() {
                 self.printed.push(slot.place);
             }
-            let new = || Box::new(ConsoleBuffer::new(place.limits.console_bytes));
+            let new = || Box::new(ConsoleBuffer::new(account.limits.console_bytes));
             place.console.get_or_insert_with(new).append(&mut context.console);
         }
         let overrun = self.config.overrun_limit;
@@ -276,11 +279,11 @@ impl<'a> Pass<'a> {
             SliceEnd::Exited => Some(End::Exited(std::mem::take(&mut context.exit_results))),
             SliceEnd::Failed => Some(End::Failed),
             SliceEnd::Exceeded(excess) => {
-                Some(End::Killed(kill_reason(excess, context, &place.limits, overrun, holdings.bytes)))
+                Some(End::Killed(kill_reason(excess, context, &account.limits, overrun, holdings.bytes)))
             }
         };
         if let Some(time) = self.watch.as_mut().and_then(Stopwatch::slice) {
-            place.charge_time(time);
+            account.charge_time(time);
             if Stopwatch::is_far_over(time, overrun) {
                 end = Some(End::Killed(KillReason::Overrun { limit: overrun, used: time }));
             }
