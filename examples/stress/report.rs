@@ -143,11 +143,12 @@ impl fmt::Display for Report {
             )?;
         }
         writeln!(f, "late         {} of {} frames", self.late_ticks, self.frames)?;
-        writeln!(
-            f,
-            "slices       {}, {} of them while their processes started; the others {:.0} ns each",
-            self.resumes, self.starting_resumes, self.resume_ns
-        )?;
+        let (all, starting) = (self.resumes, self.starting_resumes);
+        write!(f, "slices       {all}, {starting} of them while their processes started")?;
+        match all - starting {
+            0 => writeln!(f)?,
+            _ => writeln!(f, "; the others {:.0} ns each", self.resume_ns)?,
+        }
         writeln!(f, "collector    {:.1} ms, longest pause {:.2} ms", self.gc_ms, self.gc_pause_max_ms)?;
         if let Quarters { begun: 1.., late_ticks: late, rss_bytes: rss } = self.quarters {
             writeln!(f, "quarters     late {late:?}, resident MiB {:?}", rss.map(mib))?;
