@@ -11,29 +11,8 @@ use bevy::app::ScheduleRunnerPlugin;
 use bevy::prelude::*;
 use bevy_luau_os::prelude::*;
 
-const SHOP: &str = r#"
-local stock = 5
-signal.connect("closing time", function()
-	print("the shop closes with " .. stock .. " apples left")
-	process.exit()
-end)
-print(process.address)
-while true do
-	local wanted, customer = mailbox.receive()
-	local sold = math.min(wanted, stock)
-	stock -= sold
-	process.send(customer, sold)
-end
-"#;
-
-const CUSTOMER: &str = r#"
-local shop = ...
-task.wait(math.random())
-assert(process.send(shop, 2))
-local apples = mailbox.receive(1) or 0
-print(process.name .. " has " .. apples .. " apples")
-signal.wait("closing time")
-"#;
+const SHOP: &str = include_str!("../assets/scripts/messages/shop.luau");
+const CUSTOMER: &str = include_str!("../assets/scripts/messages/customer.luau");
 
 #[derive(Resource)]
 struct Shop(Entity);
