@@ -82,7 +82,16 @@ fn naive_threads(processes: u32) -> (Lua, Vec<Thread>) {
 
 fn threads(lua: &Lua, processes: u32) -> Vec<Thread> {
     let main = lua.load(SPIN).into_function().expect("compiles");
-    (0..processes).map(|_| lua.create_thread(main.clone()).expect("thread")).collect()
+    let metatable = lua.create_table().expect("memory");
+    metatable.set("__index", lua.globals()).expect("a new table");
+    let own_globals = || {
+        let globals = lua.create_table()?;
+        globals.set_metatable(Some(metatable.clone()))?;
+        let main = main.deep_clone()?;
+        main.set_environment(globals)?;
+        lua.create_thread(main)
+    };
+    (0..processes).map(|_| own_globals().expect("thread")).collect()
 }
 
 /// One state whose interrupt breaks the thread when it has passed as many safepoints as our slices pass; the one
