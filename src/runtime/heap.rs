@@ -10,6 +10,7 @@ mod limits;
 mod loaded;
 mod messages;
 mod slices;
+mod slots;
 mod starts;
 mod sweep;
 mod waiting;
@@ -22,7 +23,7 @@ use bevy::platform::collections::HashMap;
 use bevy::prelude::*;
 
 use super::CallId;
-use super::luau::{FunctionRef, LuauState, NORMAL_PRIORITY, ThreadId};
+use super::luau::{Caller, FunctionRef, LuauState, ThreadId};
 use crate::console::ConsoleBuffer;
 use crate::host::HostFunctions;
 use crate::process::exit::{CpuUsage, KillReason, Outcome, ScriptError};
@@ -36,8 +37,10 @@ use crate::vm::limits::VmLimits;
 use categories::Categories;
 use limits::VmAccount;
 use loaded::LoadedScripts;
+use slots::{Identity, Slots};
 
 pub(crate) use exits::{Aftermath, Exit, VmSummary};
+pub(crate) use slots::SlotId;
 pub(crate) use waiting::WaitId;
 
 /// VMs that can have a memory category of their own: Luau has 256, and 0 is the state's own.
@@ -68,9 +71,6 @@ pub(crate) struct HeapConfig {
     pub(crate) limits: bool,
 }
 
-/// The end of a list of slots.
-const NO_SLOT: u32 = u32::MAX;
-
 /// A time on the game's virtual clock, in half the space of a [`Duration`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct VirtualTime {
@@ -94,33 +94,6 @@ impl From<VirtualTime> for Duration {
     }
 }
 
-/// A process of a heap. A slot also is the place of its thread in the Luau state.
-#[derive(Debug)]
-struct Slot {
-    process: Entity,
-    safepoints: u64,
-    slices: u32,
-    spawned_at: VirtualTime,
-    pid: u32,
-    place: u32,
-    /// Counts the processes that had this slot, so that handles and queue entries can go stale.
-    generation: u32,
-    /// The next free slot, if this is one, or [`NO_SLOT`].
-    next_free: u32,
-    state: ProcessState,
-    /// The memory category that its thread is charged to.
-    category: u8,
-    is_suspended: bool,
-    /// Factor on the quantum, in sixteenths.
-    priority: u8,
-}
-
-impl Slot {
-    fn cpu(&self) -> CpuUsage {
-        CpuUsage { safepoints: self.safepoints, slices: self.slices.into() }
-    }
-}
-
 /// Where a VM lives on a heap.
 #[derive(Debug)]
 struct Place {
@@ -139,19 +112,6 @@ struct Place {
     /// What the VM's threads are charged to, or 0 while it has none.
     category: u8,
     console: Option<Box<ConsoleBuffer>>,
-}
-
-/// A slot as it was at some time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SlotId {
-    slot: u32,
-    generation: u32,
-}
-
-impl SlotId {
-    fn thread(self) -> ThreadId {
-        ThreadId(self.slot)
-    }
 }
 
 /// A place as it was at some time.
@@ -184,15 +144,13 @@ pub(crate) struct Heap {
     /// Opened when a process starts, on a worker; closed when the heap has been empty for a while, or
     /// [handed over](handover) before.
     state: Option<LuauState>,
-    slots: Vec<Slot>,
-    /// The first free slot, or [`NO_SLOT`].
-    free_slot: u32,
+    slots: Slots,
     places: Vec<Place>,
     /// By place. Every slice needs one, and little else of its VM: they are close together.
     accounts: Vec<VmAccount>,
     free_places: Vec<u32>,
     categories: Categories,
-    /// The generation that slots and places start with.
+    /// The generation that places start with.
     first_generation: u32,
     queue: RunQueue<SlotId>,
     /// Processes that had their first slice in this tick. They are queued when the others had theirs.
@@ -226,8 +184,7 @@ impl Heap {
             config,
             host,
             state: None,
-            slots: Vec::new(),
-            free_slot: NO_SLOT,
+            slots: Slots::new(0),
             places: Vec::new(),
             accounts: Vec::new(),
             free_places: Vec::new(),
@@ -359,40 +316,17 @@ impl Heap {
         start: Option<Box<Start>>,
         spawned_at: Duration,
     ) -> SlotId {
-        let (mut slot, mut generation) = (self.slots.len() as u32, self.first_generation);
-        if self.free_slot != NO_SLOT {
-            slot = self.free_slot;
-            self.free_slot = self.slots[slot as usize].next_free;
-            generation = self.slots[slot as usize].generation;
-        }
-        let new = Slot {
-            process,
-            safepoints: 0,
-            slices: 0,
-            spawned_at: spawned_at.into(),
-            pid: pid.get(),
-            place: place.place,
-            generation,
-            next_free: NO_SLOT,
-            state: ProcessState::Runnable,
-            category: 0,
-            is_suspended: false,
-            priority: NORMAL_PRIORITY,
-        };
-        match self.slots.get_mut(slot as usize) {
-            Some(old) => *old = new,
-            None => self.slots.push(new),
-        }
+        let identity = Identity { process, spawned_at: spawned_at.into(), pid: pid.get() };
+        let id = self.slots.insert(identity, place.place);
         self.places[place.place as usize].live += 1;
         self.live += 1;
-        let id = SlotId { slot, generation };
         self.start_later(id, script, start);
         id
     }
 
     /// Queues a process for [`Heap::start_admitted`], unless its VM may not have it.
     fn start_later(&mut self, id: SlotId, script: Script, start: Option<Box<Start>>) {
-        let place = self.slots[id.slot as usize].place as usize;
+        let place = self.slots[id.slot].place as usize;
         let (limits, live) = (&self.accounts[place].limits, self.places[place].live);
         let source = script.longest_source();
         let refused = if live > limits.processes {
@@ -413,10 +347,12 @@ impl Heap {
 
     fn start(&mut self, slot: u32, script: &Script, start: Option<Box<Start>>) -> Result<(), ScriptError> {
         self.open()?;
-        let Slot { place, pid, process, .. } = self.slots[slot as usize];
+        let place = self.slots[slot].place;
+        let Identity { process, pid, .. } = self.slots.identity(slot);
         let category = self.charge_to(slot);
         // Not the entity's bits alone: a process that takes over an entity gets other numbers.
         let seed = random::mix(self.config.seed ^ random::mix(process.to_bits()) ^ u64::from(pid));
+        let caller = Caller::new(pid, place, seed);
         let state = self.state.as_mut().expect("it is open");
         let vms = &mut state.context().vms;
         if vms.len() <= place as usize {
@@ -424,14 +360,14 @@ impl Heap {
         }
         vms[place as usize] = self.places[place as usize].vm;
         let program = self.loaded.load(state, script)?;
-        let Some(start) = start else { return state.start(ThreadId(slot), program, category, seed) };
+        let Some(start) = start else { return state.start(ThreadId(slot), program, category, caller) };
         let Start { name, arguments, function, .. } = *start;
         let program = match &function {
             Some(function) => program.with_main(state.main_function(function)?),
             None => program,
         };
         state
-            .start(ThreadId(slot), program, category, seed)
+            .start(ThreadId(slot), program, category, caller)
             .and_then(|()| state.pass(ThreadId(slot), category, name, &arguments))
     }
 
@@ -442,10 +378,7 @@ impl Heap {
         script: Script,
         start: Option<Box<Start>>,
     ) -> Option<SlotId> {
-        let slot = self.slots.get_mut(id.slot as usize).filter(|slot| slot.generation == id.generation)?;
-        if slot.state.has_ended() {
-            return None;
-        }
+        let slot = self.slots.live_mut(id)?;
         slot.generation += 1; // what queues hold of it goes stale
         slot.state = ProcessState::Runnable;
         let id = SlotId { generation: slot.generation, ..id };
@@ -459,12 +392,9 @@ impl Heap {
 
     /// Stops a process. `false` if it had ended already.
     pub(crate) fn remove_process(&mut self, id: SlotId) -> bool {
-        let Some(slot) = self.slots.get_mut(id.slot as usize) else { return false };
-        if slot.generation != id.generation || slot.state.has_ended() {
-            return false;
-        }
+        let Some(slot) = self.slots.live_mut(id) else { return false };
         slot.state = ProcessState::Killed;
-        let (place, pid) = (slot.place, slot.pid);
+        let place = slot.place;
         let Place { live, unsettled, .. } = &mut self.places[place as usize];
         *live -= 1;
         if *live == 0 && *unsettled == 0 {
@@ -472,6 +402,7 @@ impl Heap {
         }
         self.live -= 1;
         self.drop_thread(id.slot);
+        let pid = self.slots.identity(id.slot).pid;
         self.announce_end(place, pid, &Outcome::Killed(KillReason::Requested));
         self.free_slot(id.slot);
         true
@@ -479,31 +410,29 @@ impl Heap {
 
     /// Ends a process for `reason`. `false` if it had ended already.
     pub(crate) fn kill(&mut self, id: SlotId, reason: KillReason) -> bool {
-        let Some(slot) = self.slots.get(id.slot as usize) else { return false };
-        if slot.generation != id.generation || slot.state.has_ended() {
+        if self.slots.live(id).is_none() {
             return false;
         }
         self.end(id.slot, Outcome::Killed(reason));
-        self.slots[id.slot as usize].is_suspended = true; // it may be queued
+        self.slots[id.slot].is_suspended = true; // it may be queued
         self.drop_thread(id.slot);
         true
     }
 
     /// When a process was spawned.
     pub(crate) fn spawned_at(&self, id: SlotId) -> Option<Duration> {
-        let slot = self.slots.get(id.slot as usize).filter(|slot| slot.generation == id.generation)?;
-        Some(slot.spawned_at.into())
+        self.slots.get(id)?;
+        Some(self.slots.identity(id.slot).spawned_at.into())
     }
 
     /// Where a process lives, if it has not ended.
     pub(crate) fn place_of(&self, id: SlotId) -> Option<u32> {
-        let slot = self.slots.get(id.slot as usize).filter(|slot| slot.generation == id.generation)?;
-        (!slot.state.has_ended()).then_some(slot.place)
+        Some(self.slots.live(id)?.place)
     }
 
     /// State and cost of a process.
     pub(crate) fn process_info(&self, id: SlotId) -> Option<(ProcessState, CpuUsage)> {
-        let slot = self.slots.get(id.slot as usize).filter(|slot| slot.generation == id.generation)?;
+        let slot = self.slots.get(id)?;
         Some((slot.state, slot.cpu()))
     }
 
@@ -512,7 +441,7 @@ impl Heap {
         if !self.config.exact_memory {
             return 0;
         }
-        let slot = &mut self.slots[slot as usize];
+        let slot = &mut self.slots[slot];
         let place = &mut self.places[slot.place as usize];
         if place.category == 0 {
             let (category, is_dirty) = self.categories.take();
@@ -531,7 +460,7 @@ impl Heap {
     /// Ends what runs on a slot's thread, which may serve the next process that is charged to the same.
     fn drop_thread(&mut self, slot_index: u32) {
         self.forget_waiting(slot_index);
-        let slot = &mut self.slots[slot_index as usize];
+        let slot = &mut self.slots[slot_index];
         let place = &mut self.places[slot.place as usize];
         self.accounts[slot.place as usize].forget(slot_index);
         let category = std::mem::take(&mut slot.category);
@@ -548,11 +477,8 @@ impl Heap {
         }
     }
 
-    fn free_slot(&mut self, slot_index: u32) {
-        let slot = &mut self.slots[slot_index as usize];
-        slot.generation += 1;
-        let place = slot.place;
-        slot.next_free = std::mem::replace(&mut self.free_slot, slot_index);
-        self.free_place_if_unused(place);
+    fn free_slot(&mut self, slot: u32) {
+        self.slots.free(slot);
+        self.free_place_if_unused(self.slots[slot].place);
     }
 }

@@ -44,6 +44,7 @@ use smallvec::SmallVec;
 use crate::console::ConsoleBuffer;
 use crate::host::HostFunctions;
 use crate::process::exit::ScriptError;
+use crate::random::Pcg32;
 use crate::runtime::mail::Mailbox;
 use crate::runtime::system_call::SystemCall;
 use crate::script::Bytecode;
@@ -59,9 +60,6 @@ pub use transfer::CallArguments;
 
 use roots::Roots;
 use threads::{ProcessThread, Task};
-
-/// How many turns ahead the thread of a process is prefetched; its call frame and stack are half as many.
-pub(crate) const PREFETCH_AHEAD: usize = 8;
 
 /// A factor of one on the quantum, in sixteenths.
 pub(crate) const NORMAL_PRIORITY: u8 = 16;
@@ -80,8 +78,8 @@ pub(crate) struct Context {
     pub(crate) now: f64,
     /// What the process printed in this slice.
     pub(crate) console: ConsoleBuffer,
-    /// Its VM's place.
-    place: u32,
+    /// The processes that have started, by slot.
+    callers: Vec<Caller>,
     /// Coroutines that scripts made and that have not been collected, by place.
     coroutines: Vec<u32>,
     coroutine_limit: u32,
@@ -99,13 +97,27 @@ pub(crate) struct Context {
     pub(crate) exit_results: Vec<Value>,
     /// The process that runs. Valid during its slice.
     process: *mut ProcessThread,
-    /// Its number.
-    pid: u32,
     /// Its slot.
     slot: u32,
     /// The number of the host function that panicked in this slice, and what it said.
     host_panic: Option<(usize, String)>,
     dropped_functions: DroppedFunctions,
+}
+
+/// What functions know of the process that calls them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caller {
+    pid: u32,
+    /// Its VM's place.
+    place: u32,
+    random: Pcg32,
+}
+
+impl Caller {
+    /// The process with a number in the VM that has a place. Its random numbers start with `seed`.
+    pub(crate) fn new(pid: u32, place: u32, seed: u64) -> Self {
+        Self { pid, place, random: Pcg32::from_seed(seed) }
+    }
 }
 
 /// What a process waits for.
@@ -154,7 +166,7 @@ impl Context {
         Self {
             now: 0.0,
             console: ConsoleBuffer::default(),
-            place: 0,
+            callers: Vec::new(),
             coroutines: Vec::new(),
             coroutine_limit: 0,
             task_limit: 0,
@@ -165,16 +177,21 @@ impl Context {
             vms: Vec::new(),
             exit_results: Vec::new(),
             process: ptr::null_mut(),
-            pid: 0,
             slot: 0,
             host_panic: None,
             dropped_functions: DroppedFunctions::default(),
         }
     }
 
-    /// The VM of the process that runs.
-    fn vm(&self) -> Entity {
-        self.vms.get(self.place as usize).copied().unwrap_or(Entity::PLACEHOLDER)
+    /// The process that runs.
+    fn caller(&mut self) -> &mut Caller {
+        &mut self.callers[self.slot as usize]
+    }
+
+    /// Its VM.
+    fn vm(&mut self) -> Entity {
+        let place = self.caller().place as usize;
+        self.vms.get(place).copied().unwrap_or(Entity::PLACEHOLDER)
     }
 
     /// Whether a slice left something here.
@@ -190,10 +207,10 @@ impl Context {
     }
 }
 
-/// What a process may use in one slice, beyond the memory that its [`Runner`] has.
+/// What a process may use in one slice.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Allowance {
-    /// Bytes that it may allocate beyond those until it is killed.
+    /// Bytes that it may allocate beyond its slice's until it is killed.
     pub(crate) memory_slack: usize,
     /// Coroutines of its VM, old ones included, at which its slice ends.
     pub(crate) coroutines: u32,
@@ -207,21 +224,6 @@ impl Allowance {
     pub(crate) fn unlimited(console_bytes: usize) -> Self {
         Self { memory_slack: 0, coroutines: u32::MAX, call_depth: u32::MAX, tasks: usize::MAX, console_bytes }
     }
-}
-
-/// A process whose slice it is.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Runner {
-    pub(crate) thread: ThreadId,
-    pub(crate) pid: u32,
-    /// Its VM's.
-    pub(crate) place: u32,
-    /// Factor on the quantum, in sixteenths.
-    pub(crate) priority: u8,
-    /// Safepoints of this slice that it has passed already.
-    pub(crate) passed: u32,
-    /// Bytes that it may allocate until its slice ends.
-    pub(crate) memory_bytes: usize,
 }
 
 /// One sandboxed Luau state and the threads of its processes.
@@ -433,14 +435,7 @@ impl LuauState {
         // `Slices` is not `Send`, so they run on this thread; they do not nest, so nobody else calls
         // `prepare` in between.
         unsafe { slice::prepare(self.context, limits) };
-        let mut slices = Slices {
-            state: self,
-            quantum: limits.quantum,
-            memory_slack: 0,
-            upcoming: [ptr::null_mut(); PREFETCH_AHEAD],
-            turn: 0,
-            not_send: PhantomData,
-        };
+        let mut slices = Slices { state: self, not_send: PhantomData };
         slices.allow(&Allowance::unlimited(0));
         slices
     }
@@ -534,12 +529,6 @@ impl LuauState {
 /// Runs slices of one state; see [`LuauState::slices`].
 pub(crate) struct Slices<'a> {
     state: &'a mut LuauState,
-    quantum: u32,
-    memory_slack: usize,
-    /// The roots of the next turns, in a ring.
-    upcoming: [*mut lua_State; PREFETCH_AHEAD],
-    /// Turns prefetched so far.
-    turn: usize,
     not_send: PhantomData<*mut ()>,
 }
 
@@ -550,32 +539,22 @@ impl Slices<'_> {
         context.task_limit = allowance.tasks;
         context.coroutine_limit = allowance.coroutines;
         context.console.set_capacity(allowance.console_bytes);
-        self.memory_slack = allowance.memory_slack;
+        self.state.memory.allow_slack(allowance.memory_slack);
         slice::limit_call_depth(allowance.call_depth);
     }
 
-    /// Runs one slice of a started process.
+    /// Runs one slice of a started process: `quantum` safepoints. It may allocate `memory_bytes`, and what it is
+    /// [allowed](Self::allow) beyond them.
     #[inline]
-    pub(crate) fn run(&mut self, runner: Runner) -> SliceReport {
-        let Runner { thread, pid, place, priority, passed, memory_bytes } = runner;
-        let quantum = match priority {
-            NORMAL_PRIORITY => self.quantum,
-            sixteenths => {
-                let scaled = u64::from(self.quantum) * u64::from(sixteenths) / u64::from(NORMAL_PRIORITY);
-                u32::try_from(scaled.max(2)).unwrap_or(u32::MAX)
-            }
-        };
-        let quantum = quantum.saturating_sub(passed).max(1);
+    pub(crate) fn run(&mut self, thread: ThreadId, quantum: u32, memory_bytes: usize) -> SliceReport {
         let process = &raw mut self.state.threads[thread.0 as usize];
         // SAFETY: nothing of the process runs now.
         assert!(!unsafe { (*process).root }.is_null(), "thread {} was never started", thread.0);
-        self.state.memory.allow(memory_bytes, self.memory_slack);
+        self.state.memory.allow(memory_bytes);
         // SAFETY: no host function runs now.
         let context = unsafe { &mut *self.state.context };
         context.process = process;
         context.slot = thread.0;
-        context.pid = pid;
-        context.place = place;
         // SAFETY: `prepare` was called for this state. The root is anchored and holds what `start` or
         // an earlier slice left; finished threads are reset or discarded by our caller before they are
         // started again, and Luau refuses to resume a finished thread with an error. Nothing else uses
@@ -583,20 +562,22 @@ impl Slices<'_> {
         unsafe { slice::run(process, quantum) }
     }
 
-    /// Starts loading what a slice of a process will need that comes [so many](PREFETCH_AHEAD) turns later. To be
-    /// called once for each turn, in their order.
+    /// Starts loading the thread of a process that will be resumed soon.
     #[inline]
-    pub(crate) fn prefetch(&mut self, soon: Option<ThreadId>) {
-        let process = soon.and_then(|thread| self.state.threads.get(thread.0 as usize));
-        let root = process.map_or(ptr::null_mut(), |process| process.root);
-        slice::prefetch_thread(root);
-        let sooner = self.upcoming[(self.turn + PREFETCH_AHEAD / 2) % PREFETCH_AHEAD];
-        self.upcoming[self.turn % PREFETCH_AHEAD] = root;
-        self.turn += 1;
-        if !sooner.is_null() {
-            // SAFETY: it was a root half as many turns ago, so it is anchored: roots are only given up through
-            // the state, which we borrow and do not hand out.
-            unsafe { slice::prefetch_frame(sooner) };
+    pub(crate) fn prefetch_thread(&self, thread: ThreadId) {
+        if let Some(process) = self.state.threads.get(thread.0 as usize) {
+            slice::prefetch_thread(process.root);
+        }
+    }
+
+    /// Starts loading the call frame and the stack of a process whose thread was prefetched a while ago.
+    #[inline]
+    pub(crate) fn prefetch_frame(&self, thread: ThreadId) {
+        if let Some(process) = self.state.threads.get(thread.0 as usize)
+            && !process.root.is_null()
+        {
+            // SAFETY: the roots of threads are anchored.
+            unsafe { slice::prefetch_frame(process.root) };
         }
     }
 

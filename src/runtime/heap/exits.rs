@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bevy::prelude::*;
 
+use super::slots::Identity;
 use super::{Heap, Place, SlotId};
 use crate::console::ConsoleBuffer;
 use crate::process::Pid;
@@ -48,7 +49,7 @@ const USUAL_OUTCOME: Outcome = Outcome::Finished(Vec::new());
 impl Heap {
     /// Ends a process. Its slot is taken until [`Heap::take_exit`]; its thread is still to be dropped.
     pub(super) fn end(&mut self, slot_index: u32, outcome: Outcome) {
-        let slot = &mut self.slots[slot_index as usize];
+        let slot = &mut self.slots[slot_index];
         slot.state = outcome.state();
         let place = &mut self.places[slot.place as usize];
         place.live -= 1;
@@ -73,7 +74,8 @@ impl Heap {
         if self.exits.is_empty() {
             self.exits = VecDeque::new(); // it may have been long
         }
-        let slot = &self.slots[slot_index as usize];
+        let slot = &self.slots[slot_index];
+        let Identity { process, spawned_at, pid } = self.slots.identity(slot_index);
         let place = &mut self.places[slot.place as usize];
         place.unsettled -= 1;
         let aftermath = match *place {
@@ -84,11 +86,11 @@ impl Heap {
             }
         };
         let exit = Exit {
-            process: slot.process,
+            process,
             slot: SlotId { slot: slot_index, generation: slot.generation },
             vm: place.vm,
-            pid: Pid(slot.pid.try_into().expect("PIDs start at 1")),
-            spawned_at: slot.spawned_at.into(),
+            pid: Pid(pid.try_into().expect("PIDs start at 1")),
+            spawned_at: spawned_at.into(),
             cpu: slot.cpu(),
             outcome: self.outcomes.remove(&slot_index).unwrap_or(USUAL_OUTCOME),
             aftermath,

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Heap;
 use super::limits::Collections;
+use super::slots::Slots;
 use super::waiting::Waiting;
 use crate::runtime::luau::LuauState;
 
@@ -153,10 +154,11 @@ impl Heap {
             return None;
         }
         // Old handles must not fit the slots and places of the heap that starts over.
-        let generations = self.slots.iter().map(|slot| slot.generation);
-        let last = generations.chain(self.places.iter().map(|place| place.generation)).max();
+        let last = self.slots.generations().chain(self.places.iter().map(|place| place.generation)).max();
+        let first_generation = last.map_or(0, |last| last + 1);
         let next = Self {
-            first_generation: last.map_or(0, |last| last + 1),
+            slots: Slots::new(first_generation),
+            first_generation,
             waiting: Waiting::after(&self.waiting),
             ..Self::new(self.config, self.host.clone())
         };

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use cpu_time::ThreadTime;
 
-use super::{Heap, NO_SLOT, SlotId};
+use super::slots::NO_SLOT;
+use super::{Heap, SlotId};
 use crate::process::exit::KillReason;
 use crate::runtime::luau::{Allowance, Context, Excess};
 use crate::vm::limits::{Limits, VmLimits};

@@ -136,10 +136,7 @@ impl Subscribers {
 impl Heap {
     /// Hands a message to a process: to a task that waits for one, or its mailbox.
     pub(crate) fn post(&mut self, id: SlotId, value: Value, sender: Value) -> Result<(), &'static str> {
-        let Some(slot) = self.slots.get(id.slot as usize) else { return Err("no such process") };
-        if slot.generation != id.generation || slot.state.has_ended() {
-            return Err("no such process");
-        }
+        let Some(slot) = self.slots.live(id) else { return Err("no such process") };
         let place = slot.place;
         if let Some(wait) = self.next_receiver(id.slot) {
             self.answer(wait, Ok(smallvec![value, sender]));
@@ -185,10 +182,7 @@ impl Heap {
     fn call_connection(&mut self, place: u32, connection: WaitId, payload: &Value) {
         let id = connection.slot();
         let limit = self.accounts[place as usize].limits.tasks;
-        let slot = &mut self.slots[id.slot as usize];
-        if slot.generation != id.generation || slot.state.has_ended() {
-            return;
-        }
+        let Some(slot) = self.slots.live(id) else { return };
         let category = slot.category;
         let Some(state) = &mut self.state else { return };
         let thread = ThreadId(id.slot);
@@ -224,10 +218,7 @@ impl Heap {
 
     /// Tells a process that monitors another how that ended.
     fn post_end(&mut self, id: SlotId, pid: u32, end: &Values) {
-        let slot = &self.slots[id.slot as usize];
-        if slot.generation != id.generation || slot.state.has_ended() {
-            return;
-        }
+        let Some(slot) = self.slots.live(id) else { return };
         let limit = self.accounts[slot.place as usize].limits.mailbox_bytes;
         let Some(wait) = self.next_receiver(id.slot) else {
             let Some(state) = &mut self.state else { return };
@@ -291,7 +282,7 @@ impl Heap {
 
     /// A process that waits, if it did, has something to do.
     pub(super) fn make_runnable(&mut self, id: SlotId) {
-        let slot = &mut self.slots[id.slot as usize];
+        let slot = &mut self.slots[id.slot];
         if slot.state == ProcessState::Waiting {
             if slot.is_suspended {
                 slot.state = ProcessState::Suspended;
@@ -304,18 +295,14 @@ impl Heap {
 
     /// Takes a process's turns away until [`Heap::resume`].
     pub(crate) fn suspend(&mut self, id: SlotId) {
-        if let Some(slot) = self.slots.get_mut(id.slot as usize)
-            && slot.generation == id.generation
-        {
+        if let Some(slot) = self.slots.get_mut(id) {
             slot.is_suspended = true;
         }
     }
 
     /// The opposite of [`Heap::suspend`].
     pub(crate) fn resume(&mut self, id: SlotId) {
-        if let Some(slot) = self.slots.get_mut(id.slot as usize)
-            && slot.generation == id.generation
-        {
+        if let Some(slot) = self.slots.get_mut(id) {
             slot.is_suspended = false;
             if slot.state == ProcessState::Suspended {
                 slot.state = ProcessState::Runnable;
@@ -326,9 +313,7 @@ impl Heap {
 
     /// Sets the factor on a process's quantum, in sixteenths.
     pub(crate) fn set_priority(&mut self, id: SlotId, sixteenths: u8) {
-        if let Some(slot) = self.slots.get_mut(id.slot as usize)
-            && slot.generation == id.generation
-        {
+        if let Some(slot) = self.slots.get_mut(id) {
             slot.priority = sixteenths;
         }
     }

@@ -5,15 +5,25 @@ use std::time::{Duration, Instant};
 use super::garbage::Estimate;
 use super::limits::{Collections, Holdings, Stopwatch, Turn, VmAccount, kill_reason};
 use super::messages::Subscribers;
+use super::slots::Slot;
 use super::waiting::Waiting;
-use super::{Heap, HeapConfig, HeapStats, Place, Slot, SlotId};
+use super::{Heap, HeapConfig, Place, SlotId};
 use crate::console::ConsoleBuffer;
 use crate::process::ProcessState;
 use crate::process::exit::{KillReason, Outcome};
-use crate::runtime::luau::{Allowance, PREFETCH_AHEAD, Runner, SliceEnd, SliceLimits, Slices, ThreadId};
+use crate::runtime::luau::{Allowance, NORMAL_PRIORITY, SliceEnd, SliceLimits, Slices, ThreadId};
 use crate::scheduler::run_queue::RunQueue;
 use crate::value::Value;
 use crate::vm::limits::Limits;
+
+/// How many turns ahead a process's thread is prefetched.
+const PREFETCH_AHEAD: usize = 8;
+
+/// How many turns later its call frame and stack are: where they are stands in the thread.
+const FRAME_LAG: usize = 4;
+
+/// A slice of one safepoint gets nowhere: the one at which a thread broke is passed again.
+const MIN_QUANTUM: u64 = 2;
 
 /// Slices between two looks at the clock.
 const SLICES_PER_CLOCK_LOOK: u32 = 16;
@@ -50,8 +60,11 @@ impl Heap {
             return;
         };
         pass.run(deadline);
-        let (ended, is_slow) = pass.end();
-        self.is_slow = is_slow.unwrap_or(self.is_slow);
+        let Pass { queue, ended, watch, resumes, vm_ticks, .. } = pass;
+        self.queue = queue;
+        self.stats.resumes += resumes;
+        self.stats.vm_ticks += vm_ticks;
+        self.is_slow = watch.map_or(self.is_slow, |watch| watch.is_close());
         // Dealt with here, outside the loop that lives on borrowed parts.
         let mut slots = Vec::with_capacity(ended.len());
         for (slot, end) in ended {
@@ -91,17 +104,17 @@ enum End {
 /// through is kept short; the rest is elsewhere.
 struct Pass<'a> {
     slices: Slices<'a>,
-    queue: &'a mut RunQueue<SlotId>,
+    queue: RunQueue<SlotId>,
     slots: &'a mut [Slot],
     places: &'a mut [Place],
     accounts: &'a mut [VmAccount],
-    stats: &'a mut HeapStats,
     config: HeapConfig,
     printed: &'a mut Vec<u32>,
     garbage: &'a mut Estimate,
     waiting: &'a mut Waiting,
     subscribers: &'a mut Subscribers,
     collections: Collections,
+    quantum: u32,
     /// Whether a slice is counted that ends with its quantum.
     is_whole: bool,
     tick: u32,
@@ -110,6 +123,8 @@ struct Pass<'a> {
     /// Whose limits the slices are held to now. Only compared: most VMs share one set.
     limits: *const Limits,
     ended: Vec<(u32, End)>,
+    resumes: u64,
+    vm_ticks: u64,
 }
 
 impl<'a> Pass<'a> {
@@ -126,36 +141,38 @@ impl<'a> Pass<'a> {
         // Without a deadline the results must not depend on a clock.
         let is_timed = deadline.is_some() && config.limits;
         let overrun = config.overrun_limit;
-        let limits = SliceLimits { quantum, time: is_timed.then_some(overrun), overrun };
+        let limits = SliceLimits { time: is_timed.then_some(overrun), overrun };
         Some(Self {
             slices: state.slices(limits),
-            queue: &mut heap.queue,
-            slots: &mut heap.slots,
+            queue: std::mem::take(&mut heap.queue),
+            slots: heap.slots.as_mut_slice(),
             places: &mut heap.places,
             accounts: &mut heap.accounts,
-            stats: &mut heap.stats,
             config,
             printed: &mut heap.printed,
             collections: heap.garbage.collections(),
             garbage: &mut heap.garbage,
             waiting: &mut heap.waiting,
             subscribers: &mut heap.subscribers,
+            quantum,
             is_whole: quantum == config.quantum,
             tick,
             now,
             watch: is_timed.then(|| Stopwatch::new(quantum, heap.is_slow)),
             limits: std::ptr::null(),
             ended: Vec::new(),
+            resumes: 0,
+            vm_ticks: 0,
         })
     }
 
     fn run(&mut self, deadline: Option<Instant>) {
         let (mut slices, mut safepoints) = (0, 0);
         for ahead in 0..PREFETCH_AHEAD {
-            self.slices.prefetch(self.queue.peek(ahead).map(SlotId::thread));
+            self.prefetch(ahead);
         }
         while let Some(id) = self.queue.next_in_pass() {
-            self.slices.prefetch(self.queue.peek(PREFETCH_AHEAD - 1).map(SlotId::thread));
+            self.prefetch(PREFETCH_AHEAD - 1);
             let Some(passed) = self.turn(id) else { continue };
             slices += 1;
             safepoints += passed;
@@ -178,6 +195,17 @@ impl<'a> Pass<'a> {
         }
     }
 
+    /// Starts loading what the slice needs that comes `ahead` turns after the next.
+    #[inline]
+    fn prefetch(&mut self, ahead: usize) {
+        if let Some(soon) = self.queue.peek(ahead) {
+            self.slices.prefetch_thread(soon.thread());
+        }
+        if let Some(sooner) = ahead.checked_sub(FRAME_LAG).and_then(|ahead| self.queue.peek(ahead)) {
+            self.slices.prefetch_frame(sooner.thread());
+        }
+    }
+
     /// The turn of a process. If it had a slice: the safepoints that it passed.
     #[inline]
     fn turn(&mut self, id: SlotId) -> Option<u64> {
@@ -191,6 +219,8 @@ impl<'a> Pass<'a> {
             }
             return None;
         }
+        let is_usual = slot.priority == NORMAL_PRIORITY && slot.slices > 0;
+        let quantum = if is_usual { self.quantum } else { quantum_of(slot, self.quantum) };
         let account = &mut self.accounts[slot.place as usize];
         let is_first_of_tick = account.begin_tick(self.tick);
         if self.watch.is_some() && !account.has_time() {
@@ -226,25 +256,18 @@ impl<'a> Pass<'a> {
                 false => Allowance::unlimited(account.limits.console_bytes),
             });
         }
-        self.stats.vm_ticks += u64::from(is_first_of_tick);
+        self.vm_ticks += u64::from(is_first_of_tick);
         slot.state = ProcessState::Running;
         if self.waiting.has_replies() {
             self.slices.context().reply = self.waiting.take_reply(id.slot);
         }
-        let report = self.slices.run(Runner {
-            thread: id.thread(),
-            pid: slot.pid,
-            place: slot.place,
-            priority: slot.priority,
-            passed: if slot.slices == 0 { slot.safepoints as u32 } else { 0 },
-            memory_bytes,
-        });
+        let report = self.slices.run(id.thread(), quantum, memory_bytes);
         let is_preempted = report.end == SliceEnd::Preempted;
         let is_whole = self.is_whole || !is_preempted;
         slot.safepoints += report.safepoints;
         slot.slices = slot.slices.saturating_add(u32::from(is_whole));
         slot.state = ProcessState::Runnable;
-        self.stats.resumes += u64::from(is_whole);
+        self.resumes += u64::from(is_whole);
         let is_watched = self.watch.as_ref().is_some_and(Stopwatch::is_close);
         if is_preempted && !is_watched && !self.slices.context().has_news() {
             self.queue.keep(id);
@@ -300,9 +323,13 @@ impl<'a> Pass<'a> {
             Some(end) => self.ended.push((id.slot, end)),
         }
     }
+}
 
-    /// The processes that ended, and whether slices took long, if that is known.
-    fn end(self) -> (Vec<(u32, End)>, Option<bool>) {
-        (self.ended, self.watch.map(|watch| watch.is_close()))
-    }
+/// The quantum of a process whose priority is not the usual one, or that has had a part of its first slice.
+#[cold]
+fn quantum_of(slot: &Slot, usual: u32) -> u32 {
+    let scaled = u64::from(usual) * u64::from(slot.priority) / u64::from(NORMAL_PRIORITY);
+    let quantum = u32::try_from(scaled.max(MIN_QUANTUM)).unwrap_or(u32::MAX);
+    let passed = if slot.slices == 0 { slot.safepoints as u32 } else { 0 };
+    quantum.saturating_sub(passed).max(1)
 }

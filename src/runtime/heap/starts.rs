@@ -40,7 +40,7 @@ impl Heap {
             self.run_slices(quantum, tick, now, deadline);
             self.stats.starting_resumes += self.stats.resumes - resumes;
             for id in std::mem::replace(&mut self.queue, queue).into_entries() {
-                let had_slice = self.slots[id.slot as usize].slices > 0;
+                let had_slice = self.slots[id.slot].slices > 0;
                 if had_slice { self.rested.push(id) } else { self.queue.push(id) }
             }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
@@ -60,8 +60,7 @@ impl Heap {
     fn start_some(&mut self, batch: &mut RunQueue<SlotId>) {
         for _ in 0..STARTS_PER_CLOCK_LOOK {
             let Some((id, script, start)) = self.starting.pop_front() else { break };
-            let slot = &self.slots[id.slot as usize];
-            if slot.generation != id.generation || slot.state.has_ended() {
+            if self.slots.live(id).is_none() {
                 continue; // despawned or killed in the meantime
             }
             match self.start(id.slot, &script, start) {

@@ -34,10 +34,7 @@ impl Heap {
     pub(super) fn sweep(&mut self) {
         let Self { waiting, subscribers, slots, state: Some(state), .. } = self else { return };
         state.release_functions();
-        let is_alive = |id: SlotId| {
-            let slot = &slots[id.slot as usize];
-            slot.generation == id.generation && !slot.state.has_ended()
-        };
+        let is_alive = |id: SlotId| slots.live(id).is_some();
         waiting
             .sweep(|wait| is_alive(wait.slot()) && state.is_waiting(ThreadId(wait.slot().slot), wait.task));
         let is_connected = |wait: super::WaitId| {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use bevy::platform::collections::HashMap;
 use smallvec::{SmallVec, smallvec};
 
+use super::slots::Identity;
 use super::sweep::SweepAt;
 use super::{Heap, SlotId, VirtualTime};
 use crate::process::Pid;
@@ -263,8 +264,7 @@ impl Heap {
     }
 
     fn resume_waiting(&mut self, wait: WaitId, reply: Option<Reply>) {
-        let slot = &mut self.slots[wait.slot as usize];
-        if slot.generation != wait.generation || slot.state.has_ended() {
+        if self.slots.live(wait.slot()).is_none() {
             return;
         }
         let Some(state) = &mut self.state else { return };
@@ -288,15 +288,9 @@ impl Heap {
         for (wait, call) in std::mem::take(&mut self.waiting.system_calls) {
             // Its process may have ended, or its task been cancelled.
             if self.waiting.is_pending(wait) {
-                let slot = &self.slots[wait.slot as usize];
-                let vm = self.places[slot.place as usize].vm;
-                each(PostedCall {
-                    id: CallId { heap, wait },
-                    vm,
-                    process: slot.process,
-                    pid: slot.pid,
-                    call,
-                });
+                let vm = self.places[self.slots[wait.slot].place as usize].vm;
+                let Identity { process, pid, .. } = self.slots.identity(wait.slot);
+                each(PostedCall { id: CallId { heap, wait }, vm, process, pid, call });
             }
         }
     }
@@ -307,10 +301,10 @@ impl Heap {
             if !self.waiting.is_pending(wait) {
                 continue; // its process has ended, or its task was cancelled
             }
-            let slot = &self.slots[wait.slot as usize];
-            let vm = self.places[slot.place as usize].vm;
-            let pid = Pid(slot.pid.try_into().expect("PIDs start at 1"));
-            each(function, RawCall { call: CallId { heap, wait }, vm, process: slot.process, pid, args });
+            let vm = self.places[self.slots[wait.slot].place as usize].vm;
+            let Identity { process, pid, .. } = self.slots.identity(wait.slot);
+            let pid = Pid(pid.try_into().expect("PIDs start at 1"));
+            each(function, RawCall { call: CallId { heap, wait }, vm, process, pid, args });
         }
     }
 

@@ -20,12 +20,12 @@ const LARGE_BLOCK: usize = 64 << 10;
 #[derive(Debug)]
 pub(super) struct Memory {
     used: usize,
-    /// Beyond this a slice ends at its next safepoint, ...
-    soft_limit: usize,
-    /// ... and beyond this it is refused more, and its process is killed.
-    hard_limit: usize,
-    /// What was used when they were set.
+    /// What was used when the slice began.
     used_before: usize,
+    /// If it allocates more than this it ends at its next safepoint, ...
+    allowed: usize,
+    /// ... and if it is so much more it is refused, and its process is killed.
+    slack: usize,
     last: *mut Block,
     pages: Pages,
 }
@@ -43,9 +43,9 @@ impl Default for Memory {
     fn default() -> Self {
         Self {
             used: 0,
-            soft_limit: usize::MAX,
-            hard_limit: usize::MAX,
             used_before: 0,
+            allowed: usize::MAX,
+            slack: 0,
             last: ptr::null_mut(),
             pages: Pages::default(),
         }
@@ -58,25 +58,29 @@ impl Memory {
         self.used
     }
 
-    /// What a slice may allocate from now on: `bytes`, and `slack` beyond them.
-    pub(super) fn allow(&mut self, bytes: usize, slack: usize) {
+    /// A slice begins that may allocate `bytes`.
+    pub(super) fn allow(&mut self, bytes: usize) {
         self.used_before = self.used;
-        self.soft_limit = self.used.saturating_add(bytes);
-        self.hard_limit = self.soft_limit.saturating_add(slack);
+        self.allowed = bytes;
+    }
+
+    /// What slices may allocate beyond what they are allowed, until they are refused more.
+    pub(super) fn allow_slack(&mut self, slack: usize) {
+        self.slack = slack;
     }
 
     /// Whether `size` more bytes may be had, replacing `old_size`. Only slices have limits.
     fn permits(&self, old_size: usize, size: usize) -> bool {
-        let after = (self.used - old_size).saturating_add(size);
+        let gained = (self.used - old_size).saturating_add(size).saturating_sub(self.used_before);
         if size > LARGE_BLOCK && !slice::charge_block(size) {
             return false;
         }
-        if size <= old_size || after <= self.soft_limit || !slice::end_soon() {
+        if size <= old_size || gained <= self.allowed || !slice::end_soon() {
             return true;
         }
-        let permitted = after <= self.hard_limit;
+        let permitted = gained <= self.allowed.saturating_add(self.slack);
         if !permitted {
-            slice::condemn(Excess::Memory(after.saturating_sub(self.used_before)));
+            slice::condemn(Excess::Memory(gained));
         }
         permitted
     }

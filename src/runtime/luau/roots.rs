@@ -8,9 +8,8 @@ use std::ptr;
 
 use mlua::ffi::{self, lua_State};
 
-use super::{LoadedProgram, LuauState, ProcessThread, ThreadId, modules};
+use super::{Caller, LoadedProgram, LuauState, ProcessThread, ThreadId, modules};
 use crate::process::exit::ScriptError;
-use crate::random::Pcg32;
 
 /// Threads in one anchor table. The collector marks a table in one indivisible step, so one table
 /// with hundreds of thousands of threads would be a pause of milliseconds.
@@ -27,6 +26,8 @@ pub(super) struct Roots {
     /// Anchors used so far.
     anchors: u32,
     free_anchors: Vec<u32>,
+    /// Where the root of each [thread](ThreadId) is anchored.
+    pub(super) by_thread: Vec<u32>,
     /// By memory category, to which Luau charges a thread's stack for as long as it lives.
     idle: Vec<Vec<Root>>,
 }
@@ -47,15 +48,17 @@ impl LuauState {
         thread: ThreadId,
         program: LoadedProgram,
         category: u8,
-        seed: u64,
+        caller: Caller,
     ) -> Result<(), ScriptError> {
         let index = thread.0 as usize;
         if index >= self.threads.len() {
             self.threads.resize_with(index + 1, ProcessThread::new);
+            self.roots.by_thread.resize(index + 1, 0);
+            self.context().callers.resize(index + 1, caller);
         }
         if self.threads[index].root.is_null() {
             let Root { thread, anchor } = self.idle_root(category)?;
-            (self.threads[index].root, self.threads[index].anchor) = (thread, anchor);
+            (self.threads[index].root, self.roots.by_thread[index]) = (thread, anchor);
         }
         let (root, metatable) = (self.threads[index].root, self.environment_metatable);
         let old_state = self.handed_over.get(&thread.0).copied();
@@ -79,7 +82,7 @@ impl LuauState {
                 ffi::lua_remove(root, 1);
             }
         })?;
-        self.threads[index].random = Pcg32::from_seed(seed);
+        self.context().callers[index] = caller;
         self.forget_state(thread);
         Ok(())
     }
@@ -174,23 +177,22 @@ impl LuauState {
                 self.discard(thread);
             }
         } else if self.reset(thread) {
-            let process = &mut self.threads[thread.0 as usize];
-            let root = std::mem::replace(&mut process.root, ptr::null_mut());
-            self.roots.idle[category].push(Root { thread: root, anchor: process.anchor });
+            let root = std::mem::replace(&mut self.threads[thread.0 as usize].root, ptr::null_mut());
+            let anchor = self.roots.by_thread[thread.0 as usize];
+            self.roots.idle[category].push(Root { thread: root, anchor });
         }
     }
 
     fn forget_record_of(&mut self, thread: ThreadId) {
-        let anchor = self.threads[thread.0 as usize].anchor;
+        let anchor = self.roots.by_thread[thread.0 as usize];
         self.forget_record(self.roots.tables[(anchor / ANCHORS_PER_TABLE) as usize], anchor_index(anchor));
     }
 
     /// Gives the root of `thread` to the garbage collector.
     fn discard(&mut self, thread: ThreadId) {
         self.forget_record_of(thread);
-        let process = &mut self.threads[thread.0 as usize];
-        process.root = ptr::null_mut();
-        let anchor = process.anchor;
+        self.threads[thread.0 as usize].root = ptr::null_mut();
+        let anchor = self.roots.by_thread[thread.0 as usize];
         self.roots.free_anchors.push(anchor);
         let table = self.roots.tables[(anchor / ANCHORS_PER_TABLE) as usize];
         // SAFETY: overwrites an existing entry of the anchor table, which does not allocate.

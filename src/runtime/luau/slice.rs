@@ -90,8 +90,6 @@ pub(crate) enum Excess {
 /// How much a slice may do.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SliceLimits {
-    /// Safepoints.
-    pub(crate) quantum: u32,
     /// Time on the clock, after which it ends as if its quantum were used up.
     pub(crate) time: Option<Duration>,
     /// Processor time after its end in code that cannot be preempted, until the process is killed.
@@ -275,7 +273,7 @@ pub(super) unsafe fn run(process: *mut ProcessThread, quantum: u32) -> SliceRepo
     slice.granted.set(fuel);
     slice.quantum.set(quantum);
     slice.next_look.set(first_look);
-    // SAFETY: by the contract, nothing of the process runs yet; from here on it does.
+    // SAFETY: by the contract, nothing of the process runs yet. From here on it does: it may want its context.
     slice.bottom.set(unsafe { (*process).root });
     // SAFETY: handed on from this function's contract.
     let end = unsafe { resume_innermost(slice, process) };
@@ -283,7 +281,7 @@ pub(super) unsafe fn run(process: *mut ProcessThread, quantum: u32) -> SliceRepo
     slice.began.set(None);
     slice.overdraft.set(None);
     let at_break = i64::from(end == SliceEnd::Preempted);
-    SliceReport { end, safepoints: (slice.used() - at_break).unsigned_abs() }
+    SliceReport { end, safepoints: (slice.used() - at_break) as u64 }
 }
 
 /// # Safety
@@ -497,7 +495,7 @@ unsafe extern "C-unwind" fn thread_created_or_freed(parent: *mut lua_State, thre
         return;
     }
     let counted = with_context(|context| {
-        let place = context.place as usize;
+        let place = context.caller().place as usize;
         if place >= context.coroutines.len() {
             context.coroutines.resize(place + 1, 0);
         }

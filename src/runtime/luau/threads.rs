@@ -12,7 +12,6 @@ use mlua::ffi::{self, lua_State};
 
 use super::Reply;
 use super::slice::with_context;
-use crate::random::Pcg32;
 
 /// The number of a task: 0 is the main chunk, and those that it starts count up.
 pub(crate) type TaskId = u32;
@@ -25,11 +24,8 @@ pub(super) struct ProcessThread {
     /// Null until the first process of this place starts, and after
     /// [`LuauState::retire`](super::LuauState::retire).
     pub(super) root: *mut lua_State,
-    /// Where the root is anchored.
-    pub(super) anchor: u32,
     /// Most processes never have one.
     more: Option<Box<More>>,
-    pub(super) random: Pcg32,
 }
 
 /// What processes with coroutines or tasks have.
@@ -99,7 +95,7 @@ pub(super) enum Next {
 
 impl ProcessThread {
     pub(super) fn new() -> Self {
-        Self { root: std::ptr::null_mut(), anchor: 0, more: None, random: Pcg32::default() }
+        Self { root: std::ptr::null_mut(), more: None }
     }
 
     /// The thread to resume, and with how many arguments.

@@ -12,8 +12,9 @@ impl LuauState {
         if !self.handed_over.is_empty() || self.threads.iter().any(|thread| !thread.root.is_null()) {
             return false;
         }
-        let Context { coroutines, mail, vms, requests, reply, exit_results, dropped_functions, .. } =
-            self.context();
+        let Context {
+            callers, coroutines, mail, vms, requests, reply, exit_results, dropped_functions, ..
+        } = self.context();
         let is_asked_for = !mail.is_empty()
             || !requests.is_empty()
             || reply.is_some()
@@ -24,10 +25,12 @@ impl LuauState {
         if is_asked_for {
             return false;
         }
+        callers.clear();
         coroutines.clear();
         vms.clear();
         exit_results.clear();
         self.threads.clear();
+        self.roots.by_thread.clear();
         true
     }
 }

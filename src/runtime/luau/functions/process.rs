@@ -7,7 +7,7 @@ use std::ptr;
 use mlua::ffi::{self, lua_State};
 
 use crate::random::Pcg32;
-use crate::runtime::luau::slice::{charge, with_context, with_process};
+use crate::runtime::luau::slice::{charge, with_context};
 
 /// Bytes that are printed in the time of a safepoint.
 const BYTES_PRINTED: usize = 32;
@@ -58,7 +58,7 @@ pub(super) unsafe extern "C-unwind" fn random(state: *mut lua_State) -> c_int {
     unsafe {
         let (low, high, argument) = match ffi::lua_gettop(state) {
             0 => {
-                let number = with_process(|process| process.random.next_f64()).unwrap_or_default();
+                let number = with_context(|context| context.caller().random.next_f64()).unwrap_or_default();
                 ffi::lua_pushnumber(state, number);
                 return 1;
             }
@@ -69,7 +69,7 @@ pub(super) unsafe extern "C-unwind" fn random(state: *mut lua_State) -> c_int {
         if low > high {
             ffi::luaL_argerror(state, argument, c"interval is empty".as_ptr());
         }
-        let number = with_process(|process| process.random.in_range(low, high)).unwrap_or(low);
+        let number = with_context(|context| context.caller().random.in_range(low, high)).unwrap_or(low);
         ffi::lua_pushnumber(state, f64::from(number));
     }
     1
@@ -79,6 +79,6 @@ pub(super) unsafe extern "C-unwind" fn random(state: *mut lua_State) -> c_int {
 pub(super) unsafe extern "C-unwind" fn random_seed(state: *mut lua_State) -> c_int {
     // SAFETY: the argument is checked by the call that reads it.
     let seed = unsafe { ffi::luaL_checknumber(state, 1) };
-    with_process(|process| process.random = Pcg32::from_seed(seed.to_bits()));
+    with_context(|context| context.caller().random = Pcg32::from_seed(seed.to_bits()));
     0
 }

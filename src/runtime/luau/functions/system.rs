@@ -30,12 +30,12 @@ pub(super) unsafe extern "C-unwind" fn index(state: *mut lua_State) -> c_int {
     unsafe {
         let key = (ffi::lua_type(state, 2) == ffi::LUA_TSTRING).then(|| string(state, 2));
         match key {
-            Some(b"pid") => match with_context(|context| context.pid) {
+            Some(b"pid") => match with_context(|context| context.caller().pid) {
                 Some(pid) => ffi::lua_pushnumber(state, pid.into()),
                 None => ffi::lua_pushnil(state),
             },
             Some(b"address") => {
-                let address = with_context(|context| Address::text(context.vm(), context.pid));
+                let address = with_context(|context| Address::text(context.vm(), context.caller().pid));
                 push_text(state, address.as_deref());
             }
             Some(b"name") => {
@@ -144,7 +144,7 @@ pub(super) unsafe extern "C-unwind" fn list(state: *mut lua_State) -> c_int {
 pub(super) unsafe extern "C-unwind" fn info(state: *mut lua_State) -> c_int {
     // SAFETY: as for `spawn`.
     unsafe {
-        let own = with_context(|context| context.pid).unwrap_or_default();
+        let own = with_context(|context| context.caller().pid).unwrap_or_default();
         let pid = if ffi::lua_isnoneornil(state, 1) != 0 { own } else { pid(state, 1, c"process.info") };
         check_can_suspend(state, "process.info");
         system_call(state, SystemCall::Info(pid))
@@ -156,7 +156,7 @@ pub(super) unsafe extern "C-unwind" fn join(state: *mut lua_State) -> c_int {
     // SAFETY: as for `spawn`.
     unsafe {
         let pid = pid(state, 1, c"process.join");
-        if with_context(|context| context.pid) == Some(pid) {
+        if with_context(|context| context.caller().pid) == Some(pid) {
             fail(state, c"process.join", "a process cannot wait for its own end");
         }
         let timeout = timeout(state, 2, "process.join");
@@ -170,7 +170,7 @@ pub(super) unsafe extern "C-unwind" fn monitor(state: *mut lua_State) -> c_int {
     // SAFETY: as for `spawn`.
     unsafe {
         let pid = pid(state, 1, c"process.monitor");
-        if with_context(|context| context.pid) == Some(pid) {
+        if with_context(|context| context.caller().pid) == Some(pid) {
             fail(state, c"process.monitor", "a process cannot be told of its own end");
         }
         check_can_suspend(state, "process.monitor");
