@@ -1,8 +1,9 @@
 //! A tick of endless loops, quantum 2, against two baselines in the same run:
 //!
 //! - `naive`: one state, `mlua::Thread::resume`, an interrupt closure that yields;
-//! - `bare`: one state, raw `lua_resume` in a loop, a raw interrupt that breaks: nothing can be faster
-//!   without changing Luau, except by touching memory in a better order.
+//! - `bare`: one state, raw `lua_resume` in a loop, a raw interrupt that breaks, no prefetching.
+//!
+//! The threads of both have a function and globals of their own, as processes have.
 //!
 //! ```text
 //! cargo bench --bench tick

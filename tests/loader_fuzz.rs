@@ -1,6 +1,6 @@
 //! Whatever bytes are given as a script: it compiles or it fails, and nothing crashes.
 //!
-//! The same under a fuzzer that looks for new paths: `cargo +nightly fuzz run loader`.
+//! The same under a fuzzer that looks for new paths: `LUAU_CXXFLAGS=-DLUAU_ENABLE_ASSERT cargo +nightly fuzz run loader`.
 
 #[path = "common/loader.rs"]
 mod loader;

@@ -8,6 +8,7 @@ mod garbage;
 mod handover;
 mod limits;
 mod loaded;
+mod lookahead;
 mod messages;
 mod slices;
 mod slots;

@@ -21,6 +21,7 @@ mod functions;
 mod memory;
 mod modules;
 mod open;
+mod prefetch;
 #[cfg(test)]
 mod reachable;
 mod roots;
@@ -53,6 +54,7 @@ use crate::value::Value;
 use modules::TableRef;
 
 pub(crate) use modules::LoadedProgram;
+pub(crate) use prefetch::prefetch;
 pub(crate) use slice::{Excess, SliceEnd, SliceLimits, SliceReport};
 pub(crate) use threads::{MAIN, TaskId};
 
@@ -78,7 +80,7 @@ pub(crate) struct Context {
     pub(crate) now: f64,
     /// What the process printed in this slice.
     pub(crate) console: ConsoleBuffer,
-    /// The processes that have started, by slot.
+    /// By slot, what is known of the last process that started there.
     callers: Vec<Caller>,
     /// Coroutines that scripts made and that have not been collected, by place.
     coroutines: Vec<u32>,
@@ -234,6 +236,8 @@ pub(crate) struct LuauState {
     handed_over: HashMap<u32, TableRef>,
     /// Registry references of the anchor tables; see [`roots`].
     roots: Roots,
+    /// Whether threads can be [prefetched](prefetch::knows_layout).
+    knows_layout: bool,
     /// Whether a process ever had a [record](modules).
     has_records: bool,
     /// Registry reference of the metatable that all environments share.
@@ -250,8 +254,8 @@ pub(crate) struct LuauState {
 // SAFETY: the raw pointers point into the state, which is ours alone: nothing else refers to it, and
 // Luau states are not tied to an operating-system thread.
 unsafe impl Send for LuauState {}
-// SAFETY: `&LuauState` only reads counters of the state (`bytes`, `category_bytes`), which only
-// change through `&mut LuauState`.
+// SAFETY: `&LuauState` only reads counters of the state (`bytes`, `category_bytes`) and addresses (`prefetch`), which
+// only change through `&mut LuauState`.
 unsafe impl Sync for LuauState {}
 
 impl LuauState {
@@ -562,23 +566,10 @@ impl Slices<'_> {
         unsafe { slice::run(process, quantum) }
     }
 
-    /// Starts loading the thread of a process that will be resumed soon.
+    /// The state whose slices these are.
     #[inline]
-    pub(crate) fn prefetch_thread(&self, thread: ThreadId) {
-        if let Some(process) = self.state.threads.get(thread.0 as usize) {
-            slice::prefetch_thread(process.root);
-        }
-    }
-
-    /// Starts loading the call frame and the stack of a process whose thread was prefetched a while ago.
-    #[inline]
-    pub(crate) fn prefetch_frame(&self, thread: ThreadId) {
-        if let Some(process) = self.state.threads.get(thread.0 as usize)
-            && !process.root.is_null()
-        {
-            // SAFETY: the roots of threads are anchored.
-            unsafe { slice::prefetch_frame(process.root) };
-        }
+    pub(crate) fn state(&self) -> &LuauState {
+        self.state
     }
 
     /// What the functions that scripts call read and write.

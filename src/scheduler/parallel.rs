@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use bevy::tasks::ComputeTaskPool;
 
-/// Calls `f` for each of `items` (heaps) until `deadline`, on up to `workers` threads of the compute task pool,
+/// Calls `f` for each of `items` (heaps, or rows of them) until `deadline`, on up to `workers` threads of the compute task pool,
 /// the calling one among them. Each worker takes the next item when it is done with its last. The first
 /// one always gets its turn, so that there is progress whatever the budget is.
 pub(crate) fn for_each<T: Send>(

@@ -1,5 +1,7 @@
 //! Run: every runnable process gets a slice, heaps in parallel.
 
+use std::time::{Duration, Instant};
+
 use bevy::ecs::system::NonSendMarker;
 use bevy::prelude::*;
 
@@ -9,6 +11,15 @@ use super::parallel::for_each;
 use crate::metrics::Metrics;
 use crate::runtime::LuauRuntime;
 use crate::runtime::heap::Heap;
+
+/// Heaps that one worker runs one after the other, so that it can load what the next one needs first.
+const LONGEST_ROW: usize = 8;
+
+/// With longer slices that does not matter, but it does that the heaps of a row cannot be shared out.
+const SHORT_QUANTUM: u32 = 64;
+
+/// At least so many rows has each worker, or else one may be idle while the last row of another is run.
+const ROWS_PER_WORKER: usize = 8;
 
 pub(crate) fn run(
     _main_thread: NonSendMarker,
@@ -24,8 +35,11 @@ pub(crate) fn run(
     }
     let is_waiting = |heap: &&mut Heap| !heap.pass_is_over() && !heap.collection_is_overdue();
     let (tick_number, now, workers) = (metrics.ticks as u32, runtime.now, runtime.workers());
+    let longest_row = if runtime.quantum() <= SHORT_QUANTUM { LONGEST_ROW } else { 1 };
     let heaps = runtime.heaps.busy_mut().map(|(_, heap)| heap).filter(is_waiting);
-    for_each(heaps, workers, deadline, |heap| heap.run(tick_number, now, deadline));
+    let mut heaps: Vec<_> = heaps.collect();
+    let row = (heaps.len() / (workers * ROWS_PER_WORKER)).clamp(1, longest_row);
+    for_each(heaps.chunks_mut(row), workers, deadline, |row| run_row(row, tick_number, now, deadline));
     metrics.run_time += tick.end_phase(timer);
     let mut pass_is_over = true;
     for (_, heap) in runtime.heaps.busy_mut() {
@@ -39,4 +53,15 @@ pub(crate) fn run(
     }
     let ran = metrics.last_tick_resumes > 0;
     metrics.passes += u64::from(pass_is_over && ran);
+}
+
+/// Runs heaps until `deadline`, the first in any case.
+fn run_row(heaps: &mut [&mut Heap], tick: u32, now: Duration, deadline: Option<Instant>) {
+    for i in 0..heaps.len() {
+        if i > 0 && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return;
+        }
+        let (begun, later) = heaps.split_at_mut(i + 1);
+        begun[i].run(tick, now, deadline, later.first().map(|next| &**next));
+    }
 }

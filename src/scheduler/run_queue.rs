@@ -53,10 +53,9 @@ impl<T: Copy> RunQueue<T> {
         self.kept += 1;
     }
 
-    /// Who comes `ahead` places after the next.
-    #[inline]
-    pub(crate) fn peek(&self, ahead: usize) -> Option<T> {
-        self.entries.get(self.next + ahead).copied()
+    /// Those that have not had their turn, and those that came since the pass began.
+    pub(crate) fn upcoming(&self) -> &[T] {
+        &self.entries[self.next..]
     }
 
     /// Whether everybody had a turn in this pass.
@@ -115,7 +114,7 @@ mod tests {
         queue.keep('a');
         queue.push('c');
         assert_eq!((queue.pass_is_over(), queue.len()), (false, 3));
-        assert_eq!((queue.peek(0), queue.peek(2)), (Some('b'), None));
+        assert_eq!(queue.upcoming(), ['b', 'c']);
         assert_eq!(queue.next_in_pass(), Some('b'));
         assert_eq!((queue.pass_is_over(), queue.len()), (true, 2));
         assert_eq!(queue.next_in_pass(), None);

@@ -108,12 +108,16 @@ impl VmAccount {
     /// Pays off debt if it is the VM's first turn in `tick`. `true` if it is.
     #[inline]
     pub(super) fn begin_tick(&mut self, tick: u32) -> bool {
-        let ticks = tick.wrapping_sub(std::mem::replace(&mut self.last_tick, tick));
-        if ticks > 0 && self.time_debt > 0 {
+        if self.last_tick == tick {
+            return false;
+        }
+        if self.time_debt > 0 {
             let allowed = nanoseconds(self.limits.time_per_tick);
+            let ticks = tick.wrapping_sub(self.last_tick);
             self.time_debt = self.time_debt.saturating_sub(allowed.saturating_mul(ticks));
         }
-        ticks > 0
+        self.last_tick = tick;
+        true
     }
 
     /// Whether the VM has used less time than it may have.

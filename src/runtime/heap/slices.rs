@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::garbage::Estimate;
 use super::limits::{Collections, Holdings, Stopwatch, Turn, VmAccount, kill_reason};
+use super::lookahead::{prefetch_first, prefetch_next};
 use super::messages::Subscribers;
 use super::slots::Slot;
 use super::waiting::Waiting;
@@ -15,12 +16,6 @@ use crate::runtime::luau::{Allowance, NORMAL_PRIORITY, SliceEnd, SliceLimits, Sl
 use crate::scheduler::run_queue::RunQueue;
 use crate::value::Value;
 use crate::vm::limits::Limits;
-
-/// How many turns ahead a process's thread is prefetched.
-const PREFETCH_AHEAD: usize = 8;
-
-/// How many turns later its call frame and stack are: where they are stands in the thread.
-const FRAME_LAG: usize = 4;
 
 /// A slice of one safepoint gets nowhere: the one at which a thread broke is passed again.
 const MIN_QUANTUM: u64 = 2;
@@ -47,19 +42,30 @@ impl Heap {
         self.queue.pass_is_over()
     }
 
-    /// Runs slices until the pass is over or `deadline` is past.
-    pub(crate) fn run(&mut self, tick: u32, now: Duration, deadline: Option<Instant>) {
-        self.run_slices(self.config.quantum, tick, now, deadline);
+    /// Runs slices until the pass is over or `deadline` is past. `next` is the heap that this operating-system thread
+    /// runs next, if that is known.
+    pub(crate) fn run(&mut self, tick: u32, now: Duration, deadline: Option<Instant>, next: Option<&Self>) {
+        if let Some(next) = next {
+            next.prefetch();
+        }
+        self.run_slices(self.config.quantum, tick, now, deadline, next);
     }
 
     /// Runs slices of up to `quantum` safepoints. One that this cut short is not counted: the process will go on
     /// with it.
-    pub(super) fn run_slices(&mut self, quantum: u32, tick: u32, now: Duration, deadline: Option<Instant>) {
+    pub(super) fn run_slices(
+        &mut self,
+        quantum: u32,
+        tick: u32,
+        now: Duration,
+        deadline: Option<Instant>,
+        next: Option<&Self>,
+    ) {
         let Some(mut pass) = Pass::new(self, quantum, tick, now, deadline) else {
             self.queue = RunQueue::default(); // whoever is queued has ended
             return;
         };
-        pass.run(deadline);
+        pass.run(deadline, next);
         let Pass { queue, ended, watch, resumes, vm_ticks, .. } = pass;
         self.queue = queue;
         self.stats.resumes += resumes;
@@ -166,13 +172,11 @@ impl<'a> Pass<'a> {
         })
     }
 
-    fn run(&mut self, deadline: Option<Instant>) {
+    fn run(&mut self, deadline: Option<Instant>, next: Option<&Heap>) {
         let (mut slices, mut safepoints) = (0, 0);
-        for ahead in 0..PREFETCH_AHEAD {
-            self.prefetch(ahead);
-        }
+        prefetch_first(self.slices.state(), self.queue.upcoming());
         while let Some(id) = self.queue.next_in_pass() {
-            self.prefetch(PREFETCH_AHEAD - 1);
+            prefetch_next(self.slices.state(), self.queue.upcoming(), next);
             let Some(passed) = self.turn(id) else { continue };
             slices += 1;
             safepoints += passed;
@@ -192,17 +196,6 @@ impl<'a> Pass<'a> {
         }
         if let Some(watch) = self.watch.as_mut().filter(|_| slices > 0) {
             watch.batch(slices);
-        }
-    }
-
-    /// Starts loading what the slice needs that comes `ahead` turns after the next.
-    #[inline]
-    fn prefetch(&mut self, ahead: usize) {
-        if let Some(soon) = self.queue.peek(ahead) {
-            self.slices.prefetch_thread(soon.thread());
-        }
-        if let Some(sooner) = ahead.checked_sub(FRAME_LAG).and_then(|ahead| self.queue.peek(ahead)) {
-            self.slices.prefetch_frame(sooner.thread());
         }
     }
 

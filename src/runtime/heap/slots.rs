@@ -145,6 +145,11 @@ impl Slots {
     }
 
     /// All slots.
+    pub(super) fn as_slice(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    /// All slots.
     pub(super) fn as_mut_slice(&mut self) -> &mut [Slot] {
         &mut self.slots
     }

@@ -37,7 +37,7 @@ impl Heap {
             let queue = std::mem::replace(&mut self.queue, batch);
             let quantum = self.config.quantum.min(STARTING_SAFEPOINTS);
             let resumes = self.stats.resumes;
-            self.run_slices(quantum, tick, now, deadline);
+            self.run_slices(quantum, tick, now, deadline, None);
             self.stats.starting_resumes += self.stats.resumes - resumes;
             for id in std::mem::replace(&mut self.queue, queue).into_entries() {
                 let had_slice = self.slots[id.slot].slices > 0;

@@ -8,6 +8,7 @@ use bevy::platform::collections::HashMap;
 use mlua::ffi::{self, lua_State};
 
 use super::memory::{self, Memory};
+use super::prefetch::knows_layout;
 use super::roots::Roots;
 use super::{Context, LuauState, functions, modules, slice};
 use crate::host::HostFunctions;
@@ -41,6 +42,7 @@ impl LuauState {
             threads: Vec::new(),
             handed_over: HashMap::default(),
             roots: Roots::default(),
+            knows_layout: false,
             has_records: false,
             environment_metatable: ffi::LUA_NOREF,
             protected_call: ffi::LUA_NOREF,
@@ -64,8 +66,9 @@ impl LuauState {
             unsafe { build_sandbox(main, sandbox.0, &host) }
         })?;
         state.unload(sandbox);
-        // SAFETY: `main` is live, and the context lives as long as the state.
+        // SAFETY: `main` is live, and its stack empty between calls; the context lives as long as the state.
         unsafe {
+            state.knows_layout = knows_layout(main);
             ffi::lua_gc(main, ffi::LUA_GCSETSTEPSIZE, GC_STEP_KIB);
             slice::install(main, state.context);
         }
@@ -146,4 +149,15 @@ fn pointer_keys() -> [u64; 4] {
     use std::hash::{BuildHasher, RandomState};
     let hasher = RandomState::new();
     [0u64, 1, 2, 3].map(|key| hasher.hash_one(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_look_as_prefetching_wants_them() {
+        let state = LuauState::open(HostFunctions::default()).expect("memory");
+        assert!(state.knows_layout, "Luau has changed: look up the offsets in `prefetch`");
+    }
 }

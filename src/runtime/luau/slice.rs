@@ -13,7 +13,6 @@
 mod charge;
 mod clock;
 mod limits;
-mod prefetch;
 
 use std::cell::Cell;
 use std::ffi::c_int;
@@ -27,7 +26,6 @@ use super::threads::{Next, ProcessThread};
 
 pub(super) use charge::{charge, charge_block, charge_later};
 pub(super) use limits::{condemn, end_soon};
-pub(super) use prefetch::{prefetch_frame, prefetch_thread};
 
 use limits::{Overdraft, out_of_fuel};
 

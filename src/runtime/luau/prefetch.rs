@@ -1,0 +1,172 @@
+//! Loading what the next slices need before they need it.
+//!
+//! With hundreds of thousands of processes a slice waits for memory more than it computes. Where that memory is
+//! stands in Luau's own structures, of which only the few words below are read. Those on which it depends what else is
+//! read are looked at [first](knows_layout).
+
+use mlua::ffi::{self, lua_State};
+
+use super::{LuauState, ThreadId};
+
+/// Bytes of a long array that are loaded.
+const BEGINNING: usize = 1 << 10;
+
+/// Bytes of a line of memory.
+const LINE: usize = 64;
+
+/// Bytes of a value on the stack (`TValue` in lobject.h).
+const VALUE_BYTES: usize = 16;
+
+/// Offset of `top` in `lua_State` (lstate.h).
+const TOP: usize = 8;
+/// See [`TOP`].
+const BASE: usize = 16;
+/// See [`TOP`]. What is there is only prefetched.
+const CI: usize = 32;
+/// The last that a resume uses of a `lua_State`: `nCcalls`. If it spreads over three lines, the one in the middle comes
+/// as soon without being asked for: prefetching it made no difference.
+const LAST_USED: usize = 80;
+
+impl LuauState {
+    /// Starts loading the thread of a process that will be resumed soon, the call frame and the stack of one whose
+    /// thread was prefetched a while ago, and the function of one whose stack was.
+    #[inline]
+    pub(crate) fn prefetch(
+        &self,
+        thread: Option<ThreadId>,
+        frame: Option<ThreadId>,
+        function: Option<ThreadId>,
+    ) {
+        let root = |thread: ThreadId| Some(self.threads.get(thread.0 as usize)?.root.cast_const());
+        if let Some(root) = thread.and_then(root) {
+            prefetch_thread(root);
+        }
+        if !self.knows_layout {
+            return;
+        }
+        // SAFETY: roots that are not null are anchored, and their layout is known.
+        unsafe {
+            if let Some(root) = frame.and_then(root).filter(|root| !root.is_null()) {
+                prefetch_frame(root);
+            }
+            if let Some(root) = function.and_then(root).filter(|root| !root.is_null()) {
+                prefetch_function(root);
+            }
+        }
+    }
+
+    /// Starts loading what all slices need.
+    pub(crate) fn prefetch_parts(&self) {
+        prefetch(&self.threads[..]);
+        prefetch(&*self.memory);
+        // SAFETY: it lives as long as we do, and is used by nobody else.
+        prefetch(unsafe { &*self.context });
+        prefetch_thread(self.main);
+    }
+
+    /// Starts loading what slices need of Luau's global state. Where that is stands in the main thread, which was
+    /// prefetched a while ago.
+    pub(crate) fn prefetch_globals(&self) {
+        // SAFETY: they live as long as the state, and only code that borrows it changes them.
+        prefetch(unsafe { &*ffi::lua_callbacks(self.main) });
+        self.category_bytes(0); // reading a counter loads it and its neighbours
+    }
+}
+
+/// Whether `lua_State` looks as it is thought to: pushed values must move `top` away from `base`. If not, frames and
+/// functions must not be prefetched.
+///
+/// # Safety
+///
+/// `thread` must be live and not running, with an empty stack and room for some values.
+pub(super) unsafe fn knows_layout(thread: *mut lua_State) -> bool {
+    let mut as_expected = true;
+    // SAFETY: by the contract; both words lie within a `lua_State`, which consists of initialised words there.
+    unsafe {
+        for values in 0..4 {
+            let bytes = word(thread, TOP).addr().wrapping_sub(word(thread, BASE).addr());
+            as_expected &= bytes == values * VALUE_BYTES;
+            ffi::lua_pushnil(thread);
+        }
+        ffi::lua_settop(thread, 0);
+    }
+    as_expected
+}
+
+/// Starts loading the `lua_State` of a thread that will be resumed soon.
+fn prefetch_thread(root: *const lua_State) {
+    prefetch_line(root);
+    prefetch_line(root.wrapping_byte_add(LAST_USED));
+}
+
+/// Starts loading the call frame and the stack of a thread whose `lua_State` was prefetched a while ago.
+///
+/// # Safety
+///
+/// `root` must be live, and the layout of threads [known](knows_layout).
+unsafe fn prefetch_frame(root: *const lua_State) {
+    // SAFETY: by the contract.
+    let [frame, base] = [CI, BASE].map(|offset| unsafe { word(root, offset) });
+    prefetch_line(frame);
+    prefetch_line(frame.wrapping_byte_add(40)); // it has 48 bytes, and may begin anywhere in a line
+    prefetch_line(function_below(base));
+}
+
+/// Starts loading the function of a thread whose stack was prefetched a while ago.
+///
+/// # Safety
+///
+/// As for [`prefetch_frame`].
+unsafe fn prefetch_function(root: *const lua_State) {
+    // SAFETY: by the contract.
+    let value = function_below(unsafe { word(root, BASE) });
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: below the base of every frame, also the one that no function has, lies a value (`stack_init` in
+    // lstate.cpp). A function's begins with its address. Of others that may never have been written, so it is read
+    // here; what it says is not dereferenced.
+    unsafe {
+        std::arch::asm!(
+            "mov {address}, [{value}]",
+            "prefetcht0 [{address}]",
+            value = in(reg) value,
+            address = out(reg) _,
+            options(nostack, readonly, preserves_flags),
+        );
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = value;
+}
+
+fn function_below(base: *const u8) -> *const u8 {
+    base.wrapping_byte_sub(VALUE_BYTES)
+}
+
+/// A word of a `lua_State`.
+///
+/// # Safety
+///
+/// `thread` must be live, and `offset` that of a pointer in it.
+unsafe fn word(thread: *const lua_State, offset: usize) -> *const u8 {
+    // SAFETY: by the contract.
+    unsafe { thread.byte_add(offset).cast::<*const u8>().read() }
+}
+
+/// Starts loading a value, or the beginning of a long one.
+pub(crate) fn prefetch<T: ?Sized>(value: &T) {
+    let start = (&raw const *value).cast::<u8>();
+    for offset in (0..size_of_val(value).min(BEGINNING)).step_by(LINE) {
+        prefetch_line(start.wrapping_byte_add(offset));
+    }
+}
+
+/// Starts loading the line of memory at an address, whatever that is.
+fn prefetch_line<T>(address: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint; it may point anywhere.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}
