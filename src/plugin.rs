@@ -8,6 +8,7 @@ use bevy::prelude::*;
 use crate::assets::{self, ScriptAssets};
 use crate::console::log::PrintLog;
 use crate::metrics::Metrics;
+use crate::runtime::heap::MIN_QUANTUM;
 use crate::runtime::{LuauRuntime, RuntimeSettings};
 use crate::scheduler::budget::TickBudget;
 use crate::scheduler::{self, Tick};
@@ -97,7 +98,11 @@ impl Plugin for LuauOsPlugin {
     ///
     /// When a setting is out of its range.
     fn build(&self, app: &mut App) {
-        assert!(self.quantum >= 2, "LuauOsPlugin::quantum is {}; it must be at least 2", self.quantum);
+        assert!(
+            self.quantum >= MIN_QUANTUM,
+            "LuauOsPlugin::quantum is {}; it must be at least {MIN_QUANTUM}",
+            self.quantum
+        );
         assert!(self.vms_per_heap > 0, "LuauOsPlugin::vms_per_heap is 0; it must be at least 1");
         assert!(self.max_ticks_per_frame > 0, "LuauOsPlugin::max_ticks_per_frame is 0: nothing would run");
         if let Some(rate) = self.tick_rate {

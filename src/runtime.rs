@@ -28,7 +28,7 @@ use crate::vm::limits::VmLimits;
 use luau::{LuauState, Reply};
 use system_call::PostedCall;
 
-use heap::{Exit, Heap, HeapConfig, MAX_EXACT_VMS, PlaceId, SlotId, VmSummary, WaitId};
+use heap::{Exit, Heap, HeapConfig, MAX_EXACT_VMS, MIN_QUANTUM, PlaceId, SlotId, VmSummary, WaitId};
 use heaps::Heaps;
 
 /// Bytes of source that are compiled in about 100 microseconds.
@@ -181,7 +181,7 @@ impl LuauRuntime {
 
     /// Sets the quantum from the next tick on. Less than 2 counts as 2.
     pub fn set_quantum(&mut self, quantum: u32) {
-        self.config.quantum = quantum.max(2);
+        self.config.quantum = quantum.max(MIN_QUANTUM);
         for heap in self.heaps.all_mut() {
             heap.set_quantum(self.config.quantum);
         }

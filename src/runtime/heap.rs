@@ -47,6 +47,9 @@ pub(crate) use waiting::WaitId;
 /// VMs that can have a memory category of their own: Luau has 256, and 0 is the state's own.
 pub(crate) const MAX_EXACT_VMS: usize = 255;
 
+/// A slice of one safepoint gets nowhere: the one at which a thread broke is passed again.
+pub(crate) const MIN_QUANTUM: u32 = 2;
+
 /// What a process starts with beyond its script.
 #[derive(Debug, Default)]
 pub(crate) struct Start {

@@ -15,7 +15,7 @@ use crate::runtime::heap::Heap;
 /// Heaps that one worker runs one after the other, so that it can load what the next one needs first.
 const LONGEST_ROW: usize = 8;
 
-/// With longer slices that does not matter, but it does that the heaps of a row cannot be shared out.
+/// A longer quantum gains nothing by rows, and loses where the busy heaps of one cannot be shared out.
 const SHORT_QUANTUM: u32 = 64;
 
 /// At least so many rows has each worker, or else one may be idle while the last row of another is run.

@@ -8,7 +8,7 @@ use super::lookahead::{prefetch_first, prefetch_next};
 use super::messages::Subscribers;
 use super::slots::Slot;
 use super::waiting::Waiting;
-use super::{Heap, HeapConfig, Place, SlotId};
+use super::{Heap, HeapConfig, MIN_QUANTUM, Place, SlotId};
 use crate::console::ConsoleBuffer;
 use crate::process::ProcessState;
 use crate::process::exit::{KillReason, Outcome};
@@ -16,9 +16,6 @@ use crate::runtime::luau::{Allowance, NORMAL_PRIORITY, SliceEnd, SliceLimits, Sl
 use crate::scheduler::run_queue::RunQueue;
 use crate::value::Value;
 use crate::vm::limits::Limits;
-
-/// A slice of one safepoint gets nowhere: the one at which a thread broke is passed again.
-const MIN_QUANTUM: u64 = 2;
 
 /// Slices between two looks at the clock.
 const SLICES_PER_CLOCK_LOOK: u32 = 16;
@@ -322,7 +319,7 @@ impl<'a> Pass<'a> {
 #[cold]
 fn quantum_of(slot: &Slot, usual: u32) -> u32 {
     let scaled = u64::from(usual) * u64::from(slot.priority) / u64::from(NORMAL_PRIORITY);
-    let quantum = u32::try_from(scaled.max(MIN_QUANTUM)).unwrap_or(u32::MAX);
+    let quantum = u32::try_from(scaled).unwrap_or(u32::MAX).max(MIN_QUANTUM);
     let passed = if slot.slices == 0 { slot.safepoints as u32 } else { 0 };
     quantum.saturating_sub(passed).max(1)
 }
