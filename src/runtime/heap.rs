@@ -267,7 +267,7 @@ impl Heap {
     /// Changes what a VM may use.
     pub(crate) fn set_limits(&mut self, id: PlaceId, limits: VmLimits) {
         if self.place_is_current(id) {
-            self.accounts[id.place as usize].limits = limits;
+            self.accounts[id.place as usize].set_limits(limits);
         }
     }
 

@@ -196,10 +196,16 @@ impl Context {
         self.vms.get(place).copied().unwrap_or(Entity::PLACEHOLDER)
     }
 
-    /// Whether a slice left something here.
-    #[inline]
-    pub(crate) fn has_news(&self) -> bool {
-        !self.console.is_empty() || !self.requests.is_empty()
+    /// Where the process that runs prints.
+    fn print(&mut self) -> &mut ConsoleBuffer {
+        slice::has_news();
+        &mut self.console
+    }
+
+    /// A task of the process that runs asks for something.
+    fn request(&mut self, task: TaskId, request: Request) {
+        slice::has_news();
+        self.requests.push((task, request));
     }
 
     /// The path of the host function that panicked, and what it said.

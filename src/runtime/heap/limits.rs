@@ -22,11 +22,8 @@ const USUAL_NS_PER_SLICE: u64 = 4_000;
 /// What a process may do when it is its turn.
 #[derive(Debug)]
 pub(super) enum Turn {
-    /// Its slice may allocate so much.
-    Run {
-        memory_bytes: usize,
-    },
-    /// Its VM has used up its time, or has so much garbage that it cannot be told what it really needs.
+    Run,
+    /// Its VM has so much garbage that it cannot be told what it really needs.
     Wait,
     Kill(KillReason),
 }
@@ -56,13 +53,16 @@ pub(super) struct VmAccount {
     last_ran: u32,
     /// Nanoseconds of processor time used beyond what past ticks allowed.
     time_debt: u32,
-    /// The collection after which it will be clear what the VM needs, or 0 while it is within its limits.
+    /// The collection after which it will be clear what the VM needs, 0 while it is within its limits, or [`UNKNOWN`].
     collected_by: u32,
 }
 
+/// A VM may be over one of its limits, or not.
+const UNKNOWN: u32 = u32::MAX;
+
 impl VmAccount {
     pub(super) fn new(limits: VmLimits) -> Self {
-        Self { limits, last_tick: 0, last_ran: NO_SLOT, time_debt: 0, collected_by: 0 }
+        Self { limits, last_tick: 0, last_ran: NO_SLOT, time_debt: 0, collected_by: UNKNOWN }
     }
 
     /// The process in `slot` is not to blame for anything any more.
@@ -72,26 +72,43 @@ impl VmAccount {
         }
     }
 
-    /// What the VM's process in `slot` may do now.
-    #[inline]
-    pub(super) fn turn(&mut self, slot: u32, holdings: Holdings, collections: Collections) -> Turn {
-        let limits = &*self.limits;
-        if holdings.bytes > limits.memory_bytes || holdings.coroutines > limits.coroutines {
-            return self.excessive_turn(slot, holdings, collections);
-        }
-        self.collected_by = 0;
-        self.last_ran = slot;
-        Turn::Run { memory_bytes: (limits.memory_bytes - holdings.bytes).min(Limits::SLICE_BYTES) }
+    /// Changes what the VM may use.
+    pub(super) fn set_limits(&mut self, limits: VmLimits) {
+        self.limits = limits;
+        self.suspect();
     }
 
-    #[cold]
-    fn excessive_turn(&mut self, slot: u32, holdings: Holdings, collections: Collections) -> Turn {
-        let is_certain = self.collected_by != 0 && collections.finished >= self.collected_by;
+    /// The VM may be over a limit other than that of its memory.
+    pub(super) fn suspect(&mut self) {
+        if self.collected_by == 0 {
+            self.collected_by = UNKNOWN;
+        }
+    }
+
+    /// Whether it must be asked what the VM's processes [may do](VmAccount::turn) even if its memory is in order.
+    pub(super) fn is_suspect(&self) -> bool {
+        self.collected_by != 0
+    }
+
+    /// The VM's process in `slot` has its slice.
+    pub(super) fn run(&mut self, slot: u32) {
+        self.last_ran = slot;
+    }
+
+    /// What the VM's process in `slot` may do now.
+    pub(super) fn turn(&mut self, slot: u32, holdings: Holdings, collections: Collections) -> Turn {
+        let limits = &*self.limits;
+        if holdings.bytes <= limits.memory_bytes && holdings.coroutines <= limits.coroutines {
+            self.collected_by = 0;
+            return Turn::Run;
+        }
+        let is_known = !matches!(self.collected_by, 0 | UNKNOWN);
+        let is_certain = is_known && collections.finished >= self.collected_by;
         let is_to_blame = self.last_ran == slot || self.last_ran == NO_SLOT;
-        if self.collected_by == 0 || (is_certain && is_to_blame) {
+        if !is_known || (is_certain && is_to_blame) {
             self.collected_by = collections.finished + 1 + u32::from(collections.one_is_underway);
         }
-        if is_certain && is_to_blame { Turn::Kill(excess(&self.limits, holdings)) } else { Turn::Wait }
+        if is_certain && is_to_blame { Turn::Kill(excess(limits, holdings)) } else { Turn::Wait }
     }
 
     /// What each slice of the VM's processes may use.
@@ -108,16 +125,19 @@ impl VmAccount {
     /// Pays off debt if it is the VM's first turn in `tick`. `true` if it is.
     #[inline]
     pub(super) fn begin_tick(&mut self, tick: u32) -> bool {
-        if self.last_tick == tick {
-            return false;
-        }
-        if self.time_debt > 0 {
-            let allowed = nanoseconds(self.limits.time_per_tick);
-            let ticks = tick.wrapping_sub(self.last_tick);
-            self.time_debt = self.time_debt.saturating_sub(allowed.saturating_mul(ticks));
-        }
+        // No branch: every other turn may be its VM's first, or every third.
+        let ticks = tick.wrapping_sub(self.last_tick);
         self.last_tick = tick;
-        true
+        if self.time_debt > 0 {
+            self.pay(ticks);
+        }
+        ticks > 0
+    }
+
+    #[cold]
+    fn pay(&mut self, ticks: u32) {
+        let allowed = nanoseconds(self.limits.time_per_tick);
+        self.time_debt = self.time_debt.saturating_sub(allowed.saturating_mul(ticks));
     }
 
     /// Whether the VM has used less time than it may have.
@@ -245,10 +265,10 @@ mod tests {
     fn a_vm_over_its_memory_is_killed_only_after_a_collection_that_began_later() {
         let mut account = account(Limits { memory_bytes: 1000, ..default() });
         let holdings = |bytes| Holdings { bytes, coroutines: 0 };
-        let Turn::Run { memory_bytes } = account.turn(5, holdings(400), collections(7, false)) else {
-            panic!()
-        };
-        assert_eq!(memory_bytes, 600);
+        assert!(account.is_suspect());
+        assert!(matches!(account.turn(5, holdings(400), collections(7, false)), Turn::Run));
+        assert!(!account.is_suspect());
+        account.run(5);
         assert!(matches!(account.turn(5, holdings(1001), collections(7, true)), Turn::Wait));
         assert!(matches!(account.turn(5, holdings(1001), collections(8, false)), Turn::Wait));
         assert!(matches!(account.turn(6, holdings(1001), collections(9, false)), Turn::Wait), "not to blame");
@@ -256,15 +276,21 @@ mod tests {
         assert!(matches!(killed, Turn::Kill(KillReason::Memory { limit: 1000, used: 1001 })), "{killed:?}");
         // The VM's next process is not killed before what this one held has been collected.
         assert!(matches!(account.turn(6, holdings(1001), collections(9, false)), Turn::Wait));
-        assert!(matches!(account.turn(6, holdings(1000), collections(10, false)), Turn::Run { .. }));
+        assert!(account.is_suspect());
+        assert!(matches!(account.turn(6, holdings(1000), collections(10, false)), Turn::Run));
     }
 
     #[test]
-    fn a_slice_may_never_allocate_more_than_what_a_tick_can_bear() {
-        let mut account = account(Limits { memory_bytes: 1 << 40, ..default() });
-        let holdings = Holdings::default();
-        let Turn::Run { memory_bytes } = account.turn(5, holdings, collections(0, false)) else { panic!() };
-        assert_eq!(memory_bytes, Limits::SLICE_BYTES);
+    fn a_vm_is_suspect_until_it_is_looked_at_and_what_was_found_stays() {
+        let mut account = account(Limits { coroutines: 10, ..default() });
+        let holdings = |coroutines| Holdings { bytes: 0, coroutines };
+        assert!(matches!(account.turn(5, holdings(10), collections(0, false)), Turn::Run));
+        assert!(!account.is_suspect());
+        account.set_limits(Limits { coroutines: 9, ..default() }.into());
+        assert!(account.is_suspect());
+        assert!(matches!(account.turn(5, holdings(10), collections(0, false)), Turn::Wait));
+        account.suspect();
+        assert!(matches!(account.turn(5, holdings(10), collections(1, false)), Turn::Kill(_)));
     }
 
     #[test]

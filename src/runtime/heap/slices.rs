@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::garbage::Estimate;
 use super::limits::{Collections, Holdings, Stopwatch, Turn, VmAccount, kill_reason};
-use super::lookahead::{prefetch_first, prefetch_next};
+use super::lookahead::prefetch_next;
 use super::messages::Subscribers;
 use super::slots::Slot;
 use super::waiting::Waiting;
@@ -17,11 +17,11 @@ use crate::scheduler::run_queue::RunQueue;
 use crate::value::Value;
 use crate::vm::limits::Limits;
 
-/// Slices between two looks at the clock.
-const SLICES_PER_CLOCK_LOOK: u32 = 16;
-
 /// Safepoints between two looks at the clock: a fraction of a millisecond.
-const SAFEPOINTS_PER_CLOCK_LOOK: u64 = 16_384;
+const SAFEPOINTS_PER_CLOCK_LOOK: i64 = 16_384;
+
+/// What a slice counts beside its own: the shortest ones are 16 between two looks.
+const SAFEPOINTS_PER_SLICE: i64 = SAFEPOINTS_PER_CLOCK_LOOK / 16;
 
 impl Heap {
     /// How many processes wait for their turn.
@@ -42,9 +42,6 @@ impl Heap {
     /// Runs slices until the pass is over or `deadline` is past. `next` is the heap that this operating-system thread
     /// runs next, if that is known.
     pub(crate) fn run(&mut self, tick: u32, now: Duration, deadline: Option<Instant>, next: Option<&Self>) {
-        if let Some(next) = next {
-            next.prefetch();
-        }
         self.run_slices(self.config.quantum, tick, now, deadline, next);
     }
 
@@ -118,13 +115,25 @@ struct Pass<'a> {
     subscribers: &'a mut Subscribers,
     collections: Collections,
     quantum: u32,
-    /// Whether a slice is counted that ends with its quantum.
-    is_whole: bool,
+    /// How many slices one is that ends with its quantum: 0 if the process will go on with it.
+    whole: u32,
     tick: u32,
     now: Duration,
     watch: Option<Stopwatch>,
+    /// Whether it watches each slice.
+    is_close: bool,
+    /// Slices since it looked last.
+    unwatched: u32,
+    /// Safepoints until it looks again.
+    until_look: i64,
+    /// Whether each VM's memory is known.
+    is_exact: bool,
     /// Whose limits the slices are held to now. Only compared: most VMs share one set.
     limits: *const Limits,
+    /// Bytes that the VM may have.
+    memory_limit: usize,
+    /// Bytes that a slice may allocate, if its VM may have so many.
+    slice_bytes: usize,
     ended: Vec<(u32, End)>,
     resumes: u64,
     vm_ticks: u64,
@@ -158,11 +167,17 @@ impl<'a> Pass<'a> {
             waiting: &mut heap.waiting,
             subscribers: &mut heap.subscribers,
             quantum,
-            is_whole: quantum == config.quantum,
+            whole: u32::from(quantum == config.quantum),
             tick,
             now,
             watch: is_timed.then(|| Stopwatch::new(quantum, heap.is_slow)),
+            is_close: is_timed && heap.is_slow,
+            unwatched: 0,
+            until_look: SAFEPOINTS_PER_CLOCK_LOOK,
+            is_exact: config.limits && config.exact_memory,
             limits: std::ptr::null(),
+            memory_limit: usize::MAX,
+            slice_bytes: if config.limits { Limits::SLICE_BYTES } else { usize::MAX },
             ended: Vec::new(),
             resumes: 0,
             vm_ticks: 0,
@@ -170,30 +185,37 @@ impl<'a> Pass<'a> {
     }
 
     fn run(&mut self, deadline: Option<Instant>, next: Option<&Heap>) {
-        let (mut slices, mut safepoints) = (0, 0);
-        prefetch_first(self.slices.state(), self.queue.upcoming());
         while let Some(id) = self.queue.next_in_pass() {
             prefetch_next(self.slices.state(), self.queue.upcoming(), next);
             let Some(passed) = self.turn(id) else { continue };
-            slices += 1;
-            safepoints += passed;
-            if let Some(watch) = &mut self.watch {
-                let now = if slices >= SLICES_PER_CLOCK_LOOK || safepoints >= SAFEPOINTS_PER_CLOCK_LOOK {
-                    safepoints = 0;
-                    watch.batch(std::mem::take(&mut slices))
-                } else if watch.is_close() {
-                    Instant::now()
-                } else {
-                    continue;
-                };
-                if deadline.is_some_and(|deadline| now >= deadline) {
-                    break;
-                }
+            self.unwatched += 1;
+            self.until_look -= SAFEPOINTS_PER_SLICE + passed.cast_signed();
+            if self.until_look > 0 && !self.is_close {
+                continue;
+            }
+            if self.look().zip(deadline).is_some_and(|(now, deadline)| now >= deadline) {
+                break;
             }
         }
-        if let Some(watch) = self.watch.as_mut().filter(|_| slices > 0) {
-            watch.batch(slices);
+        if let Some(watch) = self.watch.as_mut().filter(|_| self.unwatched > 0) {
+            watch.batch(self.unwatched);
         }
+    }
+
+    /// Looks at the clock, if slices are timed.
+    #[cold]
+    fn look(&mut self) -> Option<Instant> {
+        let is_due = self.until_look <= 0;
+        if is_due {
+            self.until_look = SAFEPOINTS_PER_CLOCK_LOOK;
+        }
+        let watch = self.watch.as_mut()?;
+        if !is_due {
+            return Some(Instant::now());
+        }
+        let now = watch.batch(std::mem::take(&mut self.unwatched));
+        self.is_close = watch.is_close();
+        Some(now)
     }
 
     /// The turn of a process. If it had a slice: the safepoints that it passed.
@@ -203,31 +225,29 @@ impl<'a> Pass<'a> {
         if slot.generation != id.generation {
             return None; // it was removed while it was queued
         }
-        if slot.is_suspended {
-            if !slot.state.has_ended() {
-                slot.state = ProcessState::Suspended; // until it is resumed
-            }
-            return None;
+        let mut quantum = self.quantum;
+        if slot.is_suspended || slot.priority != NORMAL_PRIORITY || slot.slices == 0 {
+            quantum = special_quantum(slot, quantum)?;
         }
-        let is_usual = slot.priority == NORMAL_PRIORITY && slot.slices > 0;
-        let quantum = if is_usual { self.quantum } else { quantum_of(slot, self.quantum) };
         let account = &mut self.accounts[slot.place as usize];
         let is_first_of_tick = account.begin_tick(self.tick);
-        if self.watch.is_some() && !account.has_time() {
+        if !account.has_time() && self.watch.is_some() {
             self.queue.keep(id);
             return None;
         }
-        let mut memory_bytes = usize::MAX;
-        let mut holdings = Holdings::default();
-        if self.config.limits {
-            if self.config.exact_memory {
-                holdings.bytes = self.slices.category_bytes(slot.category);
-            }
-            holdings.coroutines = self.slices.coroutines(slot.place);
-            match account.turn(id.slot, holdings, self.collections) {
-                Turn::Run { memory_bytes: left } => {
-                    memory_bytes = if self.config.exact_memory { left } else { Limits::SLICE_BYTES };
-                }
+        if !std::ptr::eq(self.limits, &*account.limits) {
+            self.limits = &*account.limits;
+            self.memory_limit = if self.is_exact { account.limits.memory_bytes } else { usize::MAX };
+            self.slices.allow(&match self.config.limits {
+                true => account.allowance(),
+                false => Allowance::unlimited(account.limits.console_bytes),
+            });
+        }
+        let held = if self.is_exact { self.slices.category_bytes(slot.category) } else { 0 };
+        if held > self.memory_limit || account.is_suspect() {
+            let coroutines = if self.config.limits { self.slices.coroutines(slot.place) } else { 0 };
+            match account.turn(id.slot, Holdings { bytes: held, coroutines }, self.collections) {
+                Turn::Run => {}
                 Turn::Wait => {
                     self.garbage.want();
                     self.queue.keep(id);
@@ -239,39 +259,38 @@ impl<'a> Pass<'a> {
                 }
             }
         }
-        if !std::ptr::eq(self.limits, &*account.limits) {
-            self.limits = &*account.limits;
-            self.slices.allow(&match self.config.limits {
-                true => account.allowance(),
-                false => Allowance::unlimited(account.limits.console_bytes),
-            });
-        }
+        account.run(id.slot);
         self.vm_ticks += u64::from(is_first_of_tick);
         slot.state = ProcessState::Running;
         if self.waiting.has_replies() {
             self.slices.context().reply = self.waiting.take_reply(id.slot);
         }
+        let memory_bytes = (self.memory_limit - held).min(self.slice_bytes);
         let report = self.slices.run(id.thread(), quantum, memory_bytes);
-        let is_preempted = report.end == SliceEnd::Preempted;
-        let is_whole = self.is_whole || !is_preempted;
         slot.safepoints += report.safepoints;
-        slot.slices = slot.slices.saturating_add(u32::from(is_whole));
         slot.state = ProcessState::Runnable;
-        self.resumes += u64::from(is_whole);
-        let is_watched = self.watch.as_ref().is_some_and(Stopwatch::is_close);
-        if is_preempted && !is_watched && !self.slices.context().has_news() {
-            self.queue.keep(id);
-        } else {
-            self.after_slice(id, report.end, holdings);
+        match report.news {
+            None if !self.is_close => {
+                slot.slices = slot.slices.saturating_add(self.whole);
+                self.resumes += u64::from(self.whole);
+                self.queue.keep(id);
+            }
+            news => self.after_slice(id, news.unwrap_or(SliceEnd::Preempted), held),
         }
         Some(report.safepoints)
     }
 
-    /// Takes what a slice leaves: output, requests, time used, its end.
+    /// Takes what a slice leaves: output, requests, time used, its end. Its VM held so many `bytes` when it began.
     #[cold]
-    fn after_slice(&mut self, id: SlotId, end: SliceEnd, holdings: Holdings) {
+    fn after_slice(&mut self, id: SlotId, end: SliceEnd, bytes: usize) {
         let slot = &mut self.slots[id.slot as usize];
         let account = &mut self.accounts[slot.place as usize];
+        let slices = if end == SliceEnd::Preempted { self.whole } else { 1 };
+        slot.slices = slot.slices.saturating_add(slices);
+        self.resumes += u64::from(slices);
+        if self.slices.coroutines(slot.place) > account.limits.coroutines {
+            account.suspect();
+        }
         let context = self.slices.context();
         if !context.console.is_empty() {
             let place = &mut self.places[slot.place as usize];
@@ -292,7 +311,7 @@ impl<'a> Pass<'a> {
             SliceEnd::Exited => Some(End::Exited(std::mem::take(&mut context.exit_results))),
             SliceEnd::Failed => Some(End::Failed),
             SliceEnd::Exceeded(excess) => {
-                Some(End::Killed(kill_reason(excess, context, &account.limits, overrun, holdings.bytes)))
+                Some(End::Killed(kill_reason(excess, context, &account.limits, overrun, bytes)))
             }
         };
         if let Some(time) = self.watch.as_mut().and_then(Stopwatch::slice) {
@@ -315,11 +334,18 @@ impl<'a> Pass<'a> {
     }
 }
 
-/// The quantum of a process whose priority is not the usual one, or that has had a part of its first slice.
+/// The quantum of a process whose priority is not the usual one, or that has had a part of its first slice. None if it
+/// is suspended.
 #[cold]
-fn quantum_of(slot: &Slot, usual: u32) -> u32 {
+fn special_quantum(slot: &mut Slot, usual: u32) -> Option<u32> {
+    if slot.is_suspended {
+        if !slot.state.has_ended() {
+            slot.state = ProcessState::Suspended; // until it is resumed
+        }
+        return None;
+    }
     let scaled = u64::from(usual) * u64::from(slot.priority) / u64::from(NORMAL_PRIORITY);
     let quantum = u32::try_from(scaled).unwrap_or(u32::MAX).max(MIN_QUANTUM);
     let passed = if slot.slices == 0 { slot.safepoints as u32 } else { 0 };
-    quantum.saturating_sub(passed).max(1)
+    Some(quantum.saturating_sub(passed).max(1))
 }

@@ -13,6 +13,7 @@
 mod charge;
 mod clock;
 mod limits;
+mod resume;
 
 use std::cell::Cell;
 use std::ffi::c_int;
@@ -22,10 +23,11 @@ use std::time::Duration;
 use mlua::ffi::{self, lua_State};
 
 use super::Context;
-use super::threads::{Next, ProcessThread};
+use super::threads::ProcessThread;
 
 pub(super) use charge::{charge, charge_block, charge_later};
 pub(super) use limits::{condemn, end_soon};
+pub(super) use resume::run;
 
 use limits::{Overdraft, out_of_fuel};
 
@@ -97,9 +99,11 @@ pub(crate) struct SliceLimits {
 /// What a slice did.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SliceReport {
-    pub(crate) end: SliceEnd,
     /// Safepoints passed, and [charged](charge()).
     pub(crate) safepoints: u64,
+    /// How it ended, if there is more to know than that: it may have printed, asked for something, or used too much.
+    /// Most slices are preempted, and leave nothing behind.
+    pub(crate) news: Option<SliceEnd>,
 }
 
 /// A stack of threads in thread-local memory that needs no destructor.
@@ -168,8 +172,11 @@ struct Slice {
     bottom: Cell<*mut lua_State>,
     /// The coroutines that run on top of `bottom`, outermost first.
     running: ThreadStack,
-    /// The break chain of the break under way, innermost first.
+    /// The break chain of the break under way, innermost first. Empty if only `bottom` breaks.
     broken: ThreadStack,
+    /// Whether there is more to do after the slice than to count its safepoints. While this is unset, all that
+    /// [`Slice::rest`] resets is as that leaves it.
+    has_news: Cell<bool>,
     context: Cell<*mut Context>,
 }
 
@@ -185,6 +192,31 @@ impl Slice {
 
     fn is_condemned(&self) -> bool {
         self.condemned.get().is_some()
+    }
+
+    /// Unless it is already.
+    fn condemn(&self, excess: Excess) {
+        if !self.is_condemned() {
+            self.condemned.set(Some(excess));
+            self.has_news.set(true);
+        }
+    }
+
+    /// The thread that waits for the one that has broken breaks as well.
+    fn parent_breaks(&self, parent: *mut lua_State) {
+        self.broken.push(parent);
+        self.has_news.set(true);
+    }
+
+    /// Forgets what happened in a slice that is over.
+    fn rest(&self) {
+        self.began.set(None);
+        self.overdraft.set(None);
+        self.condemned.set(None);
+        self.waits.set(false);
+        self.running.clear();
+        self.broken.clear();
+        self.has_news.set(false);
     }
 }
 
@@ -207,6 +239,7 @@ thread_local! {
             bottom: Cell::new(ptr::null_mut()),
             running: ThreadStack::new(),
             broken: ThreadStack::new(),
+            has_news: Cell::new(false),
             context: Cell::new(ptr::null_mut()),
         }
     };
@@ -251,110 +284,6 @@ pub(super) unsafe fn prepare(context: *mut Context, limits: SliceLimits) {
     });
 }
 
-/// Runs one slice of `process`.
-///
-/// # Safety
-///
-/// [`prepare`] must have been called on this operating-system thread. `process.root` must be a live
-/// thread of a state that [`install`] was called on, that is not running, holding either a function to
-/// start (and no more) or what an earlier slice left there; the rest of `process` must be what that slice
-/// left. During the call only functions that Luau calls may use `process`.
-#[inline]
-pub(super) unsafe fn run(process: *mut ProcessThread, quantum: u32) -> SliceReport {
-    let slice = current();
-    // The safepoint at which it breaks is passed at the start of the next slice.
-    let quantum = i64::from(quantum) + 1;
-    let first_look = slice.first_look.get();
-    // The shortest slices are over before it is worth looking at the clock.
-    let fuel = if quantum > first_look + 1 { first_look } else { quantum };
-    slice.fuel.set(fuel);
-    slice.granted.set(fuel);
-    slice.quantum.set(quantum);
-    slice.next_look.set(first_look);
-    // SAFETY: by the contract, nothing of the process runs yet. From here on it does: it may want its context.
-    slice.bottom.set(unsafe { (*process).root });
-    // SAFETY: handed on from this function's contract.
-    let end = unsafe { resume_innermost(slice, process) };
-    slice.bottom.set(ptr::null_mut());
-    slice.began.set(None);
-    slice.overdraft.set(None);
-    let at_break = i64::from(end == SliceEnd::Preempted);
-    SliceReport { end, safepoints: (slice.used() - at_break) as u64 }
-}
-
-/// # Safety
-///
-/// As for [`run`].
-#[inline]
-unsafe fn resume_innermost(slice: &Slice, process: *mut ProcessThread) -> SliceEnd {
-    loop {
-        // SAFETY: nothing of the process runs.
-        let outcome = match unsafe { (*process).next() } {
-            // SAFETY: as above.
-            None => unsafe { (*process).idle() },
-            Some((thread, arguments)) => {
-                slice.bottom.set(thread);
-                slice.running.clear();
-                // SAFETY: `thread` is live: it is the root of the process or of a task, which are
-                // anchored, or a coroutine that its parent in the chain keeps alive. It can be resumed:
-                // it is new, has yielded or is broken. `from` only passes the depth of C calls on
-                // (`resume_start` in ldo.cpp); a thread that has broken still holds the depth it was
-                // first resumed at, so naming itself keeps Luau's limit on nested resumes where it is
-                // in an uninterrupted run. Luau catches every error inside `lua_resume`, and our
-                // callbacks do not panic.
-                let status = unsafe { ffi::lua_resume_(thread, thread, arguments) };
-                // Most of the time the thread that we resumed is the one that broke, at the end of its quantum.
-                let is_single = slice.broken.len.get() <= 1;
-                if status == ffi::LUA_BREAK && is_single && !slice.waits.get() && !slice.is_condemned() {
-                    return SliceEnd::Preempted;
-                }
-                // SAFETY: by the contract; it is the one that was resumed.
-                match unsafe { stopped(slice, process, thread, status) } {
-                    Ok(next) => next,
-                    Err(end) => return end,
-                }
-            }
-        };
-        return match outcome {
-            Next::Continue => continue,
-            Next::Yielded => SliceEnd::Yielded,
-            Next::Wait => SliceEnd::Waiting,
-            Next::Returned => SliceEnd::Returned,
-            Next::Failed => SliceEnd::Failed,
-        };
-    }
-}
-
-/// What follows when the thread that was resumed has stopped with `status`. `Err` is the end of the slice.
-///
-/// # Safety
-///
-/// As for [`run`]; `thread` must be the thread of `process` that was resumed.
-#[inline(never)]
-unsafe fn stopped(
-    slice: &Slice,
-    process: *mut ProcessThread,
-    thread: *mut lua_State,
-    status: c_int,
-) -> Result<Next, SliceEnd> {
-    match slice.condemned.take() {
-        None => {}
-        Some(Excess::TaskFailed) => return Err(SliceEnd::Failed),
-        Some(Excess::Exit) => return Err(SliceEnd::Exited),
-        Some(excess) => return Err(SliceEnd::Exceeded(excess)),
-    }
-    // SAFETY: nothing of the process runs any more.
-    let process = unsafe { &mut *process };
-    if status != ffi::LUA_BREAK {
-        // SAFETY: by the contract.
-        return Ok(unsafe { process.stopped(thread, status) });
-    }
-    if slice.broken.len.get() > 1 {
-        process.splice(slice.broken.iter());
-    }
-    if slice.waits.replace(false) { Ok(process.park()) } else { Err(SliceEnd::Preempted) }
-}
-
 /// Luau's interrupt: called at every safepoint, and by the garbage collector with `gc >= 0`.
 unsafe extern "C-unwind" fn interrupt(thread: *mut lua_State, gc: i32) {
     if gc >= 0 {
@@ -375,13 +304,19 @@ unsafe extern "C-unwind" fn interrupt(thread: *mut lua_State, gc: i32) {
 /// # Safety
 ///
 /// `thread` must be the running thread.
+#[inline]
 unsafe fn can_break(slice: &Slice, thread: *mut lua_State) -> bool {
-    let bottom = slice.bottom.get();
+    // SAFETY: it runs, so it is live. Nothing runs on top of it.
+    let is_yieldable = unsafe { ffi::lua_isyieldable(thread) != 0 };
+    is_yieldable && (thread == slice.bottom.get() || can_break_parents(slice))
+}
+
+/// Whether all threads can be broken that wait for another to end.
+#[cold]
+fn can_break_parents(slice: &Slice) -> bool {
     // SAFETY: all of these threads run, so they are live.
     let is_yieldable = |thread| unsafe { ffi::lua_isyieldable(thread) != 0 };
-    // Nothing runs on top of the thread that runs.
-    is_yieldable(thread)
-        && (thread == bottom || (is_yieldable(bottom) && slice.running.iter().all(is_yieldable)))
+    is_yieldable(slice.bottom.get()) && slice.running.iter().all(is_yieldable)
 }
 
 /// Whether the process that runs on this operating-system thread can be suspended here.
@@ -419,6 +354,7 @@ pub(super) unsafe fn can_suspend(thread: *mut lua_State) -> bool {
 pub(super) unsafe fn suspend(thread: *mut lua_State) -> c_int {
     SLICE.with(|slice| {
         slice.waits.set(true);
+        slice.has_news.set(true);
         slice.broken.clear();
         slice.broken.push(thread);
         // SAFETY: by the contract; it can be broken, so this does not throw.
@@ -461,9 +397,14 @@ pub(super) fn take_wait() -> Option<Vec<*mut lua_State>> {
 ///
 /// `parent` must be the running thread, in a C function with a continuation, and be able to break.
 pub(super) unsafe fn break_with_child(parent: *mut lua_State) -> c_int {
-    SLICE.with(|slice| slice.broken.push(parent));
+    SLICE.with(|slice| slice.parent_breaks(parent));
     // SAFETY: by the contract.
     unsafe { ffi::lua_break(parent) }
+}
+
+/// The slice that runs on this operating-system thread leaves something to be dealt with after it.
+pub(super) fn has_news() {
+    SLICE.with(|slice| slice.has_news.set(true));
 }
 
 /// Whether the process that runs on this operating-system thread is to be killed.
@@ -473,7 +414,7 @@ pub(super) fn is_condemned() -> bool {
 
 /// `debuginterrupt`: `parent` is about to break because the coroutine that it resumed has broken.
 unsafe extern "C-unwind" fn parent_broke(parent: *mut lua_State, _: *mut ffi::lua_Debug) {
-    SLICE.with(|slice| slice.broken.push(parent));
+    SLICE.with(|slice| slice.parent_breaks(parent));
 }
 
 /// `userthread`: counts the coroutines that scripts make, and follows resumes in a state from the moment
@@ -500,6 +441,7 @@ unsafe extern "C-unwind" fn thread_created_or_freed(parent: *mut lua_State, thre
         context.coroutines[place] += 1;
         if context.coroutines[place] > context.coroutine_limit {
             limits::end_soon();
+            has_news();
         }
         place + 1
     });
@@ -513,8 +455,9 @@ unsafe extern "C-unwind" fn thread_created_or_freed(parent: *mut lua_State, thre
 
 unsafe extern "C-unwind" fn before_resume(thread: *mut lua_State) {
     SLICE.with(|slice| {
-        if thread != slice.bottom.get() {
+        if slice.is_running() && thread != slice.bottom.get() {
             slice.running.push(thread);
+            slice.has_news.set(true);
         }
     });
 }

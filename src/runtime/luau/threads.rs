@@ -98,15 +98,15 @@ impl ProcessThread {
         Self { root: std::ptr::null_mut(), more: None }
     }
 
-    /// The thread to resume, and with how many arguments.
+    /// The thread to resume, without arguments, if there never was another.
     #[inline]
-    pub(super) fn next(&mut self) -> Option<(*mut lua_State, c_int)> {
-        if self.more.is_none() { Some((self.root, 0)) } else { self.next_of_many() }
+    pub(super) fn only_thread(&self) -> Option<*mut lua_State> {
+        self.more.is_none().then_some(self.root)
     }
 
-    #[inline(never)]
-    fn next_of_many(&mut self) -> Option<(*mut lua_State, c_int)> {
-        let more = self.more.as_mut()?;
+    /// The thread to resume, and with how many arguments.
+    pub(super) fn next(&mut self) -> Option<(*mut lua_State, c_int)> {
+        let Some(more) = self.more.as_mut() else { return Some((self.root, 0)) };
         let mut arguments = std::mem::take(&mut more.arguments);
         if let Some(tasks) = &mut more.tasks
             && tasks.current.is_none()

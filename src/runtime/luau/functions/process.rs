@@ -26,17 +26,17 @@ pub(super) unsafe extern "C-unwind" fn print(state: *mut lua_State) -> c_int {
             ffi::lua_replace(state, index);
         }
         let bytes = with_context(|context| {
-            let mut bytes = 0;
+            let (console, mut bytes) = (context.print(), 0);
             for index in 1..=count {
                 if index > 1 {
-                    context.console.push(b"\t");
+                    console.push(b"\t");
                 }
                 let mut length = 0;
                 let text = ffi::lua_tolstring(state, index, &raw mut length);
-                context.console.push(std::slice::from_raw_parts(text.cast(), length));
+                console.push(std::slice::from_raw_parts(text.cast(), length));
                 bytes += length;
             }
-            context.console.push(b"\n");
+            console.push(b"\n");
             bytes
         });
         charge(state, (bytes.unwrap_or(0) / BYTES_PRINTED) as u64);

@@ -287,7 +287,7 @@ pub(super) unsafe extern "C-unwind" fn connect(state: *mut lua_State) -> c_int {
         }
         with_tasks(|tasks| _ = tasks.connections.insert(id));
         let name = string(state, 1).into();
-        with_context(|context| context.requests.push((id, Request::Connect { name })));
+        with_context(|context| context.request(id, Request::Connect { name }));
         ffi::lua_pushnumber(state, id.into());
         ffi::lua_pushcclosurek(state, disconnect, c"disconnect".as_ptr(), 1, None);
     }

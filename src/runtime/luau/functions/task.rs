@@ -74,7 +74,7 @@ pub(super) unsafe extern "C-unwind" fn delay(state: *mut lua_State) -> c_int {
         with_tasks(|tasks| {
             tasks.push_waiting(Task { id, root, chain: Vec::new(), arguments, is_new: true, reply: None });
         });
-        with_context(|context| context.requests.push((id, Request::Sleep(time))));
+        with_context(|context| context.request(id, Request::Sleep(time)));
     }
     1
 }
@@ -96,7 +96,7 @@ pub(super) unsafe extern "C-unwind" fn cancel(state: *mut lua_State) -> c_int {
         let runs = status == ffi::LUA_CORUN || status == ffi::LUA_CONOR;
         let removed = with_tasks(|tasks| tasks.remove(thread)).flatten();
         if let Some(task) = &removed {
-            with_context(|context| context.requests.push((task.id, Request::Forget)));
+            with_context(|context| context.request(task.id, Request::Forget));
             with_tasks(|tasks| tasks.release(state, task.id));
         }
         // A task that waits does so in a break, which looks as if it ran. One that has not begun may: its

@@ -76,7 +76,7 @@ pub(super) unsafe fn seconds(state: *mut lua_State, index: c_int, function: &str
 /// returns what this returns; [`check_can_suspend`] must have been called.
 pub(super) unsafe fn wait_for(state: *mut lua_State, request: Request) -> c_int {
     let task = with_process(|process| process.running_task()).unwrap_or(MAIN);
-    with_context(|context| context.requests.push((task, request)));
+    with_context(|context| context.request(task, request));
     // SAFETY: by the contract.
     unsafe { suspend(state) }
 }

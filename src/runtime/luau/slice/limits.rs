@@ -56,11 +56,13 @@ pub(super) unsafe fn out_of_fuel(thread: *mut lua_State) {
     unsafe {
         if can_break(slice, thread) {
             let depth = ffi::lua_stackdepth(thread).unsigned_abs();
-            if depth > slice.call_depth_limit.get() && slice.condemned.get().is_none() {
-                slice.condemned.set(Some(Excess::CallDepth(depth)));
+            if depth > slice.call_depth_limit.get() {
+                slice.condemn(Excess::CallDepth(depth));
             }
             slice.broken.clear();
-            slice.broken.push(thread);
+            if thread != slice.bottom.get() {
+                slice.broken.push(thread);
+            }
             ffi::lua_break(thread); // it runs and is yieldable, so this only marks it
         } else {
             overdraw(slice, thread);
@@ -71,14 +73,21 @@ pub(super) unsafe fn out_of_fuel(thread: *mut lua_State) {
 /// Grants more fuel if the quantum is not used up and there is time left.
 #[inline]
 pub(super) fn may_go_on(slice: &Slice) -> bool {
+    let left = slice.quantum.get() - slice.used();
+    left > 0 && has_time(slice, left)
+}
+
+/// Grants more fuel, of so much that is left, if there is time left.
+#[inline(never)]
+fn has_time(slice: &Slice, left: i64) -> bool {
     let used = slice.used();
-    let left = slice.quantum.get() - used;
-    if left <= 0 {
-        return false;
-    }
     let now = Ticks::now();
-    let began = slice.began.get().unwrap_or(now);
-    slice.began.set(Some(began));
+    let began = slice.began.get().unwrap_or_else(|| {
+        slice.began.set(Some(now));
+        slice.next_look.set(slice.first_look.get());
+        slice.has_news.set(true);
+        now
+    });
     if now.since(began) > slice.time_limit.get() {
         slice.quantum.set(used);
         return false;
@@ -115,11 +124,12 @@ pub(super) unsafe fn overdraw(slice: &Slice, thread: *mut lua_State) {
 /// Whether a process whose slice is over and that cannot be broken here is condemned, or has to be now.
 #[cold]
 pub(super) fn is_overdrawn(slice: &Slice) -> bool {
-    if slice.condemned.get().is_none() {
+    if !slice.is_condemned() {
         let overdraft = slice.overdraft.get().unwrap_or_else(Overdraft::begin);
         slice.overdraft.set(Some(overdraft));
+        slice.has_news.set(true);
         let Some(time) = overdraft.longer_than(slice.overrun_limit.get()) else { return false };
-        slice.condemned.set(Some(Excess::Overrun(time)));
+        slice.condemn(Excess::Overrun(time));
     }
     true
 }
@@ -142,9 +152,5 @@ pub(in super::super) fn end_soon() -> bool {
 /// Condemns the process that runs on this operating-system thread, unless it is already.
 pub(in super::super) fn condemn(excess: Excess) {
     end_soon();
-    SLICE.with(|slice| {
-        if slice.condemned.get().is_none() {
-            slice.condemned.set(Some(excess));
-        }
-    });
+    SLICE.with(|slice| slice.condemn(excess));
 }
