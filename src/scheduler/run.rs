@@ -57,11 +57,13 @@ pub(crate) fn run(
 
 /// Runs heaps until `deadline`, the first in any case.
 fn run_row(heaps: &mut [&mut Heap], tick: u32, now: Duration, deadline: Option<Instant>) {
+    let mut is_foreseen = false;
     for i in 0..heaps.len() {
         if i > 0 && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return;
         }
         let (begun, later) = heaps.split_at_mut(i + 1);
+        is_foreseen = begun[i].look_ahead(is_foreseen, later);
         begun[i].run(tick, now, deadline, later.first().map(|next| &**next));
     }
 }

@@ -53,9 +53,9 @@ impl<T: Copy> RunQueue<T> {
         self.kept += 1;
     }
 
-    /// Those that have not had their turn, and those that came since the pass began.
+    /// Those that have not had their turn in this pass.
     pub(crate) fn upcoming(&self) -> &[T] {
-        &self.entries[self.next..]
+        &self.entries[self.next..self.end]
     }
 
     /// Whether everybody had a turn in this pass.
@@ -114,7 +114,7 @@ mod tests {
         queue.keep('a');
         queue.push('c');
         assert_eq!((queue.pass_is_over(), queue.len()), (false, 3));
-        assert_eq!(queue.upcoming(), ['b', 'c']);
+        assert_eq!(queue.upcoming(), ['b']);
         assert_eq!(queue.next_in_pass(), Some('b'));
         assert_eq!((queue.pass_is_over(), queue.len()), (true, 2));
         assert_eq!(queue.next_in_pass(), None);

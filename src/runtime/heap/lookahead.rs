@@ -15,40 +15,64 @@ const FRAME_AHEAD: usize = 12;
 /// How many turns ahead its function is: where that is stands on the stack.
 const FUNCTION_AHEAD: usize = 4;
 
-/// Starts loading what the first turns need.
-pub(super) fn prefetch_first(state: &LuauState, upcoming: &[SlotId]) {
-    (0..=THREAD_AHEAD).rev().for_each(|before| prefetch_turns(state, upcoming, before));
-}
-
 /// Starts loading what turns need that come later. To be called in each turn, with those that come `next` in this heap,
 /// and the heap that follows, if that is known.
 #[inline]
 pub(super) fn prefetch_next(state: &LuauState, next: &[SlotId], next_heap: Option<&Heap>) {
     // With all of them there at once there is nothing to check for each.
     match next.first_chunk::<{ THREAD_AHEAD + 1 }>() {
-        Some(turns) => prefetch_turns(state, turns, 0),
+        Some(turns) => {
+            state.prefetch_thread(turns[THREAD_AHEAD].thread());
+            state.prefetch_frame(turns[FRAME_AHEAD].thread());
+            state.prefetch_function(turns[FUNCTION_AHEAD].thread());
+        }
         None => prefetch_last(state, next, next_heap),
     }
 }
 
 #[cold]
 fn prefetch_last(state: &LuauState, next: &[SlotId], next_heap: Option<&Heap>) {
-    prefetch_turns(state, next, 0);
-    if let Some(heap) = next_heap {
-        heap.prefetch_soon(next.len());
+    let next_heap = next_heap.and_then(|heap| Some((heap.state.as_ref()?, heap.queue.upcoming())));
+    let turn = |ahead: usize| match next.get(ahead) {
+        Some(id) => Some((state, id.thread())),
+        None => next_heap.and_then(|(state, turns)| Some((state, turns.get(ahead - next.len())?.thread()))),
+    };
+    if let Some((state, thread)) = turn(THREAD_AHEAD) {
+        state.prefetch_thread(thread);
+    }
+    if let Some((state, thread)) = turn(FRAME_AHEAD) {
+        state.prefetch_frame(thread);
+    }
+    if let Some((state, thread)) = turn(FUNCTION_AHEAD) {
+        state.prefetch_function(thread);
+    }
+    if next.len() == THREAD_AHEAD
+        && let Some((state, _)) = next_heap
+    {
+        state.prefetch_globals(); // once is enough
     }
 }
 
-/// Starts loading what some of `turns` need, when so many others come `before` them.
-#[inline]
-fn prefetch_turns(state: &LuauState, turns: &[SlotId], before: usize) {
-    let thread = |ahead: usize| Some(turns.get(ahead.checked_sub(before)?)?.thread());
-    state.prefetch(thread(THREAD_AHEAD), thread(FRAME_AHEAD), thread(FUNCTION_AHEAD));
-}
-
 impl Heap {
-    /// Starts loading what a pass over this heap begins with, for when it is the next.
-    pub(super) fn prefetch(&self) {
+    /// Starts loading what passes over this heap and `later` ones begin with. To be called before each pass, with what
+    /// it returned before the one that comes before, or `false`: whether that pass will look ahead to this one.
+    pub(crate) fn look_ahead(&self, is_foreseen: bool, later: &[&mut Self]) -> bool {
+        if !is_foreseen && let Some(state) = &self.state {
+            let first = |count: usize| self.queue.upcoming().iter().take(count).map(|id| id.thread());
+            first(THREAD_AHEAD + 1).for_each(|thread| state.prefetch_thread(thread));
+            first(FRAME_AHEAD + 1).for_each(|thread| state.prefetch_frame(thread));
+            first(FUNCTION_AHEAD + 1).for_each(|thread| state.prefetch_function(thread));
+        }
+        let [next, after_next @ ..] = later else { return false };
+        if let Some(heap) = after_next.first() {
+            prefetch(&**heap); // then it tells at once where its parts are
+        }
+        next.prefetch_parts();
+        self.queue.upcoming().len() > THREAD_AHEAD
+    }
+
+    /// Starts loading what all turns need of a heap.
+    fn prefetch_parts(&self) {
         prefetch(self);
         prefetch(self.queue.upcoming());
         prefetch(self.slots.as_slice());
@@ -56,14 +80,5 @@ impl Heap {
         if let Some(state) = &self.state {
             state.prefetch_parts();
         }
-    }
-
-    /// Starts loading what the first turns need, when so many turns of another heap come `before` them.
-    fn prefetch_soon(&self, before: usize) {
-        let Some(state) = &self.state else { return };
-        if before == THREAD_AHEAD {
-            state.prefetch_globals(); // once is enough
-        }
-        prefetch_turns(state, self.queue.upcoming(), before);
     }
 }

@@ -58,6 +58,12 @@ impl Memory {
         self.used
     }
 
+    /// Starts loading what is needed to find the state's objects, for slices that come soon. The counters themselves were
+    /// loaded before.
+    pub(super) fn prefetch_translations(&self) {
+        self.pages.prefetch_translations();
+    }
+
     /// A slice begins that may allocate `bytes`.
     pub(super) fn allow(&mut self, bytes: usize) {
         self.used_before = self.used;

@@ -14,6 +14,9 @@ const BEGINNING: usize = 1 << 10;
 /// Bytes of a line of memory.
 const LINE: usize = 64;
 
+/// Bytes of a page of memory.
+const PAGE: usize = 4096;
+
 /// Bytes of a value on the stack (`TValue` in lobject.h).
 const VALUE_BYTES: usize = 16;
 
@@ -28,40 +31,49 @@ const CI: usize = 32;
 const LAST_USED: usize = 80;
 
 impl LuauState {
-    /// Starts loading the thread of a process that will be resumed soon, the call frame and the stack of one whose
-    /// thread was prefetched a while ago, and the function of one whose stack was.
+    /// Starts loading the thread of a process that will be resumed soon.
     #[inline]
-    pub(crate) fn prefetch(
-        &self,
-        thread: Option<ThreadId>,
-        frame: Option<ThreadId>,
-        function: Option<ThreadId>,
-    ) {
-        let root = |thread: ThreadId| Some(self.threads.get(thread.0 as usize)?.root.cast_const());
-        if let Some(root) = thread.and_then(root) {
+    pub(crate) fn prefetch_thread(&self, thread: ThreadId) {
+        if let Some(root) = self.root(thread) {
             prefetch_thread(root);
         }
-        if !self.knows_layout {
-            return;
+    }
+
+    /// Starts loading the call frame and the stack of one whose thread was prefetched a while ago.
+    #[inline]
+    pub(crate) fn prefetch_frame(&self, thread: ThreadId) {
+        if self.knows_layout
+            && let Some(root) = self.root(thread)
+        {
+            // SAFETY: roots are anchored, and their layout is known.
+            unsafe { prefetch_frame(root) }
         }
-        // SAFETY: roots that are not null are anchored, and their layout is known.
-        unsafe {
-            if let Some(root) = frame.and_then(root).filter(|root| !root.is_null()) {
-                prefetch_frame(root);
-            }
-            if let Some(root) = function.and_then(root).filter(|root| !root.is_null()) {
-                prefetch_function(root);
-            }
+    }
+
+    /// Starts loading the function of one whose stack was prefetched a while ago.
+    #[inline]
+    pub(crate) fn prefetch_function(&self, thread: ThreadId) {
+        if self.knows_layout
+            && let Some(root) = self.root(thread)
+        {
+            // SAFETY: roots are anchored, and their layout is known.
+            unsafe { prefetch_function(root) }
         }
+    }
+
+    fn root(&self, thread: ThreadId) -> Option<*const lua_State> {
+        let root = self.threads.get(thread.0 as usize)?.root.cast_const();
+        (!root.is_null()).then_some(root)
     }
 
     /// Starts loading what all slices need.
     pub(crate) fn prefetch_parts(&self) {
-        prefetch(&self.threads[..]);
         prefetch(&*self.memory);
+        prefetch(&self.threads[..]);
         // SAFETY: it lives as long as we do, and is used by nobody else.
         prefetch(unsafe { &*self.context });
         prefetch_thread(self.main);
+        self.memory.prefetch_translations();
     }
 
     /// Starts loading what slices need of Luau's global state. Where that is stands in the main thread, which was
@@ -151,16 +163,23 @@ unsafe fn word(thread: *const lua_State, offset: usize) -> *const u8 {
     unsafe { thread.byte_add(offset).cast::<*const u8>().read() }
 }
 
-/// Starts loading a value, or the beginning of a long one.
+/// Starts loading a value. Of a long one, the beginning, and the first line in each page of memory: the processor sees
+/// by itself what follows in a page, but not beyond.
 pub(crate) fn prefetch<T: ?Sized>(value: &T) {
     let start = (&raw const *value).cast::<u8>();
-    for offset in (0..size_of_val(value).min(BEGINNING)).step_by(LINE) {
+    let size = size_of_val(value);
+    for offset in (0..size.min(BEGINNING)).step_by(LINE) {
         prefetch_line(start.wrapping_byte_add(offset));
+    }
+    let first_page = start.addr().wrapping_neg() % PAGE;
+    for offset in (first_page..size).step_by(PAGE) {
+        prefetch_line(start.wrapping_byte_add(offset));
+        prefetch_line(start.wrapping_byte_add(offset + LINE));
     }
 }
 
 /// Starts loading the line of memory at an address, whatever that is.
-fn prefetch_line<T>(address: *const T) {
+pub(super) fn prefetch_line<T>(address: *const T) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a hint; it may point anywhere.
     unsafe {

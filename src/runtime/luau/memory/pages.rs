@@ -9,6 +9,10 @@
 use std::alloc::{Layout, alloc, dealloc};
 use std::ptr::{self, NonNull};
 
+use smallvec::SmallVec;
+
+use crate::runtime::luau::prefetch::prefetch_line;
+
 /// `kSmallPageSize` and `kLargePageSize` in Luau's lmem.cpp.
 const SMALL: usize = SLOT - 24;
 const LARGE: usize = 2 * SLOT - 24;
@@ -25,6 +29,9 @@ const ALL_FREE: u32 = (1 << SLOTS) - 1;
 /// Pages of the operating system.
 const OS_PAGE: usize = 4096;
 
+/// What the entries of a page table reach that share a line of memory.
+const REACH_OF_LINE: usize = 8 * OS_PAGE;
+
 /// The header of one of Luau's pages. It comes last in a page of the operating system.
 const PAGE_HEADER: usize = 64;
 
@@ -36,6 +43,8 @@ const LAYOUT: Layout = Layout::new::<(Chunk, [u8; OS_PAGE + SLOTS * SLOT])>();
 struct Chunk {
     /// One bit for each place.
     free: u32,
+    /// Where it stands in [`Pages::chunks`].
+    index: u32,
     first_slot: *mut u8,
     previous: *mut Chunk,
     next: *mut Chunk,
@@ -44,14 +53,15 @@ struct Chunk {
 /// The chunks of one state.
 #[derive(Debug)]
 pub(super) struct Pages {
-    /// Those with free places.
+    /// Here and not elsewhere up to 2.9 MB, so that [`Pages::prefetch_translations`] finds them at once.
+    chunks: SmallVec<[*mut Chunk; 12]>,
+    /// The first of those with free places.
     roomy: *mut Chunk,
-    full: *mut Chunk,
 }
 
 impl Default for Pages {
     fn default() -> Self {
-        Self { roomy: ptr::null_mut(), full: ptr::null_mut() }
+        Self { chunks: SmallVec::new(), roomy: ptr::null_mut() }
     }
 }
 
@@ -73,7 +83,7 @@ impl Pages {
     /// A place for a page of `size` bytes. Null if there is no memory, or it is not the size of a page.
     pub(super) fn allocate(&mut self, size: usize) -> *mut u8 {
         let Some(slots) = slots(size) else { return ptr::null_mut() };
-        // SAFETY: chunks in the lists are live.
+        // SAFETY: chunks in the list are live.
         unsafe {
             // Not those behind it: a search for two places side by side has no end to speak of.
             let mut place = NonNull::new(self.roomy).and_then(|chunk| find(chunk.as_ref().free, slots));
@@ -85,7 +95,9 @@ impl Pages {
                 let end = chunk.add(1).cast::<u8>();
                 let first_slot = end.add((end.addr() + PAGE_HEADER).wrapping_neg() % OS_PAGE);
                 let (previous, next) = (ptr::null_mut(), ptr::null_mut());
-                chunk.write(Chunk { free: ALL_FREE, first_slot, previous, next });
+                let index = self.chunks.len() as u32;
+                chunk.write(Chunk { free: ALL_FREE, index, first_slot, previous, next });
+                self.chunks.push(chunk);
                 link(&mut self.roomy, chunk);
                 place = find(ALL_FREE, slots);
             }
@@ -94,7 +106,6 @@ impl Pages {
             (*chunk).free &= !mask(place, slots);
             if (*chunk).free == 0 {
                 unlink(&mut self.roomy, chunk);
-                link(&mut self.full, chunk);
             }
             let page = (*chunk).first_slot.add(place as usize * SLOT);
             page.add(size).cast::<*mut Chunk>().write(chunk);
@@ -108,20 +119,34 @@ impl Pages {
     ///
     /// `page` must come from [`Pages::allocate`] of these, with the same size.
     pub(super) unsafe fn free(&mut self, page: *mut u8, size: usize) {
-        // SAFETY: by the contract the page lies in a chunk, which its end names, and which is in the list that its
-        // free places say. A chunk in which nothing is left is used no more.
+        // SAFETY: by the contract the page lies in a chunk, which its end names, and which is in the list if it has free
+        // places. A chunk in which nothing is left is used no more.
         unsafe {
             let chunk = page.add(size).cast::<*mut Chunk>().read();
             let place = page.offset_from_unsigned((*chunk).first_slot) / SLOT;
             let was_full = (*chunk).free == 0;
             (*chunk).free |= mask(place as u32, slots(size).unwrap_or(0));
             if was_full {
-                unlink(&mut self.full, chunk);
                 link(&mut self.roomy, chunk);
             }
             if (*chunk).free == ALL_FREE {
                 unlink(&mut self.roomy, chunk);
+                let index = (*chunk).index;
+                self.chunks.swap_remove(index as usize);
+                if let Some(&moved) = self.chunks.get(index as usize) {
+                    (*moved).index = index;
+                }
                 dealloc(chunk.cast(), LAYOUT);
+            }
+        }
+    }
+
+    /// Starts loading the page table's entries for all pages. Hundreds of thousands of processes have so many that
+    /// the table is not in the caches either, and where one entry after the other is found missing, slices wait for each.
+    pub(super) fn prefetch_translations(&self) {
+        for chunk in &self.chunks {
+            for offset in (0..LAYOUT.size()).step_by(REACH_OF_LINE) {
+                prefetch_line(chunk.wrapping_byte_add(offset)); // whatever is there
             }
         }
     }
@@ -130,15 +155,9 @@ impl Pages {
 /// Gives all chunks back.
 impl Drop for Pages {
     fn drop(&mut self) {
-        for mut chunk in [self.roomy, self.full] {
-            while !chunk.is_null() {
-                // SAFETY: chunks in the lists are live, and each is in one of them.
-                unsafe {
-                    let next = (*chunk).next;
-                    dealloc(chunk.cast(), LAYOUT);
-                    chunk = next;
-                }
-            }
+        for chunk in &self.chunks {
+            // SAFETY: it is live, and has this layout.
+            unsafe { dealloc(chunk.cast(), LAYOUT) }
         }
     }
 }
@@ -215,7 +234,7 @@ mod tests {
                 }
             }
             if taken.is_empty() {
-                assert!(pages.roomy.is_null() && pages.full.is_null());
+                assert!(pages.roomy.is_null() && pages.chunks.is_empty());
             }
         }
     }
