@@ -78,7 +78,7 @@ impl VmAccount {
         self.suspect();
     }
 
-    /// The VM may be over a limit other than that of its memory.
+    /// The VM may be over a limit, and not only that of its memory, which is looked at in every turn.
     pub(super) fn suspect(&mut self) {
         if self.collected_by == 0 {
             self.collected_by = UNKNOWN;

@@ -15,6 +15,9 @@ const FRAME_AHEAD: usize = 12;
 /// How many turns ahead its function is: where that is stands on the stack.
 const FUNCTION_AHEAD: usize = 4;
 
+/// Fewer turns are over before it pays to look for all pages of a heap.
+const MANY_TURNS: usize = 64;
+
 /// Starts loading what turns need that come later. To be called in each turn, with those that come `next` in this heap,
 /// and the heap that follows, if that is known.
 #[inline]
@@ -74,11 +77,16 @@ impl Heap {
     /// Starts loading what all turns need of a heap.
     fn prefetch_parts(&self) {
         prefetch(self);
+        if let Some(state) = &self.state {
+            state.prefetch_parts();
+        }
         prefetch(self.queue.upcoming());
         prefetch(self.slots.as_slice());
         prefetch(&self.accounts[..]);
-        if let Some(state) = &self.state {
-            state.prefetch_parts();
+        if let Some(state) = &self.state
+            && self.queue.upcoming().len() > MANY_TURNS
+        {
+            state.prefetch_translations(); // last, since it needs one of the parts
         }
     }
 }

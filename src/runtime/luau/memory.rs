@@ -58,8 +58,7 @@ impl Memory {
         self.used
     }
 
-    /// Starts loading what is needed to find the state's objects, for slices that come soon. The counters themselves were
-    /// loaded before.
+    /// See [`Pages::prefetch_translations`].
     pub(super) fn prefetch_translations(&self) {
         self.pages.prefetch_translations();
     }

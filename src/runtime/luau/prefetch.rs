@@ -11,6 +11,9 @@ use super::{LuauState, ThreadId};
 /// Bytes of a long array that are loaded.
 const BEGINNING: usize = 1 << 10;
 
+/// Pages of a long array of which the first lines are loaded.
+const PAGES: usize = 16;
+
 /// Bytes of a line of memory.
 const LINE: usize = 64;
 
@@ -73,6 +76,10 @@ impl LuauState {
         // SAFETY: it lives as long as we do, and is used by nobody else.
         prefetch(unsafe { &*self.context });
         prefetch_thread(self.main);
+    }
+
+    /// Starts loading the page table's entries for the objects of a state whose parts were prefetched.
+    pub(crate) fn prefetch_translations(&self) {
         self.memory.prefetch_translations();
     }
 
@@ -163,8 +170,8 @@ unsafe fn word(thread: *const lua_State, offset: usize) -> *const u8 {
     unsafe { thread.byte_add(offset).cast::<*const u8>().read() }
 }
 
-/// Starts loading a value. Of a long one, the beginning, and the first line in each page of memory: the processor sees
-/// by itself what follows in a page, but not beyond.
+/// Starts loading a value. Of a long one, the beginning, and the first two lines in each page of memory: the processor
+/// sees by itself what follows in a page, but not beyond.
 pub(crate) fn prefetch<T: ?Sized>(value: &T) {
     let start = (&raw const *value).cast::<u8>();
     let size = size_of_val(value);
@@ -172,7 +179,7 @@ pub(crate) fn prefetch<T: ?Sized>(value: &T) {
         prefetch_line(start.wrapping_byte_add(offset));
     }
     let first_page = start.addr().wrapping_neg() % PAGE;
-    for offset in (first_page..size).step_by(PAGE) {
+    for offset in (first_page..size).step_by(PAGE).take(PAGES) {
         prefetch_line(start.wrapping_byte_add(offset));
         prefetch_line(start.wrapping_byte_add(offset + LINE));
     }

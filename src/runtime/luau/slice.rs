@@ -101,8 +101,8 @@ pub(crate) struct SliceLimits {
 pub(crate) struct SliceReport {
     /// Safepoints passed, and [charged](charge()).
     pub(crate) safepoints: u64,
-    /// How it ended, if there is more to know than that: it may have printed, asked for something, or used too much.
-    /// Most slices are preempted, and leave nothing behind.
+    /// How it ended, if it was not preempted or left something behind: it may have printed, asked for something, or used
+    /// too much. Most slices have no news.
     pub(crate) news: Option<SliceEnd>,
 }
 
@@ -172,10 +172,12 @@ struct Slice {
     bottom: Cell<*mut lua_State>,
     /// The coroutines that run on top of `bottom`, outermost first.
     running: ThreadStack,
-    /// The break chain of the break under way, innermost first. Empty if only `bottom` breaks.
+    /// The break chain of the break under way, innermost first. `bottom` alone may be left out.
     broken: ThreadStack,
-    /// Whether there is more to do after the slice than to count its safepoints. While this is unset, all that
-    /// [`Slice::rest`] resets is as that leaves it.
+    /// Whether more happened in the slice than safepoints that were passed. While this is unset, the slice [is at
+    /// rest](Slice::is_at_rest).
+    is_eventful: Cell<bool>,
+    /// Whether it left something that our callers must deal with, apart from how it ended.
     has_news: Cell<bool>,
     context: Cell<*mut Context>,
 }
@@ -198,14 +200,20 @@ impl Slice {
     fn condemn(&self, excess: Excess) {
         if !self.is_condemned() {
             self.condemned.set(Some(excess));
-            self.has_news.set(true);
+            self.is_eventful.set(true);
         }
     }
 
     /// The thread that waits for the one that has broken breaks as well.
     fn parent_breaks(&self, parent: *mut lua_State) {
         self.broken.push(parent);
-        self.has_news.set(true);
+        self.is_eventful.set(true);
+    }
+
+    /// Whether the next slice can begin.
+    fn is_at_rest(&self) -> bool {
+        let is_clear = self.began.get().is_none() && self.overdraft.get().is_none() && !self.is_condemned();
+        is_clear && !self.waits.get() && self.running.len.get() == 0 && !self.has_news.get()
     }
 
     /// Forgets what happened in a slice that is over.
@@ -215,7 +223,7 @@ impl Slice {
         self.condemned.set(None);
         self.waits.set(false);
         self.running.clear();
-        self.broken.clear();
+        self.is_eventful.set(false);
         self.has_news.set(false);
     }
 }
@@ -239,6 +247,7 @@ thread_local! {
             bottom: Cell::new(ptr::null_mut()),
             running: ThreadStack::new(),
             broken: ThreadStack::new(),
+            is_eventful: Cell::new(false),
             has_news: Cell::new(false),
             context: Cell::new(ptr::null_mut()),
         }
@@ -303,18 +312,23 @@ unsafe extern "C-unwind" fn interrupt(thread: *mut lua_State, gc: i32) {
 ///
 /// # Safety
 ///
-/// `thread` must be the running thread.
+/// `thread` must be the thread that runs in `slice`, on this operating-system thread.
 #[inline]
 unsafe fn can_break(slice: &Slice, thread: *mut lua_State) -> bool {
     // SAFETY: it runs, so it is live. Nothing runs on top of it.
     let is_yieldable = unsafe { ffi::lua_isyieldable(thread) != 0 };
-    is_yieldable && (thread == slice.bottom.get() || can_break_parents(slice))
+    // SAFETY: by the contract.
+    is_yieldable && (thread == slice.bottom.get() || unsafe { can_break_parents(slice) })
 }
 
 /// Whether all threads can be broken that wait for another to end.
+///
+/// # Safety
+///
+/// `slice` must be that of this operating-system thread, and run.
 #[cold]
-fn can_break_parents(slice: &Slice) -> bool {
-    // SAFETY: all of these threads run, so they are live.
+unsafe fn can_break_parents(slice: &Slice) -> bool {
+    // SAFETY: by the contract all of these threads run, so they are live.
     let is_yieldable = |thread| unsafe { ffi::lua_isyieldable(thread) != 0 };
     is_yieldable(slice.bottom.get()) && slice.running.iter().all(is_yieldable)
 }
@@ -354,7 +368,7 @@ pub(super) unsafe fn can_suspend(thread: *mut lua_State) -> bool {
 pub(super) unsafe fn suspend(thread: *mut lua_State) -> c_int {
     SLICE.with(|slice| {
         slice.waits.set(true);
-        slice.has_news.set(true);
+        slice.is_eventful.set(true);
         slice.broken.clear();
         slice.broken.push(thread);
         // SAFETY: by the contract; it can be broken, so this does not throw.
@@ -404,7 +418,10 @@ pub(super) unsafe fn break_with_child(parent: *mut lua_State) -> c_int {
 
 /// The slice that runs on this operating-system thread leaves something to be dealt with after it.
 pub(super) fn has_news() {
-    SLICE.with(|slice| slice.has_news.set(true));
+    SLICE.with(|slice| {
+        slice.is_eventful.set(true);
+        slice.has_news.set(true);
+    });
 }
 
 /// Whether the process that runs on this operating-system thread is to be killed.
@@ -457,7 +474,7 @@ unsafe extern "C-unwind" fn before_resume(thread: *mut lua_State) {
     SLICE.with(|slice| {
         if slice.is_running() && thread != slice.bottom.get() {
             slice.running.push(thread);
-            slice.has_news.set(true);
+            slice.is_eventful.set(true);
         }
     });
 }

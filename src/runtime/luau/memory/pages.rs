@@ -32,6 +32,9 @@ const OS_PAGE: usize = 4096;
 /// What the entries of a page table reach that share a line of memory.
 const REACH_OF_LINE: usize = 8 * OS_PAGE;
 
+/// Chunks whose translations are prefetched: 8 MB, in 2 microseconds.
+const MOST_PREFETCHED: usize = 32;
+
 /// The header of one of Luau's pages. It comes last in a page of the operating system.
 const PAGE_HEADER: usize = 64;
 
@@ -53,7 +56,7 @@ struct Chunk {
 /// The chunks of one state.
 #[derive(Debug)]
 pub(super) struct Pages {
-    /// Here and not elsewhere up to 2.9 MB, so that [`Pages::prefetch_translations`] finds them at once.
+    /// Here and not elsewhere up to 2.9 MB: one wait less for [`Pages::prefetch_translations`].
     chunks: SmallVec<[*mut Chunk; 12]>,
     /// The first of those with free places.
     roomy: *mut Chunk,
@@ -88,6 +91,9 @@ impl Pages {
             // Not those behind it: a search for two places side by side has no end to speak of.
             let mut place = NonNull::new(self.roomy).and_then(|chunk| find(chunk.as_ref().free, slots));
             if place.is_none() {
+                if self.chunks.try_reserve(1).is_err() {
+                    return ptr::null_mut();
+                }
                 let chunk = alloc(LAYOUT).cast::<Chunk>();
                 if chunk.is_null() {
                     return ptr::null_mut();
@@ -141,11 +147,11 @@ impl Pages {
         }
     }
 
-    /// Starts loading the page table's entries for all pages. Hundreds of thousands of processes have so many that
-    /// the table is not in the caches either, and where one entry after the other is found missing, slices wait for each.
+    /// Starts loading the page table's entries for the pages. Hundreds of thousands of processes have so many that the
+    /// table is not in the caches either, and where one entry after the other is found missing, slices wait for each.
     pub(super) fn prefetch_translations(&self) {
-        for chunk in &self.chunks {
-            for offset in (0..LAYOUT.size()).step_by(REACH_OF_LINE) {
+        for chunk in self.chunks.iter().take(MOST_PREFETCHED) {
+            for offset in (0..LAYOUT.size()).step_by(REACH_OF_LINE).chain([LAYOUT.size() - 1]) {
                 prefetch_line(chunk.wrapping_byte_add(offset)); // whatever is there
             }
         }

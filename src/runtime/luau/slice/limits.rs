@@ -85,7 +85,7 @@ fn has_time(slice: &Slice, left: i64) -> bool {
     let began = slice.began.get().unwrap_or_else(|| {
         slice.began.set(Some(now));
         slice.next_look.set(slice.first_look.get());
-        slice.has_news.set(true);
+        slice.is_eventful.set(true);
         now
     });
     if now.since(began) > slice.time_limit.get() {
@@ -127,7 +127,7 @@ pub(super) fn is_overdrawn(slice: &Slice) -> bool {
     if !slice.is_condemned() {
         let overdraft = slice.overdraft.get().unwrap_or_else(Overdraft::begin);
         slice.overdraft.set(Some(overdraft));
-        slice.has_news.set(true);
+        slice.is_eventful.set(true);
         let Some(time) = overdraft.longer_than(slice.overrun_limit.get()) else { return false };
         slice.condemn(Excess::Overrun(time));
     }

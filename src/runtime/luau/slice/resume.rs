@@ -19,7 +19,7 @@ use crate::runtime::luau::threads::{Next, ProcessThread};
 #[inline]
 pub(in super::super) unsafe fn run(process: *mut ProcessThread, quantum: u32) -> SliceReport {
     let slice = current();
-    debug_assert!(!slice.is_running() && !slice.has_news.get(), "the last slice has left something");
+    debug_assert!(!slice.is_running() && slice.is_at_rest(), "the last slice has left something");
     // The safepoint at which it breaks is passed at the start of the next slice.
     let quantum = i64::from(quantum) + 1;
     let first_look = slice.first_look.get();
@@ -36,7 +36,7 @@ pub(in super::super) unsafe fn run(process: *mut ProcessThread, quantum: u32) ->
     slice.bottom.set(thread);
     // SAFETY: by the contract.
     let status = unsafe { resume(thread, 0) };
-    if status != ffi::LUA_BREAK || slice.has_news.get() {
+    if status != ffi::LUA_BREAK || slice.is_eventful.get() {
         // SAFETY: handed on from this function's contract.
         return unsafe { run_on(slice, process, Some((thread, status))) };
     }
