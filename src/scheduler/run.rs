@@ -18,7 +18,8 @@ const LONGEST_ROW: usize = 8;
 /// A longer quantum gains nothing by rows, and loses where the busy heaps of one cannot be shared out.
 const SHORT_QUANTUM: u32 = 64;
 
-/// At least so many rows has each worker, or else one may be idle while the last row of another is run.
+/// A row is so small a part of what is left for each worker: the last ones are single heaps, so that no worker is idle
+/// for long while another runs a row.
 const ROWS_PER_WORKER: usize = 8;
 
 pub(crate) fn run(
@@ -38,8 +39,12 @@ pub(crate) fn run(
     let longest_row = if runtime.quantum() <= SHORT_QUANTUM { LONGEST_ROW } else { 1 };
     let heaps = runtime.heaps.busy_mut().map(|(_, heap)| heap).filter(is_waiting);
     let mut heaps: Vec<_> = heaps.collect();
-    let row = (heaps.len() / (workers * ROWS_PER_WORKER)).clamp(1, longest_row);
-    for_each(heaps.chunks_mut(row), workers, deadline, |row| run_row(row, tick_number, now, deadline));
+    let mut left = &mut heaps[..];
+    let rows = std::iter::from_fn(|| {
+        let row = (left.len() / (workers * ROWS_PER_WORKER)).clamp(1, longest_row);
+        left.split_off_mut(..row)
+    });
+    for_each(rows, workers, deadline, |row| run_row(row, tick_number, now, deadline));
     metrics.run_time += tick.end_phase(timer);
     let mut pass_is_over = true;
     for (_, heap) in runtime.heaps.busy_mut() {
