@@ -10,10 +10,10 @@ use crate::runtime::luau::{LuauState, prefetch};
 const THREAD_AHEAD: usize = 24;
 
 /// How many turns ahead its call frame and stack are: where they are stands in the thread.
-const FRAME_AHEAD: usize = 12;
+const FRAME_AHEAD: usize = 14;
 
 /// How many turns ahead its function is: where that is stands on the stack.
-const FUNCTION_AHEAD: usize = 4;
+const FUNCTION_AHEAD: usize = 6;
 
 /// Fewer turns are over before it pays to look for all pages of a heap.
 const MANY_TURNS: usize = 64;
