@@ -49,8 +49,11 @@ impl<T: Copy> RunQueue<T> {
     #[inline]
     pub(crate) fn keep(&mut self, entry: T) {
         debug_assert!(self.kept < self.next, "kept once for each turn");
-        self.entries[self.kept] = entry;
         self.kept += 1;
+        // Where nobody has left, it stands there already: memory that is not written need not be written back.
+        if self.kept < self.next {
+            self.entries[self.kept - 1] = entry;
+        }
     }
 
     /// Those that have not had their turn in this pass.
