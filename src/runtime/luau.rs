@@ -198,13 +198,13 @@ impl Context {
 
     /// Where the process that runs prints.
     fn print(&mut self) -> &mut ConsoleBuffer {
-        slice::has_news();
+        slice::note_news();
         &mut self.console
     }
 
     /// A task of the process that runs asks for something.
     fn request(&mut self, task: TaskId, request: Request) {
-        slice::has_news();
+        slice::note_news();
         self.requests.push((task, request));
     }
 

@@ -90,8 +90,8 @@ impl VmAccount {
         self.collected_by != 0
     }
 
-    /// The VM's process in `slot` has its slice.
-    pub(super) fn run(&mut self, slot: u32) {
+    /// The VM's process in `slot` has its slice: what the VM holds too much of from now on is its fault.
+    pub(super) fn blame(&mut self, slot: u32) {
         self.last_ran = slot;
     }
 
@@ -268,7 +268,7 @@ mod tests {
         assert!(account.is_suspect());
         assert!(matches!(account.turn(5, holdings(400), collections(7, false)), Turn::Run));
         assert!(!account.is_suspect());
-        account.run(5);
+        account.blame(5);
         assert!(matches!(account.turn(5, holdings(1001), collections(7, true)), Turn::Wait));
         assert!(matches!(account.turn(5, holdings(1001), collections(8, false)), Turn::Wait));
         assert!(matches!(account.turn(6, holdings(1001), collections(9, false)), Turn::Wait), "not to blame");

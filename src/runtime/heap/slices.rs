@@ -259,7 +259,7 @@ impl<'a> Pass<'a> {
                 }
             }
         }
-        account.run(id.slot);
+        account.blame(id.slot);
         self.vm_ticks += u64::from(is_first_of_tick);
         slot.state = ProcessState::Running;
         if self.waiting.has_replies() {

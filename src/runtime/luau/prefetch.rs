@@ -17,8 +17,8 @@ const PAGES: usize = 16;
 /// Bytes of a line of memory.
 const LINE: usize = 64;
 
-/// Bytes of a page of memory.
-const PAGE: usize = 4096;
+/// Bytes of a page of the operating system.
+pub(super) const OS_PAGE: usize = 4096;
 
 /// Bytes of a value on the stack (`TValue` in lobject.h).
 const VALUE_BYTES: usize = 16;
@@ -178,8 +178,8 @@ pub(crate) fn prefetch<T: ?Sized>(value: &T) {
     for offset in (0..size.min(BEGINNING)).step_by(LINE) {
         prefetch_line(start.wrapping_byte_add(offset));
     }
-    let first_page = start.addr().wrapping_neg() % PAGE;
-    for offset in (first_page..size).step_by(PAGE).take(PAGES) {
+    let first_page = start.addr().wrapping_neg() % OS_PAGE;
+    for offset in (first_page..size).step_by(OS_PAGE).take(PAGES) {
         prefetch_line(start.wrapping_byte_add(offset));
         prefetch_line(start.wrapping_byte_add(offset + LINE));
     }

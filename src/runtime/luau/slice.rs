@@ -417,7 +417,7 @@ pub(super) unsafe fn break_with_child(parent: *mut lua_State) -> c_int {
 }
 
 /// The slice that runs on this operating-system thread leaves something to be dealt with after it.
-pub(super) fn has_news() {
+pub(super) fn note_news() {
     SLICE.with(|slice| {
         slice.is_eventful.set(true);
         slice.has_news.set(true);
@@ -458,7 +458,7 @@ unsafe extern "C-unwind" fn thread_created_or_freed(parent: *mut lua_State, thre
         context.coroutines[place] += 1;
         if context.coroutines[place] > context.coroutine_limit {
             limits::end_soon();
-            has_news();
+            note_news();
         }
         place + 1
     });

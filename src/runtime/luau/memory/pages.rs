@@ -11,7 +11,7 @@ use std::ptr::{self, NonNull};
 
 use smallvec::SmallVec;
 
-use crate::runtime::luau::prefetch::prefetch_line;
+use crate::runtime::luau::prefetch::{OS_PAGE, prefetch_line};
 
 /// `kSmallPageSize` and `kLargePageSize` in Luau's lmem.cpp.
 const SMALL: usize = SLOT - 24;
@@ -25,9 +25,6 @@ const SLOT: usize = 16 << 10;
 /// Places in a chunk.
 const SLOTS: usize = 15;
 const ALL_FREE: u32 = (1 << SLOTS) - 1;
-
-/// Pages of the operating system.
-const OS_PAGE: usize = 4096;
 
 /// What the entries of a page table reach that share a line of memory.
 const REACH_OF_LINE: usize = 8 * OS_PAGE;
