@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use bevy::prelude::*;
 
+use crate::runtime::heap::HeapStats;
+
 /// What the runtime has done since the app started.
 #[derive(Resource, Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -58,6 +60,16 @@ impl Metrics {
     pub fn processes(&self) -> u64 {
         let ended = self.processes_finished + self.processes_failed + self.processes_killed;
         self.processes_created.saturating_sub(ended)
+    }
+
+    /// Adds what heaps did in the tick under way.
+    pub(crate) fn add(&mut self, stats: &HeapStats) {
+        self.resumes += stats.resumes;
+        self.starting_resumes += stats.starting_resumes;
+        self.last_tick_resumes += stats.resumes;
+        self.vm_ticks += stats.vm_ticks;
+        self.gc_time += stats.gc_time;
+        self.gc_longest_pause = self.gc_longest_pause.max(stats.gc_longest_pause);
     }
 
     /// The summary of a run that took `run_time`: four lines.

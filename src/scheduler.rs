@@ -13,6 +13,7 @@ mod wake;
 
 use std::time::{Duration, Instant};
 
+use bevy::ecs::system::NonSendMarker;
 use bevy::prelude::*;
 
 use crate::metrics::Metrics;
@@ -109,6 +110,7 @@ pub(crate) fn end_frame(mut tick: ResMut<Tick>) {
 
 /// Before the systems of a tick.
 pub(crate) fn begin_tick(
+    _main_thread: NonSendMarker,
     mut tick: ResMut<Tick>,
     mut runtime: ResMut<LuauRuntime>,
     mut metrics: ResMut<Metrics>,
@@ -139,7 +141,12 @@ pub(crate) fn tick_is_due(tick: Res<Tick>) -> bool {
 }
 
 /// After the systems of a tick.
-pub(crate) fn end_tick(mut tick: ResMut<Tick>, mut metrics: ResMut<Metrics>, fixed: Res<Time<Fixed>>) {
+pub(crate) fn end_tick(
+    _main_thread: NonSendMarker,
+    mut tick: ResMut<Tick>,
+    mut metrics: ResMut<Metrics>,
+    fixed: Res<Time<Fixed>>,
+) {
     if tick.is_due {
         metrics.last_tick_time = tick.began.elapsed();
         let spent = tick.account.spent();

@@ -13,6 +13,7 @@ mod messages;
 mod slices;
 mod slots;
 mod starts;
+mod stats;
 mod sweep;
 mod waiting;
 
@@ -42,6 +43,7 @@ use slots::{Identity, Slots};
 
 pub(crate) use exits::{Aftermath, Exit, VmSummary};
 pub(crate) use slots::SlotId;
+pub(crate) use stats::HeapStats;
 pub(crate) use waiting::WaitId;
 
 /// VMs that can have a memory category of their own: Luau has 256, and 0 is the state's own.
@@ -129,16 +131,6 @@ impl PlaceId {
     pub(crate) fn place(self) -> u32 {
         self.place
     }
-}
-
-/// What a heap did since the numbers were last taken.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct HeapStats {
-    pub(crate) resumes: u64,
-    pub(crate) starting_resumes: u64,
-    pub(crate) vm_ticks: u64,
-    pub(crate) gc_time: Duration,
-    pub(crate) gc_longest_pause: Duration,
 }
 
 /// See the [module](self).

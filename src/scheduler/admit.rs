@@ -7,7 +7,7 @@ use bevy::prelude::*;
 
 use super::Tick;
 use super::budget::Phase;
-use super::parallel::for_each;
+use super::parallel::{SharedStats, for_each};
 use crate::assets::{Program, ScriptParam};
 use crate::metrics::Metrics;
 use crate::process::priority::Priority;
@@ -34,7 +34,7 @@ pub(crate) fn admit(
     _main_thread: NonSendMarker,
     mut runtime: ResMut<LuauRuntime>,
     mut tick: ResMut<Tick>,
-    metrics: Res<Metrics>,
+    mut metrics: ResMut<Metrics>,
     mut scripts: ScriptParam,
     mut processes: Query<(&mut Process, Option<&ProcessOf>, Option<&Priority>)>,
     mut vms: Query<(&mut Vm, Option<&VmLimits>)>,
@@ -52,15 +52,23 @@ pub(crate) fn admit(
         runtime.heaps.busy_mut().map(|(_, heap)| heap).filter(|heap| heap.can_start()).collect();
     // Which heap takes over whose state must not depend on who is faster: those of a row run one after another.
     let row = (heaps.len() / (workers * ROWS_PER_WORKER)).clamp(1, MAX_ROW);
+    let stats = SharedStats::default();
     for_each(heaps.chunks_mut(row), workers, start_until, |row| {
-        start_row(row, tick_number, now, start_until)
+        start_row(row, tick_number, now, start_until, &stats)
     });
     tick.end_phase(timer);
+    metrics.add(&stats.total());
 }
 
 /// Starts what heaps have admitted, heap after heap, those with a Luau state first. One that needs a state takes over
 /// that of the last before it that had one, if that is not needed there any more.
-fn start_row(row: &mut [&mut Heap], tick: u32, now: Duration, deadline: Option<Instant>) {
+fn start_row(
+    row: &mut [&mut Heap],
+    tick: u32,
+    now: Duration,
+    deadline: Option<Instant>,
+    stats: &SharedStats,
+) {
     row.sort_by_key(|heap| !heap.has_state());
     let mut last_with_state: Option<usize> = None;
     for i in 0..row.len() {
@@ -70,6 +78,7 @@ fn start_row(row: &mut [&mut Heap], tick: u32, now: Duration, deadline: Option<I
             heap.take_over(before[other]);
         }
         heap.start_admitted(tick, now, deadline);
+        stats.take_from(heap);
         last_with_state = if heap.has_state() { Some(i) } else { last_with_state };
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             break;

@@ -5,7 +5,7 @@ use bevy::prelude::*;
 
 use super::Tick;
 use super::budget::Phase;
-use super::parallel::for_each;
+use super::parallel::{SharedStats, for_each};
 use crate::metrics::Metrics;
 use crate::runtime::LuauRuntime;
 
@@ -20,11 +20,11 @@ pub(crate) fn collect(
     let deadline = timer.deadline;
     let workers = runtime.workers();
     let heaps = runtime.heaps.busy_mut().map(|(_, heap)| heap).filter(|heap| heap.collection_is_due());
-    for_each(heaps, workers, deadline, |heap| heap.collect(deadline));
+    let stats = SharedStats::default();
+    for_each(heaps, workers, deadline, |heap| {
+        heap.collect(deadline);
+        stats.take_from(heap);
+    });
     tick.end_phase(timer);
-    for (_, heap) in runtime.heaps.busy_mut() {
-        let stats = heap.take_stats();
-        metrics.gc_time += stats.gc_time;
-        metrics.gc_longest_pause = metrics.gc_longest_pause.max(stats.gc_longest_pause);
-    }
+    metrics.add(&stats.total());
 }

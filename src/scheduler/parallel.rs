@@ -9,6 +9,23 @@ use std::time::Instant;
 
 use bevy::tasks::ComputeTaskPool;
 
+use crate::runtime::heap::{Heap, HeapStats};
+
+/// What heaps did that several workers share. Each adds up what its own did, right after it, while the heap is in its
+/// caches.
+#[derive(Default)]
+pub(crate) struct SharedStats(Mutex<HeapStats>);
+
+impl SharedStats {
+    pub(crate) fn take_from(&self, heap: &mut Heap) {
+        *self.0.lock().expect("adding does not panic") += heap.take_stats();
+    }
+
+    pub(crate) fn total(self) -> HeapStats {
+        self.0.into_inner().expect("adding does not panic")
+    }
+}
+
 /// Calls `f` for each of `items` (heaps, or rows of them) until `deadline`, on up to `workers` threads of the compute task pool,
 /// the calling one among them. Each worker takes the next item when it is done with its last. The first
 /// one always gets its turn, so that there is progress whatever the budget is.

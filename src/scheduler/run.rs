@@ -7,7 +7,7 @@ use bevy::prelude::*;
 
 use super::Tick;
 use super::budget::Phase;
-use super::parallel::for_each;
+use super::parallel::{SharedStats, for_each};
 use crate::metrics::Metrics;
 use crate::runtime::LuauRuntime;
 use crate::runtime::heap::Heap;
@@ -31,37 +31,44 @@ pub(crate) fn run(
     let runtime = &mut *runtime;
     let timer = tick.begin_phase(Phase::Run);
     let deadline = timer.deadline;
-    if runtime.heaps.busy().all(Heap::pass_is_over) {
-        runtime.heaps.busy_mut().for_each(|(_, heap)| heap.begin_pass());
-    }
-    let is_waiting = |heap: &&mut Heap| !heap.pass_is_over() && !heap.collection_is_overdue();
     let (tick_number, now, workers) = (metrics.ticks as u32, runtime.now, runtime.workers());
     let longest_row = if runtime.quantum() <= SHORT_QUANTUM { LONGEST_ROW } else { 1 };
-    let heaps = runtime.heaps.busy_mut().map(|(_, heap)| heap).filter(is_waiting);
-    let mut heaps: Vec<_> = heaps.collect();
+    let last_is_over = runtime.heaps.busy().all(Heap::pass_is_over);
+    let (mut heaps, mut unfinished) = (Vec::new(), 0);
+    for (_, heap) in runtime.heaps.busy_mut() {
+        if last_is_over {
+            heap.begin_pass();
+        }
+        heap.queue_rested();
+        if !heap.pass_is_over() {
+            unfinished += 1;
+            if !heap.collection_is_overdue() {
+                heaps.push(heap);
+            }
+        }
+    }
     let mut left = &mut heaps[..];
     let rows = std::iter::from_fn(|| {
         let row = (left.len() / (workers * ROWS_PER_WORKER)).clamp(1, longest_row);
         left.split_off_mut(..row)
     });
-    for_each(rows, workers, deadline, |row| run_row(row, tick_number, now, deadline));
+    let stats = SharedStats::default();
+    for_each(rows, workers, deadline, |row| run_row(row, tick_number, now, deadline, &stats));
     metrics.run_time += tick.end_phase(timer);
-    let mut pass_is_over = true;
-    for (_, heap) in runtime.heaps.busy_mut() {
-        pass_is_over &= heap.pass_is_over();
-        heap.queue_rested();
-        let stats = heap.take_stats();
-        metrics.resumes += stats.resumes;
-        metrics.starting_resumes += stats.starting_resumes;
-        metrics.last_tick_resumes += stats.resumes;
-        metrics.vm_ticks += stats.vm_ticks;
-    }
+    let stats = stats.total();
+    metrics.add(&stats);
     let ran = metrics.last_tick_resumes > 0;
-    metrics.passes += u64::from(pass_is_over && ran);
+    metrics.passes += u64::from(stats.passes == unfinished && ran);
 }
 
 /// Runs heaps until `deadline`, the first in any case.
-fn run_row(heaps: &mut [&mut Heap], tick: u32, now: Duration, deadline: Option<Instant>) {
+fn run_row(
+    heaps: &mut [&mut Heap],
+    tick: u32,
+    now: Duration,
+    deadline: Option<Instant>,
+    stats: &SharedStats,
+) {
     let mut is_foreseen = false;
     for i in 0..heaps.len() {
         if i > 0 && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
@@ -70,5 +77,6 @@ fn run_row(heaps: &mut [&mut Heap], tick: u32, now: Duration, deadline: Option<I
         let (begun, later) = heaps.split_at_mut(i + 1);
         is_foreseen = begun[i].look_ahead(is_foreseen, later);
         begun[i].run(tick, now, deadline, later.first().map(|next| &**next));
+        stats.take_from(begun[i]);
     }
 }

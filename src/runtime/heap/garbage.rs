@@ -30,6 +30,8 @@ const STEPS_PER_UNLIMITED_TICK: Duration = Duration::from_millis(2);
 pub(crate) struct Estimate {
     /// What the state took when it was opened.
     base: usize,
+    /// What it takes, as of the last [measurement](Heap::measure).
+    bytes: usize,
     /// What the last collection left.
     left: usize,
     /// How many processes lived then.
@@ -44,7 +46,7 @@ pub(crate) struct Estimate {
 impl Estimate {
     /// The state was opened, or taken over. When it was opened, it took `bytes`.
     pub(super) fn opened(&mut self, bytes: usize) {
-        (self.base, self.left, self.processes) = (bytes, bytes, 0);
+        (self.base, self.bytes, self.left, self.processes) = (bytes, bytes, bytes, 0);
         (self.collecting, self.wanted) = (false, false);
     }
 
@@ -57,9 +59,9 @@ impl Estimate {
         !self.collecting && !self.wanted && bytes < self.base + 2 * MIN_GROWTH
     }
 
-    /// A collection left `bytes`, with so many processes alive.
-    pub(super) fn collected(&mut self, bytes: usize, processes: usize) {
-        (self.left, self.processes) = (bytes, processes);
+    /// A collection left what was measured, with so many processes alive.
+    pub(super) fn collected(&mut self, processes: usize) {
+        (self.left, self.processes) = (self.bytes, processes);
         self.wanted = false;
         self.finished += 1;
     }
@@ -80,15 +82,15 @@ impl Estimate {
         (self.left + new).saturating_sub(gone)
     }
 
-    fn is_due(&self, bytes: usize, processes: usize) -> bool {
+    fn is_due(&self, processes: usize) -> bool {
         let live = self.live(processes);
-        self.collecting || self.wanted || bytes > (2 * live).max(live + MIN_GROWTH)
+        self.collecting || self.wanted || self.bytes > (2 * live).max(live + MIN_GROWTH)
     }
 
-    fn is_overdue(&self, bytes: usize, processes: usize) -> bool {
+    fn is_overdue(&self, processes: usize) -> bool {
         // What has ended since the last collection is no reason to stop everybody else.
         let live = self.live(processes.max(self.processes));
-        bytes > (4 * live).max(live + 4 * MIN_GROWTH)
+        self.bytes > (4 * live).max(live + 4 * MIN_GROWTH)
     }
 }
 
@@ -98,19 +100,25 @@ impl Heap {
         self.state.as_ref().map_or(0, LuauState::bytes)
     }
 
+    /// Notes the bytes in use, for those who look at all heaps and had to wait for the state of each. To be called
+    /// after what may have changed them.
+    pub(super) fn measure(&mut self) {
+        self.garbage.bytes = self.bytes();
+    }
+
     /// Whether the heap has grown enough since its last collection to be worth another one. A heap
     /// without VMs is not: it will be used again, or closed.
     pub(crate) fn collection_is_due(&self) -> bool {
         // Exits are settled after collections: a heap whose processes have all just ended may lose its
         // VMs in a moment, and then all of it is garbage.
         let may_be_done = self.live == 0 && self.has_exits();
-        let is_due = !may_be_done && self.garbage.is_due(self.bytes(), self.live);
+        let is_due = !may_be_done && self.garbage.is_due(self.live);
         self.vms() > 0 && (is_due || self.collection_is_overdue())
     }
 
     /// Whether the heap must be collected before it runs again.
     pub(crate) fn collection_is_overdue(&self) -> bool {
-        self.vms() > 0 && self.garbage.is_overdue(self.bytes(), self.live)
+        self.vms() > 0 && self.garbage.is_overdue(self.live)
     }
 
     /// Collects garbage: a small heap whole, a large one in steps until `deadline`. Without one, a
@@ -138,8 +146,9 @@ impl Heap {
             self.stats.gc_time += pause;
             self.stats.gc_longest_pause = self.stats.gc_longest_pause.max(pause);
             self.garbage.collecting = !done;
+            self.garbage.bytes = state.bytes();
             if done {
-                self.garbage.collected(state.bytes(), self.live);
+                self.garbage.collected(self.live);
             }
             if done || until.is_some_and(|until| now >= until) {
                 return;

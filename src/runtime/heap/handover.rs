@@ -37,6 +37,7 @@ impl Heap {
         self.loaded = std::mem::take(&mut other.loaded);
         self.categories = std::mem::take(&mut other.categories);
         self.garbage.opened(other.garbage.base_bytes());
+        self.measure();
     }
 
     /// Whether nothing needs the state any more. If so, it has forgotten whose it was.

@@ -43,6 +43,7 @@ impl Heap {
     /// runs next, if that is known.
     pub(crate) fn run(&mut self, tick: u32, now: Duration, deadline: Option<Instant>, next: Option<&Self>) {
         self.run_slices(self.config.quantum, tick, now, deadline, next);
+        self.stats.passes += u64::from(self.pass_is_over());
     }
 
     /// Runs slices of up to `quantum` safepoints. One that this cut short is not counted: the process will go on
@@ -74,6 +75,7 @@ impl Heap {
         self.sweep();
         // Only now is it known which VMs have processes left, for which threads are worth keeping.
         slots.into_iter().for_each(|slot| self.drop_thread(slot));
+        self.measure();
     }
 
     fn end_as(&mut self, slot: u32, end: End) {

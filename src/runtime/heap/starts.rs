@@ -52,7 +52,8 @@ impl Heap {
         }
     }
 
-    /// Queues those that had their first slice in this tick for the passes that begin from now on.
+    /// Queues those that had their first slice in this tick, for the passes that begin in later ones. To be called when
+    /// that of this tick has begun.
     pub(crate) fn queue_rested(&mut self) {
         self.rested.drain(..).for_each(|id| self.queue.push(id));
     }

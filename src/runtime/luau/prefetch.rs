@@ -146,7 +146,7 @@ unsafe fn prefetch_function(root: *const lua_State) {
     unsafe {
         std::arch::asm!(
             "mov {address}, [{value}]",
-            "prefetcht0 [{address}]",
+            "prefetchnta [{address}]",
             value = in(reg) value,
             address = out(reg) _,
             options(nostack, readonly, preserves_flags),
@@ -185,13 +185,14 @@ pub(crate) fn prefetch<T: ?Sized>(value: &T) {
     }
 }
 
-/// Starts loading the line of memory at an address, whatever that is.
+/// Starts loading the line of memory at an address, whatever that is. The hint says that it will be used once: what
+/// does not fit into a core's own caches then leaves the shared one to others, of which two workers gain 1%.
 pub(super) fn prefetch_line<T>(address: *const T) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a hint; it may point anywhere.
     unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(address.cast());
+        use std::arch::x86_64::{_MM_HINT_NTA, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_NTA>(address.cast());
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = address;

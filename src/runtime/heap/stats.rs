@@ -1,0 +1,27 @@
+//! What heaps count.
+
+use std::ops::AddAssign;
+use std::time::Duration;
+
+/// What a heap did since the numbers were last taken, or several heaps.
+#[derive(Debug, Default)]
+pub(crate) struct HeapStats {
+    /// Passes that are over.
+    pub(crate) passes: u64,
+    pub(crate) resumes: u64,
+    pub(crate) starting_resumes: u64,
+    pub(crate) vm_ticks: u64,
+    pub(crate) gc_time: Duration,
+    pub(crate) gc_longest_pause: Duration,
+}
+
+impl AddAssign for HeapStats {
+    fn add_assign(&mut self, other: Self) {
+        self.passes += other.passes;
+        self.resumes += other.resumes;
+        self.starting_resumes += other.starting_resumes;
+        self.vm_ticks += other.vm_ticks;
+        self.gc_time += other.gc_time;
+        self.gc_longest_pause = self.gc_longest_pause.max(other.gc_longest_pause);
+    }
+}
