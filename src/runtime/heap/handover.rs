@@ -38,6 +38,7 @@ impl Heap {
         self.categories = std::mem::take(&mut other.categories);
         self.garbage.opened(other.garbage.base_bytes());
         self.measure();
+        other.measure(); // it has nothing now, and must not wait for a collection
     }
 
     /// Whether nothing needs the state any more. If so, it has forgotten whose it was.
