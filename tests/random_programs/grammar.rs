@@ -267,7 +267,7 @@ const GRAMMAR: &[(&str, &[&str])] = &[
             "local d = depth\nsay('resume', coroutine.resume($coroutine, $number))\ndepth = d",
             "say('close', pcall(coroutine.close, $coroutine))",
             "local t = $table\ntable.sort(t, function(a, b)\nstep()\nreturn $order\nend)\nsay('sorted', table.concat(t, ' '))",
-            "local t = $table\ntable.sort(t)\nsay('sorted', table.concat(t, ' '))",
+            "local t = $table\nfor _ in t do step() end\ntable.sort(t)\nsay('sorted', table.concat(t, ' '))",
             "$failure",
         ],
     ),
