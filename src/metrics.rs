@@ -62,7 +62,7 @@ impl Metrics {
         self.processes_created.saturating_sub(ended)
     }
 
-    /// Adds what heaps did in the tick under way.
+    /// Adds what heaps did in the tick under way. Whether that was the rest of a pass, they do not know.
     pub(crate) fn add(&mut self, stats: &HeapStats) {
         self.resumes += stats.resumes;
         self.starting_resumes += stats.starting_resumes;

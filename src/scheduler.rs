@@ -108,7 +108,7 @@ pub(crate) fn end_frame(mut tick: ResMut<Tick>) {
     tick.frame_work = tick.frame_began.map_or(Duration::ZERO, |began| began.elapsed());
 }
 
-/// Before the systems of a tick.
+/// Before the systems of a tick. On the main thread, as those are: to wake another one takes 30 to 60 microseconds.
 pub(crate) fn begin_tick(
     _main_thread: NonSendMarker,
     mut tick: ResMut<Tick>,
@@ -140,7 +140,7 @@ pub(crate) fn tick_is_due(tick: Res<Tick>) -> bool {
     tick.is_due
 }
 
-/// After the systems of a tick.
+/// After the systems of a tick, on the main thread as well.
 pub(crate) fn end_tick(
     _main_thread: NonSendMarker,
     mut tick: ResMut<Tick>,

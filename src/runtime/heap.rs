@@ -149,7 +149,8 @@ pub(crate) struct Heap {
     /// The generation that places start with.
     first_generation: u32,
     queue: RunQueue<SlotId>,
-    /// Processes that had their first slice in this tick. They are queued when the others had theirs.
+    /// Processes that had their first slice in this tick. They are queued once its pass has begun, which leaves them
+    /// out so.
     rested: Vec<SlotId>,
     /// Processes without a thread, in the order of their admission.
     starting: VecDeque<(SlotId, Script, Option<Box<Start>>)>,

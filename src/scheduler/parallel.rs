@@ -11,8 +11,7 @@ use bevy::tasks::ComputeTaskPool;
 
 use crate::runtime::heap::{Heap, HeapStats};
 
-/// What heaps did that several workers share. Each adds up what its own did, right after it, while the heap is in its
-/// caches.
+/// What heaps did, added up by several workers, each right after it ran a heap, while that is in its caches.
 #[derive(Default)]
 pub(crate) struct SharedStats(Mutex<HeapStats>);
 

@@ -58,7 +58,7 @@ pub(crate) fn run(
     let stats = stats.total();
     metrics.add(&stats);
     let ran = metrics.last_tick_resumes > 0;
-    metrics.passes += u64::from(stats.passes == unfinished && ran);
+    metrics.passes += u64::from(stats.heap_passes == unfinished && ran);
 }
 
 /// Runs heaps until `deadline`, the first in any case.

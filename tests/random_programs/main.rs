@@ -21,8 +21,8 @@ use proptest::test_runner::FileFailurePersistence;
 use neighbours::{Event, Neighbours};
 use plain::Behaviour;
 
-/// Ticks in which all programs must have ended, whatever their quantum: their steps are some thousand safepoints at most,
-/// also those of a sort.
+/// Ticks in which all programs must have ended, whatever their quantum: they pass some ten
+/// thousand safepoints, sorts included.
 const MAX_TICKS: u32 = 100_000;
 
 /// Where a scenario is found that crashed the test.

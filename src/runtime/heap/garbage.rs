@@ -44,9 +44,9 @@ pub(crate) struct Estimate {
 }
 
 impl Estimate {
-    /// The state was opened, or taken over. When it was opened, it took `bytes`.
-    pub(super) fn opened(&mut self, bytes: usize) {
-        (self.base, self.bytes, self.left, self.processes) = (bytes, bytes, bytes, 0);
+    /// The state was opened, or taken over. It took `base` bytes when it was opened, and takes `bytes` now.
+    pub(super) fn opened(&mut self, base: usize, bytes: usize) {
+        (self.base, self.bytes, self.left, self.processes) = (base, bytes, base, 0);
         (self.collecting, self.wanted) = (false, false);
     }
 
@@ -100,8 +100,8 @@ impl Heap {
         self.state.as_ref().map_or(0, LuauState::bytes)
     }
 
-    /// Notes the bytes in use, for those who look at all heaps and had to wait for the state of each. To be called
-    /// after what may have changed them.
+    /// Notes the bytes in use, for those who look at all heaps and would wait for memory at the state of each. Taken
+    /// after slices and collections; what signals and despawns change in between shows after the next.
     pub(super) fn measure(&mut self) {
         self.garbage.bytes = self.bytes();
     }

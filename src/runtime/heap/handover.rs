@@ -17,7 +17,7 @@ impl Heap {
     pub(super) fn open(&mut self) -> Result<(), ScriptError> {
         if self.state.is_none() {
             let state = LuauState::open(self.host.clone())?;
-            self.garbage.opened(state.bytes());
+            self.garbage.opened(state.bytes(), state.bytes());
             self.state = Some(state);
         }
         Ok(())
@@ -36,9 +36,8 @@ impl Heap {
         self.state = other.state.take();
         self.loaded = std::mem::take(&mut other.loaded);
         self.categories = std::mem::take(&mut other.categories);
-        self.garbage.opened(other.garbage.base_bytes());
-        self.measure();
-        other.measure(); // it has nothing now, and must not wait for a collection
+        self.garbage.opened(other.garbage.base_bytes(), self.bytes());
+        other.measure(); // it has nothing now: it would stay due for a collection, and never rest
     }
 
     /// Whether nothing needs the state any more. If so, it has forgotten whose it was.
@@ -47,5 +46,43 @@ impl Heap {
         let is_needed = self.live > 0 || !self.starting.is_empty() || self.runnable() > 0;
         let Some(state) = self.state.as_mut().filter(|_| !is_needed) else { return false };
         self.garbage.is_little(state.bytes()) && state.vacate()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use bevy::prelude::*;
+    use bevy::time::TimeUpdateStrategy;
+
+    use crate::prelude::*;
+
+    #[test]
+    fn a_heap_whose_state_was_taken_over_with_garbage_rests() {
+        let mut app = App::new();
+        app.add_plugins((
+            MinimalPlugins,
+            LuauOsPlugin {
+                budget: TickBudget::Unlimited,
+                workers: NonZeroUsize::new(1),
+                vms_per_heap: 1,
+                ..default()
+            },
+        ))
+        .insert_resource(TimeUpdateStrategy::FixedTimesteps(1));
+        // 40 KB each, without a safepoint. Along a row of 16 heaps that is more than a collection is due for.
+        let script = Script::new("garbage", format!("local t = {{ {} }}", "{}, ".repeat(600)));
+        for _ in 0..64 {
+            let vm = app.world_mut().spawn(Vm::persistent()).id();
+            app.world_mut().spawn((Process::new(script.clone()), ProcessOf(vm)));
+        }
+        for _ in 0..4 {
+            app.update();
+        }
+        let heaps = &app.world().resource::<LuauRuntime>().heaps;
+        let open = heaps.iter().filter(|heap| heap.has_state()).count();
+        assert!((1..heaps.len()).contains(&open), "{open} of {} states are open", heaps.len());
+        assert_eq!(heaps.busy().count(), 0, "heaps that have nothing to do");
     }
 }

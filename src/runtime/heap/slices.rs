@@ -43,7 +43,7 @@ impl Heap {
     /// runs next, if that is known.
     pub(crate) fn run(&mut self, tick: u32, now: Duration, deadline: Option<Instant>, next: Option<&Self>) {
         self.run_slices(self.config.quantum, tick, now, deadline, next);
-        self.stats.passes += u64::from(self.pass_is_over());
+        self.stats.heap_passes += u64::from(self.pass_is_over());
     }
 
     /// Runs slices of up to `quantum` safepoints. One that this cut short is not counted: the process will go on

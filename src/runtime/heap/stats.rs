@@ -6,8 +6,8 @@ use std::time::Duration;
 /// What a heap did since the numbers were last taken, or several heaps.
 #[derive(Debug, Default)]
 pub(crate) struct HeapStats {
-    /// Passes that are over.
-    pub(crate) passes: u64,
+    /// Passes over one heap; one over all of them is of so many.
+    pub(crate) heap_passes: u64,
     pub(crate) resumes: u64,
     pub(crate) starting_resumes: u64,
     pub(crate) vm_ticks: u64,
@@ -17,7 +17,7 @@ pub(crate) struct HeapStats {
 
 impl AddAssign for HeapStats {
     fn add_assign(&mut self, other: Self) {
-        self.passes += other.passes;
+        self.heap_passes += other.heap_passes;
         self.resumes += other.resumes;
         self.starting_resumes += other.starting_resumes;
         self.vm_ticks += other.vm_ticks;
