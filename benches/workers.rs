@@ -1,16 +1,14 @@
 //! A tick of 800,000 endless loops, quantum 2, by several workers against one.
 //!
-//! Both take turns, tick by tick, so that what else goes on in the machine meets them alike; on a busy one, the fastest
-//! ticks say more than the median. Beside them, as many threads (but no more than there are cores) read scattered lines
-//! of memory that no cache holds: how much faster the machine's memory is with several cores, for which workers wait, too.
+//! Both take turns, tick by tick, so that what else goes on in the machine meets them alike. On a busy one, the fastest
+//! ticks say more than the median.
 //!
 //! ```text
 //! cargo bench --bench workers
 //! ```
 
-use std::hint::black_box;
 use std::num::NonZeroUsize;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bevy::prelude::*;
 use bevy::time::TimeUpdateStrategy;
@@ -21,22 +19,12 @@ use hdrhistogram::Histogram;
 const PROCESSES: u32 = 800_000;
 const ROUNDS: usize = 200;
 
-/// Lines of memory, many times what caches hold; a power of two.
-const LINES: usize = 4 << 20;
-const WORDS_PER_LINE: usize = 8;
-
-/// Any large odd number: its multiples visit all lines, each far from the last.
-const SCATTER: usize = 0x9e37_79b9_7f4a_7c15;
-
 /// Numbers of workers that compete with one. More than there are cores must not do harm.
 const WORKERS: [usize; 3] = [2, 4, 8];
 
 fn main() {
-    println!(
-        "| workers | tick, median / fastest | times as fast as 1 worker | the same, Run phase | scattered lines |"
-    );
-    println!("|---|---|---|---|---|");
-    let words = vec![1_u64; LINES * WORDS_PER_LINE];
+    println!("| workers | tick, median / fastest | times as fast as 1 worker | the same, Run phase |");
+    println!("|---|---|---|---|");
     for workers in WORKERS {
         let mut one = Contestant::new(1);
         let mut several = Contestant::new(workers);
@@ -44,7 +32,7 @@ fn main() {
             // In turn the first: what another has left in the caches favours nobody.
             let order = if round % 2 == 0 { [&mut one, &mut several] } else { [&mut several, &mut one] };
             for contestant in order {
-                contestant.round(&words);
+                contestant.round();
             }
         }
         if workers == WORKERS[0] {
@@ -60,7 +48,6 @@ struct Contestant {
     app: App,
     ticks: Times,
     run_phases: Times,
-    lines: Times,
 }
 
 impl Contestant {
@@ -82,10 +69,10 @@ impl Contestant {
         app.world_mut().spawn_batch(bundles.map(move |vm| (Process::new(script.clone()), ProcessOf(vm))));
         app.update();
         app.update();
-        Self { workers, app, ticks: Times::default(), run_phases: Times::default(), lines: Times::default() }
+        Self { workers, app, ticks: Times::default(), run_phases: Times::default() }
     }
 
-    fn round(&mut self, words: &[u64]) {
+    fn round(&mut self) {
         let run_time = |app: &App| app.world().resource::<Metrics>().run_time;
         let before = run_time(&self.app);
         self.app.update();
@@ -93,18 +80,13 @@ impl Contestant {
         assert_eq!(metrics.last_tick_resumes, u64::from(PROCESSES));
         self.ticks.add(metrics.last_tick_time);
         self.run_phases.add(run_time(&self.app) - before);
-        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let began = Instant::now();
-        read(words, self.workers.min(cores));
-        self.lines.add(began.elapsed());
     }
 
     fn print(&self, one: &Self) {
-        let [ticks, runs, lines] =
-            [(&one.ticks, &self.ticks), (&one.run_phases, &self.run_phases), (&one.lines, &self.lines)]
-                .map(|(one, times)| (one.median() / times.median(), one.fastest() / times.fastest()));
+        let [ticks, runs] = [(&one.ticks, &self.ticks), (&one.run_phases, &self.run_phases)]
+            .map(|(one, times)| (one.median() / times.median(), one.fastest() / times.fastest()));
         println!(
-            "| {} | {:.1} / {:.1} ms | {:.2} / {:.2} | {:.2} / {:.2} | {:.1} ns a line: {:.2} times as fast |",
+            "| {} | {:.1} / {:.1} ms | {:.2} / {:.2} | {:.2} / {:.2} |",
             self.workers,
             self.ticks.median() / 1e6,
             self.ticks.fastest() / 1e6,
@@ -112,24 +94,8 @@ impl Contestant {
             ticks.1,
             runs.0,
             runs.1,
-            self.lines.median() / LINES as f64,
-            lines.0,
         );
     }
-}
-
-/// Reads a word of each line, each thread a part of the lines.
-fn read(words: &[u64], threads: usize) {
-    let part = |first: usize| {
-        let lines = (first..LINES).step_by(threads).map(|i| i.wrapping_mul(SCATTER) % LINES);
-        black_box(lines.fold(0, |sum, line| sum ^ words[line * WORDS_PER_LINE]));
-    };
-    std::thread::scope(|scope| {
-        for first in 1..threads {
-            scope.spawn(move || part(first));
-        }
-        part(0);
-    });
 }
 
 /// How long rounds took, in nanoseconds.
