@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use cpu_time::ThreadTime;
 
-use super::slots::NO_SLOT;
 use super::{Heap, SlotId};
 use crate::process::exit::KillReason;
 use crate::runtime::luau::{Allowance, Context, Excess};
@@ -12,6 +11,9 @@ use crate::vm::limits::{Limits, VmLimits};
 
 /// A slice that takes this many times the overrun limit has found a way around all other limits.
 const FAR_OVER: u32 = 8;
+
+/// No slot.
+const NO_SLOT: u32 = u32::MAX;
 
 /// What a slice takes at most, for each safepoint and all in all, unless its script makes long library
 /// calls: generously, since only what is far beyond is worth a closer look.

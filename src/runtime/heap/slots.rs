@@ -12,9 +12,6 @@ use crate::process::ProcessState;
 use crate::process::exit::CpuUsage;
 use crate::runtime::luau::{NORMAL_PRIORITY, ThreadId};
 
-/// The end of the list of free slots; no slot.
-pub(super) const NO_SLOT: u32 = u32::MAX;
-
 /// A slot as it was at some time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SlotId {
@@ -76,38 +73,36 @@ pub(super) struct Identity {
 #[derive(Debug)]
 pub(super) struct Slots {
     slots: Vec<Slot>,
-    /// By slot, with the next free one of each that is free.
-    identities: Vec<(Identity, u32)>,
-    first_free: u32,
+    /// By slot.
+    identities: Vec<Identity>,
+    /// The last one that was freed is taken first.
+    free: Vec<u32>,
     first_generation: u32,
 }
 
 impl Slots {
     /// Without slots. New ones start with a generation.
     pub(super) fn new(first_generation: u32) -> Self {
-        Self { slots: Vec::new(), identities: Vec::new(), first_free: NO_SLOT, first_generation }
+        Self { slots: Vec::new(), identities: Vec::new(), free: Vec::new(), first_generation }
     }
 
     /// Gives a process of a VM a slot.
     pub(super) fn insert(&mut self, identity: Identity, place: u32) -> SlotId {
-        let slot = self.first_free;
-        if slot == NO_SLOT {
+        let Some(slot) = self.free.pop() else {
             self.slots.push(Slot::new(place, self.first_generation));
-            self.identities.push((identity, NO_SLOT));
+            self.identities.push(identity);
             return SlotId { slot: self.slots.len() as u32 - 1, generation: self.first_generation };
-        }
+        };
         let generation = self[slot].generation;
         self[slot] = Slot::new(place, generation);
-        let free = &mut self.identities[slot as usize];
-        self.first_free = free.1;
-        *free = (identity, NO_SLOT);
+        self.identities[slot as usize] = identity;
         SlotId { slot, generation }
     }
 
     /// Makes a slot free for another process.
     pub(super) fn free(&mut self, slot: u32) {
         self[slot].generation += 1;
-        self.identities[slot as usize].1 = std::mem::replace(&mut self.first_free, slot);
+        self.free.push(slot);
     }
 
     /// The process that was given this slot then, if it has not been freed.
@@ -132,7 +127,7 @@ impl Slots {
 
     /// Who has, or had last, a slot.
     pub(super) fn identity(&self, slot: u32) -> Identity {
-        self.identities[slot as usize].0
+        self.identities[slot as usize]
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -204,5 +199,10 @@ mod tests {
     #[test]
     fn what_a_slice_needs_is_small() {
         assert!(size_of::<Slot>() <= 24, "{}", size_of::<Slot>());
+    }
+
+    #[test]
+    fn what_a_process_keeps_is_small() {
+        assert!(size_of::<Identity>() <= 24, "{}", size_of::<Identity>());
     }
 }

@@ -55,7 +55,8 @@ impl Heap {
     /// Queues those that had their first slice in this tick, for the passes that begin in later ones. To be called when
     /// that of this tick has begun.
     pub(crate) fn queue_rested(&mut self) {
-        self.rested.drain(..).for_each(|id| self.queue.push(id));
+        // It may have been long, and few start at other times.
+        std::mem::take(&mut self.rested).into_iter().for_each(|id| self.queue.push(id));
     }
 
     fn start_some(&mut self, batch: &mut RunQueue<SlotId>) {
