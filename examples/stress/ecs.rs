@@ -125,6 +125,11 @@ pub fn run(options: &Options, workload: Workload) -> (Report, String) {
         workers: runtime.workers() as u64,
         heaps: runtime.heap_count() as u64,
         quantum: options.quantum,
+        tick_budget: match options.tick_budget() {
+            TickBudget::Unlimited => "unlimited".to_owned(),
+            TickBudget::Auto => "auto".to_owned(),
+            TickBudget::Time(time) => format!("{time:?}"),
+        },
         naive: false,
         quarters,
         neighbours_ended: app.world().get_resource::<Attacks>().map_or(0, |attacks| attacks.neighbours_ended),

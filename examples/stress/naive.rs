@@ -134,6 +134,7 @@ pub fn run(options: &Options, workload: &Workload) -> (Report, String) {
         workers: 1,
         heaps: 1,
         quantum: options.quantum,
+        tick_budget: "unlimited".to_owned(),
         naive: true,
         ..Report::default()
     };

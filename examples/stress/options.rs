@@ -34,8 +34,9 @@ pub struct Options {
     /// VMs that share a Luau state; `unlimited` for one state for all
     #[arg(long, default_value = "255", value_name = "N", value_parser = vms_per_heap)]
     pub vms_per_heap: usize,
-    /// What a tick may take: milliseconds, `auto` for a part of what the game leaves free, `unlimited`
-    /// for all processes in every tick, however long that takes. What does not fit waits for the next tick
+    /// What a tick may take: `unlimited` for all processes in every tick, however long that takes and however late the
+    /// frame is; `default` for what games have that set nothing, 4 milliseconds; other milliseconds; `auto` for a part
+    /// of what the game leaves free. What does not fit waits for the next tick
     #[arg(long, value_name = "BUDGET", default_value = "unlimited", value_parser = tick_budget)]
     #[arg(alias = "tick-budget-ms")]
     pub tick_budget: TickBudget,
@@ -104,10 +105,11 @@ fn positive(text: &str) -> Result<f64, String> {
 fn tick_budget(text: &str) -> Result<TickBudget, String> {
     match text {
         "auto" => Ok(TickBudget::Auto),
+        "default" => Ok(TickBudget::default()),
         "unlimited" => Ok(TickBudget::Unlimited),
         _ => match positive(text) {
             Ok(ms) => Ok(TickBudget::Time(Duration::from_secs_f64(ms / 1e3))),
-            Err(_) => Err("expected `auto`, `unlimited`, or milliseconds".to_owned()),
+            Err(_) => Err("expected `auto`, `default`, `unlimited`, or milliseconds".to_owned()),
         },
     }
 }

@@ -46,6 +46,8 @@ pub struct Report {
     pub workers: u64,
     pub heaps: u64,
     pub quantum: u32,
+    /// What a tick might take: `unlimited`, `auto`, or a time such as `4ms`.
+    pub tick_budget: String,
     pub naive: bool,
     /// Of the workload `hostile`: well-behaved processes that ended, which they never should.
     pub neighbours_ended: u64,
@@ -142,7 +144,14 @@ impl fmt::Display for Report {
                 times.mean, times.p50, times.p99, times.p999, times.max
             )?;
         }
-        writeln!(f, "late         {} of {} frames", self.late_ticks, self.frames)?;
+        write!(
+            f,
+            "late         {} of {} frames, tick budget {}",
+            self.late_ticks, self.frames, self.tick_budget
+        )?;
+        // Or somebody takes it for what their game will be like.
+        let is_by_choice = self.late_ticks > 0 && self.tick_budget == "unlimited" && !self.naive;
+        writeln!(f, "{}", if is_by_choice { " (games have 4ms: --tick-budget default)" } else { "" })?;
         let (all, starting) = (self.resumes, self.starting_resumes);
         write!(f, "slices       {all}, {starting} of them while their processes started")?;
         match all - starting {

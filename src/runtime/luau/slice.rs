@@ -10,29 +10,31 @@
 //! ends, by a yield, a return or an error, its parent is resumed and finds the result where it would
 //! have found it without the break.
 
+mod callbacks;
 mod charge;
 mod clock;
 mod limits;
 mod resume;
+mod suspension;
+mod thread_stack;
 
 use std::cell::Cell;
-use std::ffi::c_int;
 use std::ptr;
 use std::time::Duration;
 
-use mlua::ffi::{self, lua_State};
+use mlua::ffi::lua_State;
 
 use super::Context;
 use super::threads::ProcessThread;
 
+pub(super) use callbacks::install;
 pub(super) use charge::{charge, charge_block, charge_later};
 pub(super) use limits::{condemn, end_soon};
 pub(super) use resume::run;
+pub(super) use suspension::{break_with_child, can_suspend, stop, suspend, take_wait};
 
-use limits::{Overdraft, out_of_fuel};
-
-/// Deeper than Luau lets resumes nest (`LUAI_MAXCCALLS` is 200, plus an eighth for error handlers).
-const MAX_NESTED_THREADS: usize = 256;
+use limits::Overdraft;
+use thread_stack::ThreadStack;
 
 /// Safepoints between two looks at the clock. A single library call on the largest objects takes a
 /// few hundred microseconds, so a slice cannot hold up its tick for long before it is noticed.
@@ -104,41 +106,6 @@ pub(crate) struct SliceReport {
     /// How it ended, if it was not preempted or left something behind: it may have printed, asked for something, or used
     /// too much. Most slices have no news.
     pub(crate) news: Option<SliceEnd>,
-}
-
-/// A stack of threads in thread-local memory that needs no destructor.
-struct ThreadStack {
-    len: Cell<usize>,
-    threads: [Cell<*mut lua_State>; MAX_NESTED_THREADS],
-}
-
-impl ThreadStack {
-    const fn new() -> Self {
-        Self { len: Cell::new(0), threads: [const { Cell::new(ptr::null_mut()) }; MAX_NESTED_THREADS] }
-    }
-
-    fn clear(&self) {
-        self.len.set(0);
-    }
-
-    /// Counts threads past the array's end without storing them; Luau cannot nest that deep.
-    fn push(&self, thread: *mut lua_State) {
-        let len = self.len.get();
-        debug_assert!(len < MAX_NESTED_THREADS, "resumes nested deeper than Luau allows");
-        if let Some(place) = self.threads.get(len) {
-            place.set(thread);
-        }
-        self.len.set(len + 1);
-    }
-
-    fn pop(&self) {
-        self.len.set(self.len.get().saturating_sub(1));
-    }
-
-    fn iter(&self) -> impl DoubleEndedIterator<Item = *mut lua_State> {
-        let len = self.len.get().min(MAX_NESTED_THREADS);
-        self.threads[..len].iter().map(Cell::get)
-    }
 }
 
 /// The slice that runs on this operating-system thread.
@@ -213,7 +180,7 @@ impl Slice {
     /// Whether the next slice can begin.
     fn is_at_rest(&self) -> bool {
         let is_clear = self.began.get().is_none() && self.overdraft.get().is_none() && !self.is_condemned();
-        is_clear && !self.waits.get() && self.running.len.get() == 0 && !self.has_news.get()
+        is_clear && !self.waits.get() && self.running.is_empty() && !self.has_news.get()
     }
 
     /// Forgets what happened in a slice that is over.
@@ -263,20 +230,6 @@ fn current() -> &'static Slice {
     unsafe { &*SLICE.with(ptr::from_ref) }
 }
 
-/// Installs the callbacks that slices need in a state.
-///
-/// # Safety
-///
-/// `main` must be the main thread of a live state, and `context` outlive that.
-pub(super) unsafe fn install(main: *mut lua_State, context: *mut Context) {
-    // SAFETY: `main` is live by the contract; the callbacks live as long as its state.
-    let callbacks = unsafe { &mut *ffi::lua_callbacks(main) };
-    callbacks.interrupt = Some(interrupt);
-    callbacks.debuginterrupt = Some(parent_broke);
-    callbacks.userthread = Some(thread_created_or_freed);
-    callbacks.userdata = context.cast();
-}
-
 /// Prepares this operating-system thread for slices of one state.
 ///
 /// # Safety
@@ -293,129 +246,6 @@ pub(super) unsafe fn prepare(context: *mut Context, limits: SliceLimits) {
     });
 }
 
-/// Luau's interrupt: called at every safepoint, and by the garbage collector with `gc >= 0`.
-unsafe extern "C-unwind" fn interrupt(thread: *mut lua_State, gc: i32) {
-    if gc >= 0 {
-        return; // nothing may be thrown out of the collector
-    }
-    let slice = current();
-    let fuel = slice.fuel.get() - 1;
-    slice.fuel.set(fuel);
-    if fuel <= 0 {
-        // SAFETY: Luau hands us the running thread.
-        unsafe { out_of_fuel(thread) }
-    }
-}
-
-/// Whether `thread` and every thread that waits for it can be broken. If a parent cannot, `lua_break`
-/// would throw there and leave the child broken for ever.
-///
-/// # Safety
-///
-/// `thread` must be the thread that runs in `slice`, on this operating-system thread.
-#[inline]
-unsafe fn can_break(slice: &Slice, thread: *mut lua_State) -> bool {
-    // SAFETY: it runs, so it is live. Nothing runs on top of it.
-    let is_yieldable = unsafe { ffi::lua_isyieldable(thread) != 0 };
-    // SAFETY: by the contract.
-    is_yieldable && (thread == slice.bottom.get() || unsafe { can_break_parents(slice) })
-}
-
-/// Whether all threads can be broken that wait for another to end.
-///
-/// # Safety
-///
-/// `slice` must be that of this operating-system thread, and run.
-#[cold]
-unsafe fn can_break_parents(slice: &Slice) -> bool {
-    // SAFETY: by the contract all of these threads run, so they are live.
-    let is_yieldable = |thread| unsafe { ffi::lua_isyieldable(thread) != 0 };
-    is_yieldable(slice.bottom.get()) && slice.running.iter().all(is_yieldable)
-}
-
-/// Whether the process that runs on this operating-system thread can be suspended here.
-///
-/// # Safety
-///
-/// `thread` must be the running thread.
-pub(super) unsafe fn can_suspend(thread: *mut lua_State) -> bool {
-    // A task that runs inside `task.spawn` waits alone.
-    let alone = with_process(|process| process.starting()).flatten();
-    SLICE.with(|slice| {
-        if !slice.is_running() {
-            return false;
-        }
-        for parent in slice.running.iter().rev() {
-            // SAFETY: it runs, so it is live.
-            if unsafe { ffi::lua_isyieldable(parent) } == 0 {
-                return false;
-            }
-            if alone == Some(parent) {
-                return true;
-            }
-        }
-        // SAFETY: by the contract, and both run.
-        unsafe { ffi::lua_isyieldable(thread) != 0 && ffi::lua_isyieldable(slice.bottom.get()) != 0 }
-    })
-}
-
-/// Ends the slice that runs on this operating-system thread: the process waits. Returns what the calling C
-/// function has to return; its continuation is called when the process is resumed.
-///
-/// # Safety
-///
-/// `thread` must be the running thread, in a C function with a continuation, and [`can_suspend`] it.
-pub(super) unsafe fn suspend(thread: *mut lua_State) -> c_int {
-    SLICE.with(|slice| {
-        slice.waits.set(true);
-        slice.is_eventful.set(true);
-        slice.broken.clear();
-        slice.broken.push(thread);
-        // SAFETY: by the contract; it can be broken, so this does not throw.
-        unsafe { ffi::lua_break(thread) }
-    })
-}
-
-/// Ends the slice of a process that is condemned: at once where it can be broken, otherwise by an error.
-/// Returns what the calling C function has to return.
-///
-/// # Safety
-///
-/// `thread` must be the running thread, in a C function with a continuation. The frames between it and
-/// Luau must hold nothing that needs dropping: this may throw.
-pub(super) unsafe fn stop(thread: *mut lua_State) -> c_int {
-    SLICE.with(|slice| {
-        // SAFETY: by the contract.
-        unsafe {
-            if can_break(slice, thread) {
-                slice.broken.clear();
-                slice.broken.push(thread);
-                ffi::lua_break(thread)
-            } else {
-                ffi::lua_pushliteral(thread, c"process was ended in code that cannot be preempted");
-                ffi::lua_error(thread)
-            }
-        }
-    })
-}
-
-/// What the task that was started on this operating-system thread did: `Some` if it waits, with the threads of
-/// its break, innermost first.
-pub(super) fn take_wait() -> Option<Vec<*mut lua_State>> {
-    SLICE.with(|slice| slice.waits.replace(false).then(|| slice.broken.iter().collect()))
-}
-
-/// The running C function breaks because the task that it started has broken.
-///
-/// # Safety
-///
-/// `parent` must be the running thread, in a C function with a continuation, and be able to break.
-pub(super) unsafe fn break_with_child(parent: *mut lua_State) -> c_int {
-    SLICE.with(|slice| slice.parent_breaks(parent));
-    // SAFETY: by the contract.
-    unsafe { ffi::lua_break(parent) }
-}
-
 /// The slice that runs on this operating-system thread leaves something to be dealt with after it.
 pub(super) fn note_news() {
     SLICE.with(|slice| {
@@ -427,64 +257,6 @@ pub(super) fn note_news() {
 /// Whether the process that runs on this operating-system thread is to be killed.
 pub(super) fn is_condemned() -> bool {
     SLICE.with(Slice::is_condemned)
-}
-
-/// `debuginterrupt`: `parent` is about to break because the coroutine that it resumed has broken.
-unsafe extern "C-unwind" fn parent_broke(parent: *mut lua_State, _: *mut ffi::lua_Debug) {
-    SLICE.with(|slice| slice.parent_breaks(parent));
-}
-
-/// `userthread`: counts the coroutines that scripts make, and follows resumes in a state from the moment
-/// the first is made. Most scripts never do, and every slice would pay for it.
-unsafe extern "C-unwind" fn thread_created_or_freed(parent: *mut lua_State, thread: *mut lua_State) {
-    // SAFETY: `thread` is live, and so are its state's callbacks.
-    let callbacks = unsafe { &mut *ffi::lua_callbacks(thread) };
-    if parent.is_null() {
-        // SAFETY: as above.
-        let owner = unsafe { ffi::lua_getthreaddata(thread) }.addr();
-        // SAFETY: `install` put it there. This is called by the collector, which does not run during
-        // slices, so nothing else uses it.
-        let context = unsafe { &mut *callbacks.userdata.cast::<Context>() };
-        if let Some(count) = owner.checked_sub(1).and_then(|place| context.coroutines.get_mut(place)) {
-            *count -= 1;
-        }
-        return;
-    }
-    let counted = with_context(|context| {
-        let place = context.caller().place as usize;
-        if place >= context.coroutines.len() {
-            context.coroutines.resize(place + 1, 0);
-        }
-        context.coroutines[place] += 1;
-        if context.coroutines[place] > context.coroutine_limit {
-            limits::end_soon();
-            note_news();
-        }
-        place + 1
-    });
-    if let Some(owner) = counted {
-        // SAFETY: as above; it is only a number.
-        unsafe { ffi::lua_setthreaddata(thread, ptr::without_provenance_mut(owner)) };
-        callbacks.preresume = Some(before_resume);
-        callbacks.postresume = Some(after_resume);
-    }
-}
-
-unsafe extern "C-unwind" fn before_resume(thread: *mut lua_State) {
-    SLICE.with(|slice| {
-        if slice.is_running() && thread != slice.bottom.get() {
-            slice.running.push(thread);
-            slice.is_eventful.set(true);
-        }
-    });
-}
-
-unsafe extern "C-unwind" fn after_resume(thread: *mut lua_State) {
-    SLICE.with(|slice| {
-        if thread != slice.bottom.get() {
-            slice.running.pop();
-        }
-    });
 }
 
 /// Calls `f` with the context of the process that runs on this operating-system thread, if one does.

@@ -11,7 +11,8 @@ use cpu_time::ThreadTime;
 use mlua::ffi::{self, lua_State};
 
 use super::clock::Ticks;
-use super::{Excess, SAFEPOINTS_BEFORE_LOOK, SLICE, Slice, can_break, current};
+use super::suspension::can_break;
+use super::{Excess, SAFEPOINTS_BEFORE_LOOK, SLICE, Slice, current};
 
 /// Ticks of the clock, a few hundred nanoseconds, that a safepoint takes at most in code without long
 /// library calls.

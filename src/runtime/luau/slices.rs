@@ -1,0 +1,99 @@
+//! Slices of one state, and what each may use.
+
+use std::marker::PhantomData;
+
+use super::slice::{self, SliceLimits, SliceReport};
+use super::{Context, LuauState, ThreadId};
+
+/// What a process may use in one slice.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Allowance {
+    /// Bytes that it may allocate beyond its slice's until it is killed.
+    pub(crate) memory_slack: usize,
+    /// Coroutines of its VM, old ones included, at which its slice ends.
+    pub(crate) coroutines: u32,
+    pub(crate) call_depth: u32,
+    /// Tasks of the process.
+    pub(crate) tasks: usize,
+    pub(crate) console_bytes: usize,
+}
+
+impl Allowance {
+    pub(crate) fn unlimited(console_bytes: usize) -> Self {
+        Self { memory_slack: 0, coroutines: u32::MAX, call_depth: u32::MAX, tasks: usize::MAX, console_bytes }
+    }
+}
+
+impl LuauState {
+    /// Slices that run on this operating-system thread from now on are slices of this state.
+    pub(crate) fn slices(&mut self, limits: SliceLimits) -> Slices<'_> {
+        // SAFETY: the context is ours alone, and `Slices` borrows us for as long as it can run any.
+        // `Slices` is not `Send`, so they run on this thread; they do not nest, so nobody else calls
+        // `prepare` in between.
+        unsafe { slice::prepare(self.context, limits) };
+        let mut slices = Slices { state: self, not_send: PhantomData };
+        slices.allow(&Allowance::unlimited(0));
+        slices
+    }
+}
+
+/// Runs slices of one state; see [`LuauState::slices`].
+pub(crate) struct Slices<'a> {
+    state: &'a mut LuauState,
+    not_send: PhantomData<*mut ()>,
+}
+
+impl Slices<'_> {
+    /// What each slice may use from now on.
+    pub(crate) fn allow(&mut self, allowance: &Allowance) {
+        let context = self.state.context();
+        context.task_limit = allowance.tasks;
+        context.coroutine_limit = allowance.coroutines;
+        context.console.set_capacity(allowance.console_bytes);
+        self.state.memory.allow_slack(allowance.memory_slack);
+        slice::limit_call_depth(allowance.call_depth);
+    }
+
+    /// Runs one slice of a started process: `quantum` safepoints. It may allocate `memory_bytes`, and what it is
+    /// [allowed](Self::allow) beyond them.
+    #[inline]
+    pub(crate) fn run(&mut self, thread: ThreadId, quantum: u32, memory_bytes: usize) -> SliceReport {
+        let process = &raw mut self.state.threads[thread.0 as usize];
+        // SAFETY: nothing of the process runs now.
+        assert!(!unsafe { (*process).root }.is_null(), "thread {} was never started", thread.0);
+        self.state.memory.allow(memory_bytes);
+        // SAFETY: no host function runs now.
+        let context = unsafe { &mut *self.state.context };
+        context.process = process;
+        context.slot = thread.0;
+        // SAFETY: `prepare` was called for this state. The root is anchored and holds what `start` or
+        // an earlier slice left; finished threads are reset or discarded by our caller before they are
+        // started again, and Luau refuses to resume a finished thread with an error. Nothing else uses
+        // the process during the slice but the functions that it calls, through the context.
+        unsafe { slice::run(process, quantum) }
+    }
+
+    /// The state whose slices these are.
+    #[inline]
+    pub(crate) fn state(&self) -> &LuauState {
+        self.state
+    }
+
+    /// What the functions that scripts call read and write.
+    #[inline]
+    pub(crate) fn context(&mut self) -> &mut Context {
+        self.state.context()
+    }
+
+    /// See [`LuauState::category_bytes`].
+    #[inline]
+    pub(crate) fn category_bytes(&self, category: u8) -> usize {
+        self.state.category_bytes(category)
+    }
+
+    /// See [`LuauState::coroutines`].
+    #[inline]
+    pub(crate) fn coroutines(&mut self, place: u32) -> u32 {
+        self.state.coroutines(place)
+    }
+}
