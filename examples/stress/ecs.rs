@@ -1,5 +1,6 @@
 //! The run through the plugin.
 
+use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use bevy::log::LogPlugin;
@@ -13,6 +14,7 @@ use crate::chart::{Sample, Timeline};
 use crate::fairness::SliceCounter;
 use crate::hostile::{self, Attacks};
 use crate::options::Options;
+use crate::pinning::Pinning;
 use crate::report::{Quarters, Report, Times, memory};
 use crate::workload::Workload;
 
@@ -149,11 +151,11 @@ pub fn run(options: &Options, workload: Workload) -> (Report, String) {
 
 fn build(options: &Options) -> App {
     let mut app = App::new();
-    let pools = options.workers.map_or_else(default, |workers| TaskPoolPlugin {
-        task_pool_options: TaskPoolOptions::with_num_threads(workers.get()),
-    });
+    let workers = options.workers.map(NonZeroUsize::get);
+    let pinning = Pinning::new(workers);
+    let pools = workers.map_or_else(default, TaskPoolOptions::with_num_threads);
     app.add_plugins((
-        MinimalPlugins.set(pools),
+        MinimalPlugins.set(TaskPoolPlugin { task_pool_options: pinning.pin_pool(pools) }),
         LuauOsPlugin {
             quantum: options.quantum,
             budget: options.tick_budget(),
@@ -189,6 +191,7 @@ fn build(options: &Options) -> App {
     app.insert_resource(TimeUpdateStrategy::FixedTimesteps(1));
     app.finish();
     app.cleanup();
+    pinning.pin_main_thread();
     app.update(); // the first frame of an app starts its clock and has no tick
     app
 }

@@ -13,6 +13,7 @@ mod fairness;
 mod hostile;
 mod naive;
 mod options;
+mod pinning;
 mod report;
 mod workload;
 
