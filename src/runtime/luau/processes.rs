@@ -102,7 +102,7 @@ impl LuauState {
         true
     }
 
-    /// The results of a process whose last slice ended as [`SliceEnd::Returned`].
+    /// The results of a process whose last slice ended as [`SliceEnd::Returned`](super::SliceEnd::Returned).
     pub(crate) fn results(&mut self, thread: ThreadId) -> Vec<Value> {
         let root = self.threads[thread.0 as usize].root;
         // SAFETY: `root` is live and not running.
@@ -117,7 +117,7 @@ impl LuauState {
         results.unwrap_or_default()
     }
 
-    /// The error of a process whose last slice ended as [`SliceEnd::Failed`].
+    /// The error of a process whose last slice ended as [`SliceEnd::Failed`](super::SliceEnd::Failed).
     pub(crate) fn error(&self, thread: ThreadId) -> ScriptError {
         let failed = self.threads[thread.0 as usize].failed();
         // SAFETY: it is anchored, not running, and has its error on top of its stack.
