@@ -176,6 +176,9 @@ impl LuauState {
 
     /// Gives back the functions that were handed over and are not needed any more.
     pub(crate) fn release_functions(&mut self) {
+        if !self.context().has_handed_over {
+            return;
+        }
         let dropped = self.context().dropped_functions.clone();
         for reference in dropped.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             self.unload(MainFunction(reference));

@@ -25,6 +25,24 @@ impl SharedStats {
     }
 }
 
+/// Heaps that one worker deals with one after the other, so that it can load what the next ones need first.
+const LONGEST_ROW: usize = 16;
+
+/// A row is so small a part of what is left for each worker: the last ones are single heaps, so that no worker is idle
+/// for long while another runs a row.
+const ROWS_PER_WORKER: usize = 8;
+
+/// Shares heaps out in rows for [`for_each`].
+pub(crate) fn rows<'a, 'h>(
+    mut heaps: &'a mut [&'h mut Heap],
+    workers: usize,
+) -> impl Iterator<Item = &'a mut [&'h mut Heap]> {
+    std::iter::from_fn(move || {
+        let row = (heaps.len() / (workers * ROWS_PER_WORKER)).clamp(1, LONGEST_ROW);
+        heaps.split_off_mut(..row)
+    })
+}
+
 /// Calls `f` for each of `items` (heaps, or rows of them) until `deadline`, on up to `workers` threads of the compute task pool,
 /// the calling one among them. Each worker takes the next item when it is done with its last. The first
 /// one always gets its turn, so that there is progress whatever the budget is.

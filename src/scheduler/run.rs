@@ -7,20 +7,16 @@ use bevy::prelude::*;
 
 use super::Tick;
 use super::budget::Phase;
-use super::parallel::{SharedStats, for_each};
+use super::parallel::{SharedStats, for_each, rows};
 use crate::metrics::Metrics;
 use crate::runtime::LuauRuntime;
 use crate::runtime::heap::Heap;
 
-/// Heaps that one worker runs one after the other, so that it can load what the next one needs first.
-const LONGEST_ROW: usize = 8;
-
-/// A longer quantum gains nothing by rows, and loses where the busy heaps of one cannot be shared out.
+/// A longer quantum gains nothing by rows of heaps with many turns, and loses where the busy ones cannot be shared out.
 const SHORT_QUANTUM: u32 = 64;
 
-/// A row is so small a part of what is left for each worker: the last ones are single heaps, so that no worker is idle
-/// for long while another runs a row.
-const ROWS_PER_WORKER: usize = 8;
+/// Up to so many turns for each heap, rows are worth it with any quantum.
+const FEW_TURNS: usize = 4;
 
 pub(crate) fn run(
     _main_thread: NonSendMarker,
@@ -32,9 +28,9 @@ pub(crate) fn run(
     let timer = tick.begin_phase(Phase::Run);
     let deadline = timer.deadline;
     let (tick_number, now, workers) = (metrics.ticks as u32, runtime.now, runtime.workers());
-    let longest_row = if runtime.quantum() <= SHORT_QUANTUM { LONGEST_ROW } else { 1 };
+    let is_short = runtime.quantum() <= SHORT_QUANTUM;
     let last_is_over = runtime.heaps.busy().all(Heap::pass_is_over);
-    let (mut heaps, mut unfinished) = (Vec::new(), 0);
+    let (mut heaps, mut turns, mut unfinished) = (Vec::new(), 0, 0);
     for (_, heap) in runtime.heaps.busy_mut() {
         if last_is_over {
             heap.begin_pass();
@@ -43,17 +39,18 @@ pub(crate) fn run(
         if !heap.pass_is_over() {
             unfinished += 1;
             if !heap.collection_is_overdue() {
+                turns += heap.turns();
                 heaps.push(heap);
             }
         }
     }
-    let mut left = &mut heaps[..];
-    let rows = std::iter::from_fn(|| {
-        let row = (left.len() / (workers * ROWS_PER_WORKER)).clamp(1, longest_row);
-        left.split_off_mut(..row)
-    });
     let stats = SharedStats::default();
-    for_each(rows, workers, deadline, |row| run_row(row, tick_number, now, deadline, &stats));
+    let run_row = |row: &mut [&mut Heap]| run_row(row, tick_number, now, deadline, &stats);
+    if is_short || turns <= FEW_TURNS * heaps.len() {
+        for_each(rows(&mut heaps, workers), workers, deadline, run_row);
+    } else {
+        for_each(heaps.chunks_mut(1), workers, deadline, run_row);
+    }
     metrics.run_time += tick.end_phase(timer);
     let stats = stats.total();
     metrics.add(&stats);
@@ -69,14 +66,21 @@ fn run_row(
     deadline: Option<Instant>,
     stats: &SharedStats,
 ) {
+    let are_small = heaps.iter().all(|heap| heap.has_few_turns());
+    if are_small {
+        Heap::load_together(heaps);
+    }
     let mut is_foreseen = false;
     for i in 0..heaps.len() {
         if i > 0 && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return;
         }
         let (begun, later) = heaps.split_at_mut(i + 1);
-        is_foreseen = begun[i].look_ahead(is_foreseen, later);
-        begun[i].run(tick, now, deadline, later.first().map(|next| &**next));
+        let next = later.first().filter(|_| !are_small);
+        if !are_small {
+            is_foreseen = begun[i].look_ahead(is_foreseen, later);
+        }
+        begun[i].run(tick, now, deadline, next.map(|next| &**next));
         stats.take_from(begun[i]);
     }
 }

@@ -61,6 +61,11 @@ impl<T: Copy> RunQueue<T> {
         &self.entries[self.next..self.end]
     }
 
+    /// Where the next entry will be added, or next to it.
+    pub(crate) fn end(&self) -> &[T] {
+        &self.entries[self.entries.len().saturating_sub(1)..]
+    }
+
     /// Whether everybody had a turn in this pass.
     pub(crate) fn pass_is_over(&self) -> bool {
         self.next == self.end
@@ -117,7 +122,7 @@ mod tests {
         queue.keep('a');
         queue.push('c');
         assert_eq!((queue.pass_is_over(), queue.len()), (false, 3));
-        assert_eq!(queue.upcoming(), ['b']);
+        assert_eq!((queue.upcoming(), queue.end()), (&['b'][..], &['c'][..]));
         assert_eq!(queue.next_in_pass(), Some('b'));
         assert_eq!((queue.pass_is_over(), queue.len()), (true, 2));
         assert_eq!(queue.next_in_pass(), None);

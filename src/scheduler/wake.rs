@@ -6,7 +6,7 @@ use bevy::prelude::*;
 
 use super::Tick;
 use super::budget::Phase;
-use super::parallel::for_each;
+use super::parallel::{for_each, rows};
 use crate::runtime::LuauRuntime;
 use crate::runtime::heap::Heap;
 use crate::syscall::SyscallSystems;
@@ -18,8 +18,12 @@ pub(crate) fn wake(_main_thread: NonSendMarker, mut runtime: ResMut<LuauRuntime>
     runtime.deliver_answers();
     let (now, workers) = (runtime.now, runtime.workers());
     runtime.heaps.wake(now);
-    let heaps = runtime.heaps.busy_mut().map(|(_, heap)| heap).filter(|heap: &&mut Heap| heap.has_due(now));
-    for_each(heaps, workers, deadline, |heap| heap.wake(now, deadline));
+    let heaps = runtime.heaps.busy_mut().map(|(_, heap)| heap);
+    let mut heaps: Vec<&mut Heap> = heaps.filter(|heap| heap.has_due(now)).collect();
+    for_each(rows(&mut heaps, workers), workers, deadline, |row| {
+        Heap::load_timers_together(row, now);
+        row.iter_mut().for_each(|heap| heap.wake(now, deadline));
+    });
     tick.end_phase(timer);
 }
 

@@ -1,7 +1,11 @@
-//! Loading what turns need before they come: those of this heap's processes, then those of the heap that is next.
+//! Loading what turns need before they come.
 //!
 //! Among hundreds of thousands of processes nothing of one is in the caches when its turn comes, and a slice is over
-//! before the first of it would have been loaded.
+//! before the first of it would have been loaded. A heap with many turns looks ahead from each to later ones, those of
+//! the heap that is next included. Where each of several heaps has few turns, they are [loaded
+//! together](Heap::load_together).
+
+use std::time::Duration;
 
 use super::{Heap, SlotId};
 use crate::runtime::luau::{LuauState, prefetch};
@@ -14,6 +18,9 @@ const FRAME_AHEAD: usize = 14;
 
 /// How many turns ahead its function is: where that is stands on the stack.
 const FUNCTION_AHEAD: usize = 6;
+
+/// Up to so many turns, a heap is over before what it looks ahead to could have been loaded.
+const FEW_TURNS: usize = THREAD_AHEAD;
 
 /// Fewer turns are over before it pays to look for all pages of a heap.
 const MANY_TURNS: usize = 64;
@@ -71,7 +78,70 @@ impl Heap {
             prefetch(&**heap); // then it tells at once where its parts are
         }
         next.prefetch_parts();
-        self.queue.upcoming().len() > THREAD_AHEAD
+        self.turns() > THREAD_AHEAD
+    }
+
+    /// Whether passes over heaps like this one are to be [loaded together](Self::load_together).
+    pub(crate) fn has_few_turns(&self) -> bool {
+        self.turns() <= FEW_TURNS
+    }
+
+    /// Starts loading what passes over these heaps need, which [have few turns](Self::has_few_turns). Where each thing
+    /// is stands in the one before: one step for all heaps, then the next.
+    pub(crate) fn load_together(heaps: &[&mut Self]) {
+        const STEPS: [fn(&Heap, &LuauState); 6] = [
+            |heap, state| {
+                state.prefetch_beginnings();
+                heap.waiting.prefetch_ends();
+                prefetch(heap.queue.upcoming());
+            },
+            |heap, state| {
+                state.prefetch_globals();
+                heap.each_turn(|id| {
+                    prefetch(&heap.slots[id.slot]);
+                    state.prefetch_process(id.thread());
+                });
+            },
+            |heap, state| {
+                heap.each_turn(|id| {
+                    prefetch(&heap.accounts[heap.slots[id.slot].place as usize]);
+                    state.prefetch_thread(id.thread());
+                });
+            },
+            |heap, state| heap.each_turn(|id| state.prefetch_suspended_frames(id.thread())),
+            |heap, state| {
+                heap.each_turn(|id| {
+                    state.category_bytes(heap.slots[id.slot].category);
+                });
+            },
+            |heap, state| heap.each_turn(|id| state.prefetch_suspended_functions(id.thread())),
+        ];
+        heaps.iter().for_each(|heap| prefetch(&**heap));
+        for step in STEPS {
+            heaps
+                .iter()
+                .filter_map(|heap| Some((heap, heap.state.as_ref()?)))
+                .for_each(|(heap, state)| step(heap, state));
+        }
+    }
+
+    /// Starts loading what these heaps need to [wake](Self::wake) their processes, as [`Heap::load_together`] does.
+    pub(crate) fn load_timers_together(heaps: &[&mut Self], now: Duration) {
+        heaps.iter().for_each(|heap| prefetch(&**heap));
+        for heap in heaps {
+            heap.waiting.prefetch_soon();
+            prefetch(heap.queue.end());
+        }
+        for heap in heaps {
+            for id in heap.waiting.due(now.into()) {
+                prefetch(&heap.slots[id.slot]);
+                heap.state.iter().for_each(|state| state.prefetch_thread_entry(id.thread()));
+            }
+        }
+    }
+
+    fn each_turn(&self, f: impl Fn(SlotId)) {
+        self.queue.upcoming().iter().take(FEW_TURNS).for_each(|&id| f(id));
     }
 
     /// Starts loading what all turns need of a heap.
@@ -84,7 +154,7 @@ impl Heap {
         prefetch(self.slots.as_slice());
         prefetch(&self.accounts[..]);
         if let Some(state) = &self.state
-            && self.queue.upcoming().len() > MANY_TURNS
+            && self.turns() > MANY_TURNS
         {
             state.prefetch_translations(); // last, since it needs one of the parts
         }

@@ -1,8 +1,9 @@
 //! Tasks that wait: for a time, or for the answer to a syscall. A process all of whose tasks wait is in no queue.
 
+mod timers;
+
 use std::any::Any;
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bevy::platform::collections::HashMap;
@@ -13,13 +14,18 @@ use super::sweep::SweepAt;
 use super::{Heap, SlotId, VirtualTime};
 use crate::process::Pid;
 use crate::runtime::CallId;
-use crate::runtime::luau::{Reply, Request, TaskId, ThreadId};
+use crate::runtime::luau::{Reply, Request, TaskId, ThreadId, prefetch};
 use crate::runtime::system_call::{PostedCall, SystemCall};
 use crate::syscall::RawCall;
 use crate::value::Value;
 
+use timers::{Timer, Timers};
+
 /// Processes woken between two looks at the clock.
 const WAKES_PER_CLOCK_LOOK: usize = 64;
+
+/// Timers that are looked at [ahead](Waiting::due).
+const SOON: usize = 8;
 
 /// One wait of one task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,15 +41,6 @@ impl WaitId {
     pub(crate) fn slot(self) -> SlotId {
         SlotId { slot: self.slot, generation: self.generation }
     }
-}
-
-/// When a task is to be woken. Those with the same time are woken in the order in which they began to wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Timer {
-    due: VirtualTime,
-    wait: WaitId,
-    /// It may be void: the wait is over if it is not pending. Otherwise nothing else ends it.
-    is_timeout: bool,
 }
 
 /// What is waited for that can come before a time, or never.
@@ -63,7 +60,7 @@ struct NewCall {
 /// What the waiting tasks of a heap wait for.
 #[derive(Default)]
 pub(super) struct Waiting {
-    timers: BinaryHeap<Reverse<Timer>>,
+    timers: Timers,
     sweep_timers_at: SweepAt,
     new_calls: Vec<NewCall>,
     /// Questions to the system that have not been asked.
@@ -115,7 +112,7 @@ impl Waiting {
         match request {
             Request::Sleep(time) => {
                 let due = now + time.max(A_MOMENT);
-                self.timers.push(Reverse(Timer { due: due.into(), wait, is_timeout: false }));
+                self.timers.push(Timer::new(due.into(), wait, false));
             }
             Request::Syscall { function, args } => {
                 self.pend(wait);
@@ -154,7 +151,7 @@ impl Waiting {
     /// Ends a wait at some time if nothing else has ended it.
     pub(super) fn set_timeout(&mut self, wait: WaitId, due: Duration) {
         if self.is_pending(wait) {
-            self.timers.push(Reverse(Timer { due: due.into(), wait, is_timeout: true }));
+            self.timers.push(Timer::new(due.into(), wait, true));
         }
     }
 
@@ -174,10 +171,25 @@ impl Waiting {
         true
     }
 
-    fn next_due(&self) -> Option<VirtualTime> {
-        let timer = self.timers.peek().map(|timer| timer.0.due);
-        let call = self.deadlines.front().map(|call| call.0);
-        timer.into_iter().chain(call).min()
+    fn next_due(&self) -> VirtualTime {
+        let call = self.deadlines.front().map_or(VirtualTime::MAX, |call| call.0);
+        self.timers.next_due().min(call)
+    }
+
+    /// Starts loading the timers that are due first.
+    pub(super) fn prefetch_soon(&self) {
+        prefetch(self.timers.soon(SOON));
+    }
+
+    /// Starts loading where the next timer will be.
+    pub(super) fn prefetch_ends(&self) {
+        self.timers.ends().for_each(prefetch);
+    }
+
+    /// Whom timers may wake at `now`, but for those after the first few.
+    pub(super) fn due(&self, now: VirtualTime) -> impl Iterator<Item = SlotId> {
+        let soon = self.timers.soon(SOON).iter().rev();
+        soon.take_while(move |timer| timer.due <= now).map(|timer| timer.wait().slot())
     }
 
     /// Timers, deadlines and calls, those of waits that are over included.
@@ -189,13 +201,13 @@ impl Waiting {
     /// Throws out timers and calls of waits that are over. `is_waiting` tells whether a task waits at all.
     pub(super) fn sweep(&mut self, is_waiting: impl Fn(WaitId) -> bool) {
         if self.sweep_timers_at.is_due(self.timers.len()) {
-            let mut timers = std::mem::take(&mut self.timers).into_vec();
-            timers.retain(|Reverse(timer)| match timer.is_timeout {
-                true => self.is_pending(timer.wait),
-                false => is_waiting(timer.wait),
+            let mut timers = std::mem::take(&mut self.timers);
+            timers.retain(|timer| match timer.is_timeout {
+                true => self.is_pending(timer.wait()),
+                false => is_waiting(timer.wait()),
             });
             self.sweep_timers_at.swept(timers.len());
-            self.timers = timers.into();
+            self.timers = timers;
         }
         if self.sweep_deadlines_at.is_due(self.deadlines.len()) {
             let mut deadlines = std::mem::take(&mut self.deadlines);
@@ -215,26 +227,23 @@ impl Waiting {
 impl Heap {
     /// When the first timer is due; the end of time if there is none.
     pub(crate) fn next_due(&self) -> VirtualTime {
-        self.waiting.next_due().unwrap_or(VirtualTime::MAX)
+        self.waiting.next_due()
     }
 
     /// Whether some task is to be woken by `now`.
     pub(crate) fn has_due(&self, now: Duration) -> bool {
-        self.waiting.next_due().is_some_and(|due| due <= now.into())
+        self.waiting.next_due() <= now.into()
     }
 
     /// Wakes the tasks whose time has come, until `deadline`.
     pub(crate) fn wake(&mut self, now: Duration, deadline: Option<Instant>) {
         let now = VirtualTime::from(now);
         for woken in 1.. {
-            if let Some(Reverse(timer)) =
-                self.waiting.timers.peek().copied().filter(|timer| timer.0.due <= now)
-            {
-                self.waiting.timers.pop();
+            if let Some(timer) = self.waiting.timers.pop_due(now) {
                 if !timer.is_timeout {
-                    self.resume_waiting(timer.wait, None);
-                } else if self.waiting.finish(timer.wait) {
-                    self.resume_waiting(timer.wait, Some(Ok(smallvec![Value::Nil])));
+                    self.resume_waiting(timer.wait(), None);
+                } else if self.waiting.finish(timer.wait()) {
+                    self.resume_waiting(timer.wait(), Some(Ok(smallvec![Value::Nil])));
                 }
             } else if let Some((_, wait)) =
                 self.waiting.deadlines.front().copied().filter(|&(deadline, _)| deadline <= now)

@@ -49,6 +49,8 @@ pub(crate) struct Context {
     /// The number of the host function that panicked in this slice, and what it said.
     pub(super) host_panic: Option<(usize, String)>,
     pub(super) dropped_functions: DroppedFunctions,
+    /// Whether a process ever handed over a function.
+    pub(super) has_handed_over: bool,
 }
 
 /// What functions know of the process that calls them.
@@ -127,6 +129,7 @@ impl Context {
             slot: 0,
             host_panic: None,
             dropped_functions: DroppedFunctions::default(),
+            has_handed_over: false,
         }
     }
 
@@ -139,6 +142,12 @@ impl Context {
     pub(super) fn vm(&mut self) -> Entity {
         let place = self.caller().place as usize;
         self.vms.get(place).copied().unwrap_or(Entity::PLACEHOLDER)
+    }
+
+    /// Hands over the function with a registry reference.
+    pub(super) fn hand_over(&mut self, reference: c_int) -> FunctionRef {
+        self.has_handed_over = true;
+        FunctionRef { reference, dropped: self.dropped_functions.clone() }
     }
 
     /// Where the process that runs prints.

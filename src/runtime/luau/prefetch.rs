@@ -27,8 +27,21 @@ const VALUE_BYTES: usize = 16;
 const TOP: usize = 8;
 /// See [`TOP`].
 const BASE: usize = 16;
-/// See [`TOP`]. What is there is only prefetched.
+/// See [`TOP`].
 const CI: usize = 32;
+/// See [`TOP`].
+const STACK: usize = 48;
+/// Offset of `base_ci` in `lua_State`, the first call frame.
+const FIRST_CI: usize = 64;
+/// Offset of `gt` in `lua_State`, the table of globals. What is there is only prefetched.
+const GLOBALS: usize = 88;
+/// Bytes of a call frame (`CallInfo` in lstate.h).
+const FRAME_BYTES: usize = 48;
+/// Offset of `p` in a call frame: what is known of its function. Of `savedpc`, the next instruction. What is there is
+/// only prefetched.
+const PROTO: usize = 24;
+/// See [`PROTO`].
+const NEXT_INSTRUCTION: usize = 32;
 /// The last that a resume uses of a `lua_State`: `nCcalls`. If it spreads over three lines, the one in the middle comes
 /// as soon without being asked for: prefetching it made no difference.
 const LAST_USED: usize = 80;
@@ -64,9 +77,64 @@ impl LuauState {
         }
     }
 
+    /// Starts loading the call frames and the stack of one that waits inside a function that its main chunk has called,
+    /// and whose thread was prefetched a while ago.
+    pub(crate) fn prefetch_suspended_frames(&self, thread: ThreadId) {
+        if let Some(root) = self.root(thread).filter(|_| self.knows_layout) {
+            // SAFETY: roots are anchored, and their layout is known.
+            let [frame, base, stack] = [CI, BASE, STACK].map(|offset| unsafe { word(root, offset) });
+            for line in [0, LINE, FRAME_BYTES + 40] {
+                prefetch_line(frame.wrapping_byte_sub(FRAME_BYTES).wrapping_byte_add(line));
+            }
+            prefetch_line(function_below(base));
+            prefetch_line(base);
+            prefetch_line(stack);
+        }
+    }
+
+    /// Starts loading the functions and the globals of one whose stack was prefetched a while ago.
+    pub(crate) fn prefetch_suspended_functions(&self, thread: ThreadId) {
+        if let Some(root) = self.root(thread).filter(|_| self.knows_layout) {
+            // SAFETY: roots are anchored, and their layout is known. A stack has room for more than two values.
+            unsafe {
+                prefetch_pointee(function_below(word(root, BASE)));
+                prefetch_pointee(word(root, STACK).wrapping_byte_add(VALUE_BYTES));
+                prefetch_line(word(root, GLOBALS));
+                let [frame, first] = [CI, FIRST_CI].map(|offset| word(root, offset));
+                if frame > first {
+                    let caller = frame.byte_sub(FRAME_BYTES);
+                    prefetch_line(word(caller, PROTO));
+                    prefetch_line(word(caller, NEXT_INSTRUCTION));
+                }
+            }
+        }
+    }
+
     fn root(&self, thread: ThreadId) -> Option<*const lua_State> {
         let root = self.threads.get(thread.0 as usize)?.root.cast_const();
         (!root.is_null()).then_some(root)
+    }
+
+    /// Starts loading where the thread of a process is.
+    pub(crate) fn prefetch_thread_entry(&self, thread: ThreadId) {
+        self.threads.get(thread.0 as usize).into_iter().for_each(prefetch);
+    }
+
+    /// Starts loading what is kept of a process beside its thread: where that is, and who it is.
+    pub(crate) fn prefetch_process(&self, thread: ThreadId) {
+        self.prefetch_thread_entry(thread);
+        // SAFETY: it lives as long as we do, and is used by nobody else.
+        if let Some(caller) = unsafe { &*self.context }.callers.get(thread.0 as usize) {
+            prefetch(caller);
+        }
+    }
+
+    /// Starts loading what all slices need, but for what each process has of its own.
+    pub(crate) fn prefetch_beginnings(&self) {
+        prefetch_line(&*self.memory);
+        // SAFETY: it lives as long as we do, and is used by nobody else.
+        prefetch(unsafe { &*self.context });
+        prefetch_thread(self.main);
     }
 
     /// Starts loading what all slices need.
@@ -88,27 +156,33 @@ impl LuauState {
     pub(crate) fn prefetch_globals(&self) {
         // SAFETY: they live as long as the state, and only code that borrows it changes them.
         prefetch(unsafe { &*ffi::lua_callbacks(self.main) });
+        // SAFETY: as above.
+        prefetch_line(unsafe { &*self.context }.requests.as_ptr());
         self.category_bytes(0); // reading a counter loads it and its neighbours
     }
 }
 
-/// Whether `lua_State` looks as it is thought to: pushed values must move `top` away from `base`. If not, frames and
-/// functions must not be prefetched.
+/// Whether `lua_State` looks as it is thought to: pushed values must move `top` away from `base`, which is one value above
+/// the stack's start while no function runs, in the first call frame. If not, frames and functions must not be
+/// prefetched.
 ///
 /// # Safety
 ///
 /// `thread` must be live and not running, with an empty stack and room for some values.
 pub(super) unsafe fn knows_layout(thread: *mut lua_State) -> bool {
-    let mut as_expected = true;
-    // SAFETY: by the contract; both words lie within a `lua_State`, which consists of initialised words there.
-    unsafe {
-        for values in 0..4 {
-            let bytes = word(thread, TOP).addr().wrapping_sub(word(thread, BASE).addr());
-            as_expected &= bytes == values * VALUE_BYTES;
-            ffi::lua_pushnil(thread);
-        }
-        ffi::lua_settop(thread, 0);
+    let distance = |to: usize, from: usize| {
+        // SAFETY: by the contract; all words that are asked for lie within a `lua_State`, which consists of initialised
+        // words there.
+        unsafe { word(thread, to).addr().wrapping_sub(word(thread, from).addr()) }
+    };
+    let mut as_expected = distance(BASE, STACK) == VALUE_BYTES && distance(CI, FIRST_CI) == 0;
+    for values in 0..4 {
+        as_expected &= distance(TOP, BASE) == values * VALUE_BYTES;
+        // SAFETY: by the contract.
+        unsafe { ffi::lua_pushnil(thread) };
     }
+    // SAFETY: takes them off.
+    unsafe { ffi::lua_settop(thread, 0) };
     as_expected
 }
 
@@ -137,12 +211,20 @@ unsafe fn prefetch_frame(root: *const lua_State) {
 ///
 /// As for [`prefetch_frame`].
 unsafe fn prefetch_function(root: *const lua_State) {
-    // SAFETY: by the contract.
-    let value = function_below(unsafe { word(root, BASE) });
+    // SAFETY: by the contract. Below the base of every frame, also the one that no function has, lies a value
+    // (`stack_init` in lstate.cpp).
+    unsafe { prefetch_pointee(function_below(word(root, BASE))) }
+}
+
+/// Starts loading the object that a value stands for, if it stands for one.
+///
+/// # Safety
+///
+/// `value` must be on a stack.
+unsafe fn prefetch_pointee(value: *const u8) {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: below the base of every frame, also the one that no function has, lies a value (`stack_init` in
-    // lstate.cpp). A function's begins with its address. Of others that may never have been written, so it is read
-    // here; what it says is not dereferenced.
+    // SAFETY: by the contract. An object's value begins with its address. Of others that may never have been written,
+    // so it is read here; what it says is not dereferenced.
     unsafe {
         std::arch::asm!(
             "mov {address}, [{value}]",
@@ -160,14 +242,14 @@ fn function_below(base: *const u8) -> *const u8 {
     base.wrapping_byte_sub(VALUE_BYTES)
 }
 
-/// A word of a `lua_State`.
+/// A word of a `lua_State` or a call frame.
 ///
 /// # Safety
 ///
-/// `thread` must be live, and `offset` that of a pointer in it.
-unsafe fn word(thread: *const lua_State, offset: usize) -> *const u8 {
+/// `structure` must be live, and `offset` that of a pointer in it.
+unsafe fn word<T>(structure: *const T, offset: usize) -> *const u8 {
     // SAFETY: by the contract.
-    unsafe { thread.byte_add(offset).cast::<*const u8>().read() }
+    unsafe { structure.byte_add(offset).cast::<*const u8>().read() }
 }
 
 /// Starts loading a value. Of a long one, the beginning, and the first two lines in each page of memory: the processor

@@ -13,7 +13,7 @@ use super::host::push_error;
 use super::task::{fail, make_tasks, next_id, type_name, with_tasks};
 use super::wait::{check_can_suspend, seconds, wait_for};
 use crate::runtime::luau::slice::{Excess, charge_later, condemn, stop, with_context, with_process};
-use crate::runtime::luau::{FunctionRef, MAIN, Request, TaskId, Values, transfer};
+use crate::runtime::luau::{MAIN, Request, TaskId, Values, transfer};
 use crate::runtime::mail::Message;
 use crate::runtime::system_call::{Address, Program, SystemCall};
 use crate::value::Value;
@@ -108,10 +108,8 @@ pub(super) unsafe extern "C-unwind" fn spawn(state: *mut lua_State) -> c_int {
         ffi::lua_rawcheckstack(state, transfer::RESULT_SLOTS);
         let reference = if is_function { ffi::lua_ref(state, 1) } else { ffi::LUA_NOREF };
         // Nothing throws from here to the end of what holds memory.
-        let program = match with_context(|context| context.dropped_functions.clone()) {
-            Some(dropped) if is_function => Program::Function(FunctionRef { reference, dropped }),
-            _ => Program::Source(string(state, 1).into()),
-        };
+        let function = is_function.then(|| with_context(|context| context.hand_over(reference))).flatten();
+        let program = function.map_or_else(|| Program::Source(string(state, 1).into()), Program::Function);
         match transfer::messages(state, 2..=count) {
             Ok(arguments) => return system_call(state, SystemCall::Spawn { program, arguments }),
             Err((index, why)) => push_error(state, "process.spawn", &format!("argument {index}: {why}")),
