@@ -93,8 +93,8 @@ pub(crate) struct LuauState {
 // SAFETY: the raw pointers point into the state, which is ours alone: nothing else refers to it, and
 // Luau states are not tied to an operating-system thread.
 unsafe impl Send for LuauState {}
-// SAFETY: `&LuauState` only reads counters of the state (`bytes`, `category_bytes`) and addresses (`prefetch`), which
-// only change through `&mut LuauState`.
+// SAFETY: `&LuauState` only reads counters of the state (`bytes`, `category_bytes`), and addresses in it and in the
+// context (`prefetch`), which only change through `&mut LuauState`.
 unsafe impl Sync for LuauState {}
 
 impl LuauState {
@@ -183,6 +183,12 @@ impl LuauState {
         for reference in dropped.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             self.unload(MainFunction(reference));
         }
+    }
+
+    /// How many wait to be given back.
+    #[cfg(test)]
+    pub(crate) fn unreleased_functions(&mut self) -> usize {
+        self.context().dropped_functions.lock().map_or(0, |dropped| dropped.len())
     }
 
     /// Bytes in use, garbage included.

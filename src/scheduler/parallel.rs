@@ -26,19 +26,16 @@ impl SharedStats {
 }
 
 /// Heaps that one worker deals with one after the other, so that it can load what the next ones need first.
-const LONGEST_ROW: usize = 16;
+pub(crate) const LONGEST_ROW: usize = 16;
 
 /// A row is so small a part of what is left for each worker: the last ones are single heaps, so that no worker is idle
 /// for long while another runs a row.
 const ROWS_PER_WORKER: usize = 8;
 
-/// Shares heaps out in rows for [`for_each`].
-pub(crate) fn rows<'a, 'h>(
-    mut heaps: &'a mut [&'h mut Heap],
-    workers: usize,
-) -> impl Iterator<Item = &'a mut [&'h mut Heap]> {
+/// Shares heaps out in rows of up to `longest` for [`for_each`].
+pub(crate) fn rows<T>(mut heaps: &mut [T], workers: usize, longest: usize) -> impl Iterator<Item = &mut [T]> {
     std::iter::from_fn(move || {
-        let row = (heaps.len() / (workers * ROWS_PER_WORKER)).clamp(1, LONGEST_ROW);
+        let row = (heaps.len() / (workers * ROWS_PER_WORKER)).clamp(1, longest);
         heaps.split_off_mut(..row)
     })
 }
@@ -76,4 +73,19 @@ pub(crate) fn for_each<T: Send>(
             scope.spawn(async { work() });
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_have_each_heap_once_in_order_and_the_last_ones_are_single() {
+        let mut heaps: Vec<u32> = (0..1_569).collect();
+        let rows: Vec<Vec<u32>> = rows(&mut heaps, 2, LONGEST_ROW).map(|row| row.to_vec()).collect();
+        assert_eq!(rows.concat(), (0..1_569).collect::<Vec<_>>());
+        assert_eq!(rows[0].len(), LONGEST_ROW);
+        assert!(rows.iter().rev().take(2 * ROWS_PER_WORKER).all(|row| row.len() == 1));
+        assert!(super::rows(&mut heaps, 2, 1).all(|row| row.len() == 1));
+    }
 }

@@ -7,16 +7,13 @@ use bevy::prelude::*;
 
 use super::Tick;
 use super::budget::Phase;
-use super::parallel::{SharedStats, for_each, rows};
+use super::parallel::{LONGEST_ROW, SharedStats, for_each, rows};
 use crate::metrics::Metrics;
 use crate::runtime::LuauRuntime;
 use crate::runtime::heap::Heap;
 
 /// A longer quantum gains nothing by rows of heaps with many turns, and loses where the busy ones cannot be shared out.
 const SHORT_QUANTUM: u32 = 64;
-
-/// Up to so many turns for each heap, rows are worth it with any quantum.
-const FEW_TURNS: usize = 4;
 
 pub(crate) fn run(
     _main_thread: NonSendMarker,
@@ -28,9 +25,9 @@ pub(crate) fn run(
     let timer = tick.begin_phase(Phase::Run);
     let deadline = timer.deadline;
     let (tick_number, now, workers) = (metrics.ticks as u32, runtime.now, runtime.workers());
-    let is_short = runtime.quantum() <= SHORT_QUANTUM;
     let last_is_over = runtime.heaps.busy().all(Heap::pass_is_over);
-    let (mut heaps, mut turns, mut unfinished) = (Vec::new(), 0, 0);
+    let longest_row = if runtime.quantum() <= SHORT_QUANTUM { LONGEST_ROW } else { 1 };
+    let (mut large, mut small, mut unfinished) = (Vec::new(), Vec::new(), 0);
     for (_, heap) in runtime.heaps.busy_mut() {
         if last_is_over {
             heap.begin_pass();
@@ -39,18 +36,16 @@ pub(crate) fn run(
         if !heap.pass_is_over() {
             unfinished += 1;
             if !heap.collection_is_overdue() {
-                turns += heap.turns();
+                let heaps = if heap.has_few_turns() { &mut small } else { &mut large };
                 heaps.push(heap);
             }
         }
     }
     let stats = SharedStats::default();
-    let run_row = |row: &mut [&mut Heap]| run_row(row, tick_number, now, deadline, &stats);
-    if is_short || turns <= FEW_TURNS * heaps.len() {
-        for_each(rows(&mut heaps, workers), workers, deadline, run_row);
-    } else {
-        for_each(heaps.chunks_mut(1), workers, deadline, run_row);
-    }
+    let pass = Pass { tick: tick_number, now, deadline, stats: &stats };
+    let large = rows(&mut large, workers, longest_row).map(Row::Large);
+    let small = rows(&mut small, workers, LONGEST_ROW).map(Row::Small);
+    for_each(large.chain(small), workers, deadline, |row| pass.run(row));
     metrics.run_time += tick.end_phase(timer);
     let stats = stats.total();
     metrics.add(&stats);
@@ -58,29 +53,54 @@ pub(crate) fn run(
     metrics.passes += u64::from(stats.heap_passes == unfinished && ran);
 }
 
-/// Runs heaps until `deadline`, the first in any case.
-fn run_row(
-    heaps: &mut [&mut Heap],
+/// Heaps that one worker runs.
+enum Row<'a, 'h> {
+    Large(&'a mut [&'h mut Heap]),
+    /// Of heaps that [have few turns](Heap::has_few_turns).
+    Small(&'a mut [&'h mut Heap]),
+}
+
+/// What rows need to run.
+struct Pass<'a> {
     tick: u32,
     now: Duration,
     deadline: Option<Instant>,
-    stats: &SharedStats,
-) {
-    let are_small = heaps.iter().all(|heap| heap.has_few_turns());
-    if are_small {
-        Heap::load_together(heaps);
+    stats: &'a SharedStats,
+}
+
+impl Pass<'_> {
+    /// Runs heaps until the deadline, the first in any case.
+    fn run(&self, row: Row) {
+        match row {
+            Row::Large(heaps) => {
+                let mut is_foreseen = false;
+                for i in 0..heaps.len() {
+                    if i > 0 && self.is_over() {
+                        return;
+                    }
+                    let (begun, later) = heaps.split_at_mut(i + 1);
+                    is_foreseen = begun[i].look_ahead(is_foreseen, later);
+                    self.run_heap(begun[i], later.first().map(|next| &**next));
+                }
+            }
+            Row::Small(heaps) => {
+                Heap::load_together(heaps);
+                for (i, heap) in heaps.iter_mut().enumerate() {
+                    if i > 0 && self.is_over() {
+                        return;
+                    }
+                    self.run_heap(heap, None);
+                }
+            }
+        }
     }
-    let mut is_foreseen = false;
-    for i in 0..heaps.len() {
-        if i > 0 && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            return;
-        }
-        let (begun, later) = heaps.split_at_mut(i + 1);
-        let next = later.first().filter(|_| !are_small);
-        if !are_small {
-            is_foreseen = begun[i].look_ahead(is_foreseen, later);
-        }
-        begun[i].run(tick, now, deadline, next.map(|next| &**next));
-        stats.take_from(begun[i]);
+
+    fn run_heap(&self, heap: &mut Heap, next: Option<&Heap>) {
+        heap.run(self.tick, self.now, self.deadline, next);
+        self.stats.take_from(heap);
+    }
+
+    fn is_over(&self) -> bool {
+        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 }

@@ -19,8 +19,8 @@ const FRAME_AHEAD: usize = 14;
 /// How many turns ahead its function is: where that is stands on the stack.
 const FUNCTION_AHEAD: usize = 6;
 
-/// Up to so many turns, a heap is over before what it looks ahead to could have been loaded.
-const FEW_TURNS: usize = THREAD_AHEAD;
+/// With up to so many turns, a heap is over before what it looks ahead to could have been loaded.
+const FEW_TURNS: usize = 8;
 
 /// Fewer turns are over before it pays to look for all pages of a heap.
 const MANY_TURNS: usize = 64;
@@ -78,21 +78,22 @@ impl Heap {
             prefetch(&**heap); // then it tells at once where its parts are
         }
         next.prefetch_parts();
-        self.turns() > THREAD_AHEAD
+        self.queue.upcoming().len() > THREAD_AHEAD
     }
 
     /// Whether passes over heaps like this one are to be [loaded together](Self::load_together).
     pub(crate) fn has_few_turns(&self) -> bool {
-        self.turns() <= FEW_TURNS
+        self.queue.upcoming().len() <= FEW_TURNS
     }
 
-    /// Starts loading what passes over these heaps need, which [have few turns](Self::has_few_turns). Where each thing
-    /// is stands in the one before: one step for all heaps, then the next.
+    /// Starts loading what passes over these heaps need, which [have few turns](Self::has_few_turns). Where a thing is
+    /// stands in one that was loaded before it: each step is taken for all heaps, before the next one reads what it has
+    /// loaded.
     pub(crate) fn load_together(heaps: &[&mut Self]) {
         const STEPS: [fn(&Heap, &LuauState); 6] = [
             |heap, state| {
-                state.prefetch_beginnings();
-                heap.waiting.prefetch_ends();
+                state.prefetch_parts();
+                heap.waiting.prefetch_looked_at();
                 prefetch(heap.queue.upcoming());
             },
             |heap, state| {
@@ -108,20 +109,15 @@ impl Heap {
                     state.prefetch_thread(id.thread());
                 });
             },
-            |heap, state| heap.each_turn(|id| state.prefetch_suspended_frames(id.thread())),
-            |heap, state| {
-                heap.each_turn(|id| {
-                    state.category_bytes(heap.slots[id.slot].category);
-                });
-            },
-            |heap, state| heap.each_turn(|id| state.prefetch_suspended_functions(id.thread())),
+            |heap, state| heap.each_turn(|id| state.prefetch_frames(id.thread())),
+            |heap, state| heap.each_turn(|id| state.load_category(heap.slots[id.slot].category)),
+            |heap, state| heap.each_turn(|id| state.prefetch_functions(id.thread())),
         ];
         heaps.iter().for_each(|heap| prefetch(&**heap));
         for step in STEPS {
-            heaps
-                .iter()
-                .filter_map(|heap| Some((heap, heap.state.as_ref()?)))
-                .for_each(|(heap, state)| step(heap, state));
+            for heap in heaps {
+                heap.state.iter().for_each(|state| step(heap, state));
+            }
         }
     }
 
@@ -149,12 +145,13 @@ impl Heap {
         prefetch(self);
         if let Some(state) = &self.state {
             state.prefetch_parts();
+            state.prefetch_threads();
         }
         prefetch(self.queue.upcoming());
         prefetch(self.slots.as_slice());
         prefetch(&self.accounts[..]);
         if let Some(state) = &self.state
-            && self.turns() > MANY_TURNS
+            && self.queue.upcoming().len() > MANY_TURNS
         {
             state.prefetch_translations(); // last, since it needs one of the parts
         }

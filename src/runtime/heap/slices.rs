@@ -34,11 +34,6 @@ impl Heap {
         self.queue.begin_pass();
     }
 
-    /// How many processes have not had their slice of the current pass.
-    pub(crate) fn turns(&self) -> usize {
-        self.queue.upcoming().len()
-    }
-
     /// Whether every process has had its slice of the current pass.
     pub(crate) fn pass_is_over(&self) -> bool {
         self.queue.pass_is_over()

@@ -50,6 +50,7 @@ mod tests {
     use bevy::time::TimeUpdateStrategy;
 
     use super::*;
+    use crate::Metrics;
     use crate::prelude::*;
 
     #[test]
@@ -89,6 +90,24 @@ mod tests {
             assert!(app.world().get_entity(process).is_ok(), "it goes on: {script}");
             assert!(most <= 1_000, "{most}: {script}");
         }
+    }
+
+    #[test]
+    fn functions_that_were_handed_over_are_given_back() {
+        let mut app = App::new();
+        let plugin = LuauOsPlugin { budget: TickBudget::Unlimited, ..default() };
+        app.add_plugins((MinimalPlugins, plugin)).insert_resource(TimeUpdateStrategy::FixedTimesteps(1));
+        let vm = app.world_mut().spawn(Vm::new()).id();
+        let script = "while true do process.join(process.spawn(function() end)) end";
+        app.world_mut().spawn((Process::new(Script::new("test", script)), ProcessOf(vm)));
+        for _ in 0..300 {
+            app.update();
+        }
+        let finished = app.world().resource::<Metrics>().processes_finished;
+        assert!(finished > 50, "{finished}");
+        let mut runtime = app.world_mut().resource_mut::<LuauRuntime>();
+        let state = runtime.heap_mut(0).state.as_mut().expect("open");
+        assert!(state.unreleased_functions() <= 1, "{}", state.unreleased_functions());
     }
 
     #[test]

@@ -181,12 +181,12 @@ impl Waiting {
         prefetch(self.timers.soon(SOON));
     }
 
-    /// Starts loading where the next timer will be.
-    pub(super) fn prefetch_ends(&self) {
-        self.timers.ends().for_each(prefetch);
+    /// Starts loading what the next timer is compared with.
+    pub(super) fn prefetch_looked_at(&self) {
+        self.timers.looked_at().for_each(prefetch);
     }
 
-    /// Whom timers may wake at `now`, but for those after the first few.
+    /// Who waits for the first few timers, as far as they are due at `now`.
     pub(super) fn due(&self, now: VirtualTime) -> impl Iterator<Item = SlotId> {
         let soon = self.timers.soon(SOON).iter().rev();
         soon.take_while(move |timer| timer.due <= now).map(|timer| timer.wait().slot())

@@ -77,14 +77,14 @@ impl LuauState {
         }
     }
 
-    /// Starts loading the call frames and the stack of one that waits inside a function that its main chunk has called,
-    /// and whose thread was prefetched a while ago.
-    pub(crate) fn prefetch_suspended_frames(&self, thread: ThreadId) {
+    /// As [`Self::prefetch_frame`], with the frame and the stack of the function that called the one which was
+    /// interrupted or waits.
+    pub(crate) fn prefetch_frames(&self, thread: ThreadId) {
         if let Some(root) = self.root(thread).filter(|_| self.knows_layout) {
             // SAFETY: roots are anchored, and their layout is known.
             let [frame, base, stack] = [CI, BASE, STACK].map(|offset| unsafe { word(root, offset) });
-            for line in [0, LINE, FRAME_BYTES + 40] {
-                prefetch_line(frame.wrapping_byte_sub(FRAME_BYTES).wrapping_byte_add(line));
+            for offset in [0, LINE, FRAME_BYTES + 40] {
+                prefetch_line(frame.wrapping_byte_sub(FRAME_BYTES).wrapping_byte_add(offset));
             }
             prefetch_line(function_below(base));
             prefetch_line(base);
@@ -92,22 +92,30 @@ impl LuauState {
         }
     }
 
-    /// Starts loading the functions and the globals of one whose stack was prefetched a while ago.
-    pub(crate) fn prefetch_suspended_functions(&self, thread: ThreadId) {
+    /// Starts loading the functions of one whose frames were prefetched a while ago: the one that was interrupted or
+    /// waits, the main chunk, and the code of the one that called it. And its globals.
+    pub(crate) fn prefetch_functions(&self, thread: ThreadId) {
         if let Some(root) = self.root(thread).filter(|_| self.knows_layout) {
-            // SAFETY: roots are anchored, and their layout is known. A stack has room for more than two values.
+            // SAFETY: roots are anchored, and their layout is known. A stack has room for more than two values, of
+            // which the first function that was called is the second. Frames are in one array.
             unsafe {
                 prefetch_pointee(function_below(word(root, BASE)));
-                prefetch_pointee(word(root, STACK).wrapping_byte_add(VALUE_BYTES));
+                prefetch_pointee(word(root, STACK).byte_add(VALUE_BYTES));
                 prefetch_line(word(root, GLOBALS));
                 let [frame, first] = [CI, FIRST_CI].map(|offset| word(root, offset));
                 if frame > first {
                     let caller = frame.byte_sub(FRAME_BYTES);
-                    prefetch_line(word(caller, PROTO));
-                    prefetch_line(word(caller, NEXT_INSTRUCTION));
+                    prefetch_pointee(caller.byte_add(PROTO));
+                    prefetch_pointee(caller.byte_add(NEXT_INSTRUCTION));
                 }
             }
         }
+    }
+
+    /// Loads the counter of a memory category of a state whose globals were prefetched a while ago. Where that is, only
+    /// Luau knows.
+    pub(crate) fn load_category(&self, category: u8) {
+        self.category_bytes(category);
     }
 
     fn root(&self, thread: ThreadId) -> Option<*const lua_State> {
@@ -129,21 +137,17 @@ impl LuauState {
         }
     }
 
-    /// Starts loading what all slices need, but for what each process has of its own.
-    pub(crate) fn prefetch_beginnings(&self) {
-        prefetch_line(&*self.memory);
+    /// Starts loading what all slices need.
+    pub(crate) fn prefetch_parts(&self) {
+        prefetch(&*self.memory);
         // SAFETY: it lives as long as we do, and is used by nobody else.
         prefetch(unsafe { &*self.context });
         prefetch_thread(self.main);
     }
 
-    /// Starts loading what all slices need.
-    pub(crate) fn prefetch_parts(&self) {
-        prefetch(&*self.memory);
+    /// Starts loading where the threads of processes are.
+    pub(crate) fn prefetch_threads(&self) {
         prefetch(&self.threads[..]);
-        // SAFETY: it lives as long as we do, and is used by nobody else.
-        prefetch(unsafe { &*self.context });
-        prefetch_thread(self.main);
     }
 
     /// Starts loading the page table's entries for the objects of a state whose parts were prefetched.
@@ -151,14 +155,14 @@ impl LuauState {
         self.memory.prefetch_translations();
     }
 
-    /// Starts loading what slices need of Luau's global state. Where that is stands in the main thread, which was
-    /// prefetched a while ago.
+    /// Starts loading what slices need of Luau's global state, and where they note what they ask for. Where that is
+    /// stands in the main thread and the context, which were prefetched a while ago.
     pub(crate) fn prefetch_globals(&self) {
-        // SAFETY: they live as long as the state, and only code that borrows it changes them.
-        prefetch(unsafe { &*ffi::lua_callbacks(self.main) });
-        // SAFETY: as above.
-        prefetch_line(unsafe { &*self.context }.requests.as_ptr());
-        self.category_bytes(0); // reading a counter loads it and its neighbours
+        // SAFETY: both live as long as the state, and only code that borrows it changes them.
+        let (callbacks, context) = unsafe { (&*ffi::lua_callbacks(self.main), &*self.context) };
+        prefetch(callbacks);
+        prefetch_line(context.requests.as_ptr());
+        self.load_category(0); // and its neighbours
     }
 }
 
@@ -211,45 +215,45 @@ unsafe fn prefetch_frame(root: *const lua_State) {
 ///
 /// As for [`prefetch_frame`].
 unsafe fn prefetch_function(root: *const lua_State) {
-    // SAFETY: by the contract. Below the base of every frame, also the one that no function has, lies a value
-    // (`stack_init` in lstate.cpp).
+    // SAFETY: by the contract. Below the base of every frame, also the one that no function has, lies a value, which
+    // begins with the address of an object if it is one (`stack_init` in lstate.cpp).
     unsafe { prefetch_pointee(function_below(word(root, BASE))) }
 }
 
-/// Starts loading the object that a value stands for, if it stands for one.
+/// Starts loading what the pointer at an address points to, if a pointer is there.
 ///
 /// # Safety
 ///
-/// `value` must be on a stack.
-unsafe fn prefetch_pointee(value: *const u8) {
+/// At `address` must be 8 bytes of readable memory.
+unsafe fn prefetch_pointee(address: *const u8) {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: by the contract. An object's value begins with its address. Of others that may never have been written,
+    // SAFETY: by the contract. What is there may never have been written (of a value only the part that its type needs is),
     // so it is read here; what it says is not dereferenced.
     unsafe {
         std::arch::asm!(
-            "mov {address}, [{value}]",
-            "prefetchnta [{address}]",
-            value = in(reg) value,
-            address = out(reg) _,
+            "mov {pointee}, [{address}]",
+            "prefetchnta [{pointee}]",
+            address = in(reg) address,
+            pointee = out(reg) _,
             options(nostack, readonly, preserves_flags),
         );
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = value;
+    let _ = address;
 }
 
 fn function_below(base: *const u8) -> *const u8 {
     base.wrapping_byte_sub(VALUE_BYTES)
 }
 
-/// A word of a `lua_State` or a call frame.
+/// A word of a `lua_State`.
 ///
 /// # Safety
 ///
-/// `structure` must be live, and `offset` that of a pointer in it.
-unsafe fn word<T>(structure: *const T, offset: usize) -> *const u8 {
+/// `thread` must be live, and `offset` that of a pointer in it.
+unsafe fn word(thread: *const lua_State, offset: usize) -> *const u8 {
     // SAFETY: by the contract.
-    unsafe { structure.byte_add(offset).cast::<*const u8>().read() }
+    unsafe { thread.byte_add(offset).cast::<*const u8>().read() }
 }
 
 /// Starts loading a value. Of a long one, the beginning, and the first two lines in each page of memory: the processor

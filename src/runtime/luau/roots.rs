@@ -1,6 +1,6 @@
 //! The root threads of processes: made when a process starts, and kept for the next when it ends.
 //!
-//! A thread takes 1.3 KiB, most of which a process writes to once. Hundreds of thousands of processes that come
+//! A thread takes about 1 KB, most of which a process writes to once. Hundreds of thousands of processes that come
 //! and go run through the same few threads, which stay in the processor's caches.
 
 use std::ffi::c_int;

@@ -1,15 +1,18 @@
 //! Timers of a heap, soonest first.
 //!
-//! Of many timers few are due in a tick. A priority queue of all would touch a line of memory for each of its levels
-//! whenever one is taken, and with thousands of heaps none of them is in a cache. So only the soonest are in order, and
-//! the others lie behind them as they came.
+//! Of many timers few are due in a tick. To take one from a priority queue of all touches a line of memory for each of its
+//! levels, and with thousands of heaps none of them is in a cache. So the soonest are taken out together, into a sorted
+//! list, from which they then come one by one.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
 use super::WaitId;
 use crate::runtime::heap::VirtualTime;
 use crate::runtime::luau::TaskId;
 
-/// At least so many are kept in order.
-const FEW: usize = 64;
+/// So many are taken out together. In the list are twice as many at most.
+const TOGETHER: usize = 64;
 
 /// When a task is to be woken. Those with the same time are woken in the order in which they began to wait.
 ///
@@ -43,15 +46,13 @@ pub(super) struct Timers {
     next_due: VirtualTime,
     /// Latest first. Never empty while `later` is not.
     soon: Vec<Timer>,
-    /// In no order.
-    later: Vec<Timer>,
-    /// No timer in `soon` is after this one, nor any in `later` before it. None when both are empty.
-    soon_until: Option<Timer>,
+    /// None is before any in `soon`.
+    later: BinaryHeap<Reverse<Timer>>,
 }
 
 impl Default for Timers {
     fn default() -> Self {
-        Self { next_due: VirtualTime::MAX, soon: Vec::new(), later: Vec::new(), soon_until: None }
+        Self { next_due: VirtualTime::MAX, soon: Vec::new(), later: BinaryHeap::new() }
     }
 }
 
@@ -66,9 +67,11 @@ impl Timers {
         &self.soon[self.soon.len().saturating_sub(most)..]
     }
 
-    /// The last timers of the parts to one of which the next will be added.
-    pub(super) fn ends(&self) -> impl Iterator<Item = &Timer> {
-        self.soon.last().into_iter().chain(self.later.last())
+    /// What is looked at first when the next timer is added.
+    pub(super) fn looked_at(&self) -> impl Iterator<Item = &Timer> {
+        let later = self.later.as_slice();
+        let ends = [later.last(), later.get(later.len() / 2)].into_iter().flatten().map(|timer| &timer.0);
+        self.soon.first().into_iter().chain(ends)
     }
 
     /// Takes the one that is due first, if that is at `now` or before.
@@ -82,18 +85,16 @@ impl Timers {
     }
 
     pub(super) fn push(&mut self, timer: Timer) {
-        if self.soon_until.is_some_and(|until| timer < until) {
-            let at = self.soon.partition_point(|other| *other > timer);
-            self.soon.insert(at, timer);
-            if self.soon.len() > 2 * self.few() {
-                let surplus = self.soon.len() - self.few();
-                self.later.extend(self.soon.drain(..surplus));
-                self.soon_until = self.soon.first().copied();
-            }
-        } else {
-            self.later.push(timer);
+        self.next_due = self.next_due.min(timer.due);
+        if self.soon.first().is_some_and(|latest| *latest < timer) {
+            self.later.push(Reverse(timer));
+            return;
         }
-        self.refill();
+        let at = self.soon.partition_point(|other| *other > timer);
+        self.soon.insert(at, timer);
+        if self.soon.len() > 2 * TOGETHER {
+            self.later.extend(self.soon.drain(..TOGETHER).map(Reverse));
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -103,26 +104,16 @@ impl Timers {
     /// Throws out those for which `is_kept` does not hold.
     pub(super) fn retain(&mut self, is_kept: impl Fn(Timer) -> bool) {
         self.soon.retain(|timer| is_kept(*timer));
-        self.later.retain(|timer| is_kept(*timer));
+        self.later.retain(|timer| is_kept(timer.0));
         self.refill();
-    }
-
-    /// How many are kept in order. To take one then costs a search through as many of the others, or [`FEW`]; to insert
-    /// one, moving no more.
-    fn few(&self) -> usize {
-        self.len().isqrt().max(FEW)
     }
 
     /// Where `soon` is empty, moves the soonest of `later` there.
     fn refill(&mut self) {
         if self.soon.is_empty() {
-            let latest = self.later.len().saturating_sub(self.few());
-            if latest > 0 {
-                self.later.select_nth_unstable_by(latest, |a, b| b.cmp(a));
-            }
-            self.soon.extend(self.later.drain(latest..));
-            self.soon.sort_unstable_by(|a, b| b.cmp(a));
-            self.soon_until = self.soon.first().copied();
+            let soonest = std::iter::from_fn(|| self.later.pop());
+            self.soon.extend(soonest.take(TOGETHER).map(|timer| timer.0));
+            self.soon.reverse();
         }
         self.next_due = self.soon.last().map_or(VirtualTime::MAX, |timer| timer.due);
     }
@@ -150,11 +141,27 @@ mod tests {
     }
 
     #[test]
-    fn a_distant_timer_that_comes_first_does_not_make_all_others_soon() {
+    fn the_sorted_list_stays_short_whatever_came_first() {
         let mut timers = Timers::default();
         timers.push(timer(1_000_000, 0));
-        (1..1_000).for_each(|number| timers.push(timer(number % 97, number)));
-        assert!(timers.soon.len() <= 2 * FEW, "{}", timers.soon.len());
+        for number in 1..10_000 {
+            timers.push(timer(number % 97, number));
+            assert!(timers.soon.len() <= 2 * TOGETHER);
+        }
+        assert_eq!(timers.len(), 10_000);
+    }
+
+    #[test]
+    fn what_is_left_comes_in_order_when_all_that_were_soon_are_thrown_out() {
+        let mut timers = Timers::default();
+        (0..1_000).for_each(|number| timers.push(timer(number, number)));
+        timers.retain(|timer| timer.number >= 500);
+        assert_eq!(timers.next_due(), Duration::from_nanos(500).into());
+        let order = std::iter::from_fn(|| timers.pop_due(VirtualTime::MAX)).map(|timer| timer.number);
+        assert!(order.eq(500..1_000));
+        timers.push(timer(7, 1_000));
+        timers.retain(|_| false);
+        assert_eq!((timers.len(), timers.next_due()), (0, VirtualTime::MAX));
     }
 
     #[derive(Clone, Debug)]
