@@ -67,11 +67,13 @@ impl Timers {
         &self.soon[self.soon.len().saturating_sub(most)..]
     }
 
-    /// What is looked at first when the next timer is added.
+    /// What is looked at when the next timer is added: usually it comes behind all others of its levels but one or two.
     pub(super) fn looked_at(&self) -> impl Iterator<Item = &Timer> {
         let later = self.later.as_slice();
-        let ends = [later.last(), later.get(later.len() / 2)].into_iter().flatten().map(|timer| &timer.0);
-        self.soon.first().into_iter().chain(ends)
+        let parent = |at: usize| at.saturating_sub(1) / 2;
+        let ends = [later.len().saturating_sub(1), parent(later.len()), parent(parent(later.len()))];
+        let ends = ends.into_iter().filter_map(|at| later.get(at));
+        self.soon.first().into_iter().chain(ends.map(|timer| &timer.0))
     }
 
     /// Takes the one that is due first, if that is at `now` or before.
