@@ -91,11 +91,13 @@ impl Heap {
     /// loaded.
     pub(crate) fn load_together(heaps: &[&mut Self]) {
         const STEPS: [fn(&Heap, &LuauState); 6] = [
+            // Where the heap says.
             |heap, state| {
                 state.prefetch_parts();
                 heap.waiting.prefetch_looked_at();
                 prefetch(heap.queue.upcoming());
             },
+            // Where its parts say, and whose turn it is.
             |heap, state| {
                 state.prefetch_globals();
                 heap.each_turn(|id| {
@@ -103,14 +105,18 @@ impl Heap {
                     state.prefetch_process(id.thread());
                 });
             },
+            // Where slots and entries of threads say.
             |heap, state| {
                 heap.each_turn(|id| {
                     prefetch(&heap.accounts[heap.slots[id.slot].place as usize]);
                     state.prefetch_thread(id.thread());
                 });
             },
+            // Where threads say.
             |heap, state| heap.each_turn(|id| state.prefetch_frames(id.thread())),
+            // Meanwhile, where only Luau knows.
             |heap, state| heap.each_turn(|id| state.load_category(heap.slots[id.slot].category)),
+            // Where frames and stacks say.
             |heap, state| heap.each_turn(|id| state.prefetch_functions(id.thread())),
         ];
         heaps.iter().for_each(|heap| prefetch(&**heap));
