@@ -92,7 +92,7 @@ for name in REGIONS:
         problems.append(f"{name} is blank")
 if arguments.more_red_than:
     now, before = red_share(picture), red_share(read_png(arguments.more_red_than))
-    if now < before + 0.001:
+    if now < before + 0.01:
         problems.append(f"there are no runaways on the plain: {now:.3%} is red, and {before:.3%} without")
 if arguments.panel_differs_from:
     now, before = (region(it, "side panel") for it in (picture, read_png(arguments.panel_differs_from)))
