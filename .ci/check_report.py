@@ -4,7 +4,8 @@ import json
 import sys
 
 KEYS = """workload vms processes finished failed killed unfinished vm_ticks resumes starting_resumes frames late_ticks elapsed_s
-spawn_s despawn_s frame_ms tick_ms resume_ns gc_ms gc_pause_max_ms heap_bytes peak_rss_bytes bytes_per_process
+spawn_s despawn_s frame_ms tick_ms resume_ns gc_ms gc_pause_max_ms heap_bytes live_bytes peak_rss_bytes
+bytes_per_process
 workers heaps quantum tick_budget naive quarters neighbours_ended fairness""".split()
 DISTRIBUTION = "mean p50 p99 p999 max".split()
 

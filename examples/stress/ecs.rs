@@ -93,9 +93,11 @@ pub fn run(options: &Options, workload: Workload) -> (Report, String) {
     let elapsed = began.elapsed();
     bar.finish_and_clear();
 
+    let peak = memory("VmHWM");
+    let mut runtime = app.world_mut().resource_mut::<LuauRuntime>();
+    let live_bytes = if options.time_limit().is_some() { runtime.collect_garbage() } else { 0 };
     let runtime = app.world().resource::<LuauRuntime>();
     let metrics = metrics(&app);
-    let peak = memory("VmHWM");
     let run_ns = metrics.run_time.as_nanos() as f64 * runtime.workers() as f64;
     let report = Report {
         workload: workload.name,
@@ -122,6 +124,7 @@ pub fn run(options: &Options, workload: Workload) -> (Report, String) {
         gc_ms: metrics.gc_time.as_secs_f64() * 1e3,
         gc_pause_max_ms: metrics.gc_longest_pause.as_secs_f64() * 1e3,
         heap_bytes: heap_bytes as u64,
+        live_bytes: live_bytes as u64,
         peak_rss_bytes: peak,
         bytes_per_process: peak.saturating_sub(idle_bytes) as f64 / options.process_count() as f64,
         workers: runtime.workers() as u64,

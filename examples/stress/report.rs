@@ -40,6 +40,8 @@ pub struct Report {
     pub gc_pause_max_ms: f64,
     /// The most that was in use after a tick.
     pub heap_bytes: u64,
+    /// What a collection of everything left at the end of a run of a given length; 0 of others.
+    pub live_bytes: u64,
     pub peak_rss_bytes: u64,
     /// Peak memory, less what the program used before it spawned anything, by processes.
     pub bytes_per_process: f64,
@@ -165,13 +167,12 @@ impl fmt::Display for Report {
         if let Fairness { processes: 1.., passes, least_slices: least, most_slices: most } = self.fairness {
             writeln!(f, "fairness     {least} to {most} slices each in {passes} passes")?;
         }
-        write!(
-            f,
-            "memory       {} MiB in heaps, {} MiB peak, {:.0} bytes a process",
-            mib(self.heap_bytes),
-            mib(self.peak_rss_bytes),
-            self.bytes_per_process
-        )
+        write!(f, "memory       {} MiB in heaps", mib(self.heap_bytes))?;
+        if self.live_bytes > 0 {
+            let times = self.heap_bytes as f64 / self.live_bytes as f64;
+            write!(f, ", {times:.2} times the {} that live", mib(self.live_bytes))?;
+        }
+        write!(f, ", {} MiB peak, {:.0} bytes a process", mib(self.peak_rss_bytes), self.bytes_per_process)
     }
 }
 

@@ -32,7 +32,7 @@ impl Heaps {
     }
 
     /// All heaps, for changes that give them nothing to do.
-    pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut Heap> {
+    pub(crate) fn all_mut(&mut self) -> impl Iterator<Item = &mut Heap> + Send {
         self.all.iter_mut()
     }
 

@@ -52,7 +52,19 @@ impl Phase {
             Self::Admit | Self::Run | Self::Collect => 0.25,
         }
     }
+
+    /// What `share` may grow to while the phase is cut short in each tick: garbage that is not collected costs
+    /// memory without end, whereas the others only come later.
+    fn largest_share(self) -> f64 {
+        match self {
+            Self::Collect => 0.4,
+            _ => self.share(),
+        }
+    }
 }
+
+/// What a share grows by in a tick in which its phase was cut short.
+const GROWTH: f64 = 0.01;
 
 /// What is kept for a phase beyond what it took lately, as a part of the budget.
 const RESERVE: f64 = 0.03;
@@ -66,7 +78,7 @@ pub(crate) struct Account {
     /// `None` if it is unlimited.
     budget: Option<Duration>,
     spent: Duration,
-    /// What each phase needed lately, as a part of the budget.
+    /// What each phase needed lately, as a part of the budget; at most its largest share.
     needs: [f64; 5],
 }
 
@@ -90,7 +102,10 @@ impl Account {
     /// When `phase` has to stop if it begins at `now`. Each leaves their share to the ones after it, unless
     /// they needed less lately, and gets what the ones before it did not use.
     pub(crate) fn deadline(&self, now: Instant, phase: Phase) -> Option<Instant> {
-        let reserve = |later: Phase| later.share().min(self.needs[later as usize] + RESERVE);
+        let reserve = |later: Phase| {
+            let need = self.needs[later as usize];
+            need.max(later.share()).min(need + RESERVE)
+        };
         let reserved: f64 = Phase::ALL.into_iter().filter(|&later| later > phase).map(reserve).sum();
         Some(now + self.budget?.mul_f64(1.0 - reserved).saturating_sub(self.spent))
     }
@@ -100,9 +115,9 @@ impl Account {
         self.spent += time;
         if let Some(budget) = self.budget {
             let taken = time.div_duration_f64(budget.max(Duration::from_nanos(1)));
-            let need = if was_cut { phase.share() } else { taken.min(1.0) };
-            let before = &mut self.needs[phase as usize];
-            *before = need.max(*before * DECAY);
+            let need = &mut self.needs[phase as usize];
+            let now = if was_cut { phase.share().max(*need + GROWTH) } else { taken.max(*need * DECAY) };
+            *need = now.min(phase.largest_share());
         }
     }
 }
@@ -166,6 +181,25 @@ mod tests {
         // What was cut short gets its share again at once.
         account.charge(Phase::Collect, Duration::ZERO, true);
         assert!(left(&account, Phase::Run) < ms(83));
+    }
+
+    #[test]
+    fn the_collector_gets_more_while_it_falls_behind() {
+        let mut account = Account::default();
+        let run_gets = |account: &mut Account, collector_is_cut: bool, ticks: u32| {
+            for _ in 0..ticks {
+                account.begin(Some(ms(100)));
+                account.charge(Phase::Run, ms(20), true);
+                account.charge(Phase::Collect, ms(30), collector_is_cut);
+                account.charge(Phase::Settle, ms(15), true);
+            }
+            account.begin(Some(ms(100)));
+            left(account, Phase::Run).as_millis()
+        };
+        assert_eq!(run_gets(&mut account, false, 0), 60);
+        assert!((50..59).contains(&run_gets(&mut account, true, 5)));
+        assert_eq!(run_gets(&mut account, true, 100), 45, "it has a largest share");
+        assert!((54..56).contains(&run_gets(&mut account, false, 100)), "it takes 30% and keeps up");
     }
 
     #[test]

@@ -156,6 +156,16 @@ impl Heap {
         }
     }
 
+    /// Collects all garbage at once, however long it takes. Returns what lives.
+    pub(crate) fn collect_all(&mut self) -> usize {
+        let Some(state) = &mut self.state else { return 0 };
+        state.collect(); // ends what steps have begun, and begins anew
+        self.garbage.collecting = false;
+        self.garbage.bytes = state.bytes();
+        self.garbage.collected(self.live);
+        self.garbage.bytes
+    }
+
     /// Starts over, and hands out the state of a heap without VMs, to be closed where that disturbs
     /// nobody.
     pub(crate) fn take_state_if_empty(&mut self) -> Option<LuauState> {
