@@ -3,6 +3,7 @@
 mod common;
 
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use bevy::prelude::*;
 use bevy_luau_os::prelude::*;
@@ -212,27 +213,31 @@ fn a_collection_of_all_heaps_leaves_what_lives() {
     ticks(&mut app, 5);
     let before = runtime(&app).heap_bytes();
     let live = app.world_mut().resource_mut::<LuauRuntime>().collect_garbage();
-    assert_eq!(live, runtime(&app).heap_bytes());
+    let after = runtime(&app).heap_bytes();
     // A value takes 16 bytes. Luau takes two pages for the stacks that it makes smaller.
-    let (least, freed) = (20 * 16_000, 20 * (80_000 - 2 * 16_384));
-    assert!((least..=before - freed).contains(&live), "{live} bytes of {before}");
+    assert!(after <= before - 20 * (80_000 - 2 * 16_384), "{after} bytes of {before}");
+    assert!((20 * 16_000..after).contains(&live), "{live} bytes of {after}");
     ticks(&mut app, 60 * 61);
     assert_eq!(results(&app), vec![Outcome::Finished(vec![Value::Number(1000.0)]); 20]);
 }
 
 #[test]
 fn garbage_takes_little_more_memory_than_what_lives() {
-    let mut app = common::app();
+    // So short that a collection takes many ticks.
+    let budget = TickBudget::Time(Duration::from_micros(500));
+    let mut app = common::app_with(LuauOsPlugin { budget, ..common::plugin() });
     for vm in persistent_vms(&mut app, 600) {
-        let state = "local live = table.create(100, 0) while true do live[1] = { 1, 2, 3, 4 } end";
+        let state = "local live = table.create(500, 0) while true do live[1] = { 1, 2, 3, 4 } end";
         process(&mut app, vm, state);
     }
     let mut most = 0;
-    for _ in 0..2_000 {
+    for _ in 0..5_000 {
         ticks(&mut app, 1);
         most = most.max(runtime(&app).heap_bytes());
     }
     let live = app.world_mut().resource_mut::<LuauRuntime>().collect_garbage();
-    // Without garbage the test would show nothing.
-    assert!((1.5..2.2).contains(&(most as f64 / live as f64)), "{most} bytes at most, of which {live} live");
+    // 2 for each heap. With so few processes, each of which spreads what it has last made over as much garbage, half as
+    // much again is free in Luau's pages.
+    let times = most as f64 / live as f64;
+    assert!((2.0..4.0).contains(&times), "{most} bytes are {times} times the {live} that live");
 }

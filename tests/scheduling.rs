@@ -277,3 +277,36 @@ fn a_large_heap_is_collected_in_steps_over_many_ticks() {
     assert!(most_in_a_row > 5, "{most_in_a_row} ticks");
     assert!(most_bytes < 100 << 20, "{most_bytes} bytes");
 }
+
+#[test]
+fn processes_that_wait_for_the_collector_hold_up_nobody_in_other_heaps() {
+    let mut app = common::app_with(LuauOsPlugin {
+        budget: TickBudget::Time(Duration::from_millis(1)),
+        vms_per_heap: 1,
+        quantum: 20_000,
+        ..common::plugin()
+    });
+    let limits = Limits { memory_bytes: 64 << 20, time_per_tick: Duration::from_secs(1), ..default() };
+    let limits = VmLimits::from(limits);
+    let large = app.world_mut().spawn((Vm::new(), limits.clone())).id();
+    let hoard = "local live = {} for i = 1, 300000 do live[i] = { i, i } end while true do local garbage = { 1, 2 } end";
+    process(&mut app, large, hoard);
+    let small = app.world_mut().spawn((Vm::new(), limits)).id();
+    let spinner = process(&mut app, small, "while true do end");
+    let slices = |app: &App| {
+        let process = app.world().get::<Process>(spinner).expect("it runs");
+        app.world().resource::<LuauRuntime>().process_info(process).map_or(0, |info| info.cpu.slices)
+    };
+    let (mut both, mut in_a_row, mut longest) = (0, 0, 0);
+    for _ in 0..3_000 {
+        let before = slices(&app);
+        app.update();
+        let had_none = slices(&app) == before;
+        in_a_row = if had_none { in_a_row + 1 } else { 0 };
+        longest = longest.max(in_a_row);
+        both += u32::from(!had_none && metrics(&app).last_tick_resumes > 1);
+    }
+    assert!(both < 2_500, "the other had slices in {both} of 3,000 ticks: it does not wait");
+    // A slice of the other can take the whole budget of a tick.
+    assert!(longest < 5, "no slice in {longest} ticks");
+}

@@ -196,6 +196,13 @@ impl LuauState {
         self.memory.used()
     }
 
+    /// Bytes of all objects, garbage included. What is free in Luau's pages is not: only new objects can use that, and
+    /// no collection gives it back as long as one object lives there.
+    pub(crate) fn object_bytes(&self) -> usize {
+        // SAFETY: reads one counter, for a negative category that of all.
+        unsafe { ffi::lua_totalbytes(self.main, -1) }
+    }
+
     /// Bytes in use by one memory category, garbage included.
     pub(crate) fn category_bytes(&self, category: u8) -> usize {
         // SAFETY: reads one counter.

@@ -21,9 +21,12 @@ pub(crate) fn collect(
     let timer = tick.begin_phase(Phase::Collect);
     let deadline = timer.deadline;
     let workers = runtime.workers();
-    let heaps = runtime.heaps.busy_mut().map(|(_, heap)| heap).filter(|heap| heap.collection_is_due());
+    let heaps = runtime.heaps.busy_mut().map(|(_, heap)| heap);
+    let mut heaps: Vec<_> = heaps.filter(|heap| heap.collection_is_due()).collect();
+    // Those first whose processes wait for it.
+    heaps.sort_by_key(|heap| !heap.collection_is_overdue());
     let stats = SharedStats::default();
-    for_each(heaps, workers, deadline, |heap| {
+    for_each(heaps.into_iter(), workers, deadline, |heap| {
         heap.collect(deadline);
         stats.take_from(heap);
     });
@@ -41,7 +44,7 @@ impl LuauRuntime {
         let workers = self.workers();
         let live = AtomicUsize::new(0);
         for_each(self.heaps.all_mut(), workers, None, |heap| {
-            live.fetch_add(heap.collect_all(), Ordering::Relaxed);
+            live.fetch_add(heap.collect_whole(), Ordering::Relaxed);
         });
         live.into_inner()
     }

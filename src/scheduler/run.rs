@@ -25,22 +25,26 @@ pub(crate) fn run(
     let timer = tick.begin_phase(Phase::Run);
     let deadline = timer.deadline;
     let (tick_number, now, workers) = (metrics.ticks as u32, runtime.now, runtime.workers());
-    let last_is_over = runtime.heaps.busy().all(Heap::pass_is_over);
+    if deadline.is_none() {
+        // Everybody gets a slice. Garbage that must be collected first is left by starts and messages only.
+        let overdue =
+            runtime.heaps.busy_mut().map(|(_, heap)| heap).filter(|heap| heap.collection_is_overdue());
+        overdue.for_each(|heap| heap.collect(None));
+    }
+    let last_is_over = runtime.heaps.busy().all(Heap::has_had_its_turns);
     let longest_row = if runtime.quantum() <= SHORT_QUANTUM { LONGEST_ROW } else { 1 };
-    let (mut large, mut small, mut unfinished) = (Vec::new(), Vec::new(), 0);
+    let (mut large, mut small) = (Vec::new(), Vec::new());
     for (_, heap) in runtime.heaps.busy_mut() {
-        if last_is_over {
+        if last_is_over && heap.pass_is_over() {
             heap.begin_pass();
         }
         heap.queue_rested();
-        if !heap.pass_is_over() {
-            unfinished += 1;
-            if !heap.collection_is_overdue() {
-                let heaps = if heap.has_few_turns() { &mut small } else { &mut large };
-                heaps.push(heap);
-            }
+        if !heap.has_had_its_turns() {
+            let heaps = if heap.has_few_turns() { &mut small } else { &mut large };
+            heaps.push(heap);
         }
     }
+    let unfinished = (large.len() + small.len()) as u64;
     let stats = SharedStats::default();
     let pass = Pass { tick: tick_number, now, deadline, stats: &stats };
     let large = rows(&mut large, workers, longest_row).map(Row::Large);

@@ -1,6 +1,6 @@
 //! When a heap is collected, and how.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::Heap;
 use super::limits::Collections;
@@ -15,17 +15,19 @@ const MIN_GROWTH: usize = 256 * 1024;
 /// Up to this many bytes a heap is collected in one go, which takes less than 1 ms.
 const COLLECT_WHOLE: usize = 1024 * 1024;
 
-/// The same where there is no deadline to keep: with collections of one piece, results do not depend on a
-/// clock.
-const COLLECT_WHOLE_UNLIMITED: usize = 4 * 1024 * 1024;
-
 /// What a process takes at least: `lua_State`, call frames, stack, closure, table of globals.
 const PROCESS_BYTES: usize = 1_400;
 
-/// What a collection in steps may take of a tick whose budget is unlimited.
-const STEPS_PER_UNLIMITED_TICK: Duration = Duration::from_millis(2);
+/// A heap that takes so many times what lives in it is collected.
+const COLLECT_AT: f64 = 1.75;
 
-/// What is known of a heap's garbage without looking.
+/// At so many times its processes wait for the collector. With what is free in Luau's pages that is 2.2 times in a heap
+/// of many processes. Further apart, more heaps come to wait; closer to 1, more is collected than need be: measured in
+/// docs/performance.md.
+const LARGEST: f64 = 2.0;
+
+/// What is known of a heap's garbage without looking. In bytes of objects: pages of which one object is left count as
+/// much as full ones otherwise, and collecting would not end where many are.
 #[derive(Debug, Default)]
 pub(crate) struct Estimate {
     /// What the state took when it was opened.
@@ -38,6 +40,10 @@ pub(crate) struct Estimate {
     processes: usize,
     /// A collection in steps is under way.
     collecting: bool,
+    /// What its last step left.
+    after_step: usize,
+    /// What was allocated between its steps.
+    unseen: usize,
     /// A VM cannot go on before it is known how much of what it holds is garbage.
     wanted: bool,
     finished: u32,
@@ -59,10 +65,26 @@ impl Estimate {
         !self.collecting && !self.wanted && bytes < self.base + 2 * MIN_GROWTH
     }
 
-    /// A collection left what was measured, with so many processes alive.
-    pub(super) fn collected(&mut self, processes: usize) {
-        (self.left, self.processes) = (self.bytes, processes);
-        self.wanted = false;
+    /// The collector goes on with a state that takes `bytes`.
+    fn begin_steps(&mut self, bytes: usize) {
+        let allocated = if self.collecting { bytes.saturating_sub(self.after_step) } else { 0 };
+        self.unseen = if self.collecting { self.unseen + allocated } else { 0 };
+        self.collecting = true;
+    }
+
+    /// The collector leaves `bytes`, for others to add to.
+    fn end_steps(&mut self, bytes: usize) {
+        (self.bytes, self.after_step) = (bytes, bytes);
+    }
+
+    /// A collection left `bytes`, with so many processes alive.
+    fn collected(&mut self, bytes: usize, processes: usize) {
+        // What was allocated while it was under way survives most of the time, and most of that is garbage by now:
+        // counted as alive it would let the heap grow from one collection to the next.
+        let unseen = if self.collecting { self.unseen } else { 0 };
+        self.left = bytes.saturating_sub(unseen).max(self.base);
+        (self.bytes, self.processes) = (bytes, processes);
+        (self.collecting, self.wanted) = (false, false);
         self.finished += 1;
     }
 
@@ -84,13 +106,20 @@ impl Estimate {
 
     fn is_due(&self, processes: usize) -> bool {
         let live = self.live(processes);
-        self.collecting || self.wanted || self.bytes > (2 * live).max(live + MIN_GROWTH)
+        self.collecting
+            || self.wanted
+            || self.bytes > ((live as f64 * COLLECT_AT) as usize).max(live + MIN_GROWTH)
+    }
+
+    /// What the state may take before it has to be collected. What has ended since the last collection is no reason
+    /// to stop everybody else.
+    pub(super) fn most_bytes(&self, processes: usize) -> usize {
+        let live = self.live(processes.max(self.processes));
+        ((live as f64 * LARGEST) as usize).max(live + 2 * MIN_GROWTH)
     }
 
     fn is_overdue(&self, processes: usize) -> bool {
-        // What has ended since the last collection is no reason to stop everybody else.
-        let live = self.live(processes.max(self.processes));
-        self.bytes > (4 * live).max(live + 4 * MIN_GROWTH)
+        self.bytes > self.most_bytes(processes)
     }
 }
 
@@ -100,10 +129,15 @@ impl Heap {
         self.state.as_ref().map_or(0, LuauState::bytes)
     }
 
-    /// Notes the bytes in use, for those who look at all heaps and would wait for memory at the state of each. Taken
+    /// Bytes of objects, garbage included.
+    pub(super) fn object_bytes(&self) -> usize {
+        self.state.as_ref().map_or(0, LuauState::object_bytes)
+    }
+
+    /// Notes the bytes of objects, for those who look at all heaps and would wait for memory at the state of each. Taken
     /// after slices and collections; what signals and despawns change in between shows after the next.
     pub(super) fn measure(&mut self) {
-        self.garbage.bytes = self.bytes();
+        self.garbage.bytes = self.object_bytes();
     }
 
     /// Whether the heap has grown enough since its last collection to be worth another one. A heap
@@ -121,48 +155,40 @@ impl Heap {
         self.vms() > 0 && self.garbage.is_overdue(self.live)
     }
 
-    /// Collects garbage: a small heap whole, a large one in steps until `deadline`. Without one, a
-    /// large heap gets a part of each tick, or what it needs if it is overdue.
+    /// Collects garbage: a small heap whole, a large one in steps until `deadline`, in any case one. Without a
+    /// deadline every heap is collected whole, so that results do not depend on a clock.
     pub(crate) fn collect(&mut self, deadline: Option<Instant>) {
-        let mut step_began = Instant::now();
-        let until = match deadline {
-            Some(deadline) => Some(deadline),
-            None if self.collection_is_overdue() => None,
-            None => Some(step_began + STEPS_PER_UNLIMITED_TICK),
-        };
         let Some(state) = &mut self.state else { return };
-        let most = if deadline.is_some() { COLLECT_WHOLE } else { COLLECT_WHOLE_UNLIMITED };
-        let is_small = state.bytes() <= most && !self.garbage.collecting;
+        let is_small = state.object_bytes() <= COLLECT_WHOLE && !self.garbage.collecting;
+        let Some(deadline) = deadline.filter(|_| !is_small) else {
+            let began = Instant::now();
+            self.collect_whole();
+            self.stats.count_pause(began.elapsed());
+            return;
+        };
+        self.garbage.begin_steps(state.object_bytes());
+        let mut step_began = Instant::now();
         loop {
-            let done = if is_small {
-                state.collect();
-                true
-            } else {
-                state.collect_step()
-            };
+            let done = state.collect_step();
             let now = Instant::now();
-            let pause = now - step_began;
+            self.stats.count_pause(now - step_began);
             step_began = now;
-            self.stats.gc_time += pause;
-            self.stats.gc_longest_pause = self.stats.gc_longest_pause.max(pause);
-            self.garbage.collecting = !done;
-            self.garbage.bytes = state.bytes();
             if done {
-                self.garbage.collected(self.live);
+                self.garbage.collected(state.object_bytes(), self.live);
             }
-            if done || until.is_some_and(|until| now >= until) {
-                return;
+            if done || now >= deadline {
+                break;
             }
         }
+        self.garbage.end_steps(state.object_bytes());
     }
 
     /// Collects all garbage at once, however long it takes. Returns what lives.
-    pub(crate) fn collect_all(&mut self) -> usize {
+    pub(crate) fn collect_whole(&mut self) -> usize {
         let Some(state) = &mut self.state else { return 0 };
         state.collect(); // ends what steps have begun, and begins anew
         self.garbage.collecting = false;
-        self.garbage.bytes = state.bytes();
-        self.garbage.collected(self.live);
+        self.garbage.collected(state.object_bytes(), self.live);
         self.garbage.bytes
     }
 
@@ -182,5 +208,49 @@ impl Heap {
             ..Self::new(self.config, self.host.clone())
         };
         std::mem::replace(self, next).state
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    /// Of a state with 10 MiB that live.
+    fn estimate() -> Estimate {
+        let mut estimate = Estimate::default();
+        estimate.opened(MIB, MIB);
+        estimate.collected(10 * MIB, 100);
+        estimate
+    }
+
+    #[test]
+    fn a_heap_is_collected_before_its_processes_have_to_wait() {
+        let mut estimate = estimate();
+        let mut states = Vec::new();
+        for mib in [17, 18, 21] {
+            estimate.bytes = mib * MIB;
+            states.push((estimate.is_due(100), estimate.is_overdue(100)));
+        }
+        assert_eq!(states, [(false, false), (true, false), (true, true)]);
+        assert!(!estimate.is_overdue(10_000), "new ones need something, too");
+    }
+
+    #[test]
+    fn what_was_allocated_during_a_collection_is_not_taken_to_be_alive() {
+        let mut estimate = estimate();
+        estimate.begin_steps(18 * MIB);
+        estimate.end_steps(18 * MIB); // it has only marked
+        estimate.begin_steps(20 * MIB);
+        estimate.end_steps(15 * MIB);
+        estimate.begin_steps(17 * MIB);
+        estimate.collected(14 * MIB, 100);
+        assert_eq!(estimate.live(100), 10 * MIB);
+        assert!(!estimate.is_due(100) && estimate.collections().finished == 2);
+        // The next one has not forgotten to begin anew.
+        estimate.begin_steps(18 * MIB);
+        estimate.collected(12 * MIB, 100);
+        assert_eq!(estimate.live(100), 12 * MIB);
     }
 }

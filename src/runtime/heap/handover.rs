@@ -17,7 +17,7 @@ impl Heap {
     pub(super) fn open(&mut self) -> Result<(), ScriptError> {
         if self.state.is_none() {
             let state = LuauState::open(self.host.clone())?;
-            self.garbage.opened(state.bytes(), state.bytes());
+            self.garbage.opened(state.object_bytes(), state.object_bytes());
             self.state = Some(state);
         }
         Ok(())
@@ -36,7 +36,7 @@ impl Heap {
         self.state = other.state.take();
         self.loaded = std::mem::take(&mut other.loaded);
         self.categories = std::mem::take(&mut other.categories);
-        self.garbage.opened(other.garbage.base_bytes(), self.bytes());
+        self.garbage.opened(other.garbage.base_bytes(), self.object_bytes());
         other.measure(); // it has nothing now: it would stay due for a collection, and never rest
     }
 
@@ -45,7 +45,7 @@ impl Heap {
         // Of queued processes the state knows the threads, also of those that have ended since.
         let is_needed = self.live > 0 || !self.starting.is_empty() || self.runnable() > 0;
         let Some(state) = self.state.as_mut().filter(|_| !is_needed) else { return false };
-        self.garbage.is_little(state.bytes()) && state.vacate()
+        self.garbage.is_little(state.object_bytes()) && state.vacate()
     }
 }
 

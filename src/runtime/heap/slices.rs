@@ -39,11 +39,17 @@ impl Heap {
         self.queue.pass_is_over()
     }
 
-    /// Runs slices until the pass is over or `deadline` is past. `next` is the heap that this operating-system thread
-    /// runs next, if that is known.
+    /// Whether nobody can have a slice in the current pass, or only when garbage has been collected. Other heaps do not
+    /// wait for that.
+    pub(crate) fn has_had_its_turns(&self) -> bool {
+        self.pass_is_over() || self.collection_is_overdue()
+    }
+
+    /// Runs slices until the pass is over, or with a deadline, until that is past or garbage must be collected first.
+    /// `next` is the heap that this operating-system thread runs next, if that is known.
     pub(crate) fn run(&mut self, tick: u32, now: Duration, deadline: Option<Instant>, next: Option<&Self>) {
         self.run_slices(self.config.quantum, tick, now, deadline, next);
-        self.stats.heap_passes += u64::from(self.pass_is_over());
+        self.stats.heap_passes += u64::from(self.has_had_its_turns());
     }
 
     /// Runs slices of up to `quantum` safepoints. One that this cut short is not counted: the process will go on
@@ -136,6 +142,8 @@ struct Pass<'a> {
     memory_limit: usize,
     /// Bytes that a slice may allocate, if its VM may have so many.
     slice_bytes: usize,
+    /// What the state may take before the pass stops.
+    most_bytes: usize,
     ended: Vec<(u32, End)>,
     resumes: u64,
     vm_ticks: u64,
@@ -149,6 +157,7 @@ impl<'a> Pass<'a> {
         now: Duration,
         deadline: Option<Instant>,
     ) -> Option<Self> {
+        let most_bytes = if deadline.is_some() { heap.garbage.most_bytes(heap.live) } else { usize::MAX };
         let state = heap.state.as_mut()?;
         state.context().now = now.as_secs_f64();
         let config = heap.config;
@@ -180,6 +189,7 @@ impl<'a> Pass<'a> {
             limits: std::ptr::null(),
             memory_limit: usize::MAX,
             slice_bytes: if config.limits { Limits::SLICE_BYTES } else { usize::MAX },
+            most_bytes,
             ended: Vec::new(),
             resumes: 0,
             vm_ticks: 0,
@@ -195,7 +205,8 @@ impl<'a> Pass<'a> {
             if self.until_look > 0 && !self.is_close {
                 continue;
             }
-            if self.look().zip(deadline).is_some_and(|(now, deadline)| now >= deadline) {
+            let is_late = self.look().zip(deadline).is_some_and(|(now, deadline)| now >= deadline);
+            if is_late || self.slices.state().object_bytes() > self.most_bytes {
                 break;
             }
         }

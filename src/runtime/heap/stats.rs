@@ -15,6 +15,14 @@ pub(crate) struct HeapStats {
     pub(crate) gc_longest_pause: Duration,
 }
 
+impl HeapStats {
+    /// The collector held up the heap for so long.
+    pub(super) fn count_pause(&mut self, pause: Duration) {
+        self.gc_time += pause;
+        self.gc_longest_pause = self.gc_longest_pause.max(pause);
+    }
+}
+
 impl AddAssign for HeapStats {
     fn add_assign(&mut self, other: Self) {
         self.heap_passes += other.heap_passes;
