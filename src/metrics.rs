@@ -32,7 +32,8 @@ pub struct Metrics {
     /// Those of them that ran when their process started, in [`Admit`](crate::LuauOsSystems::Admit).
     pub starting_resumes: u64,
     /// Passes completed: in each, every runnable process had its slice. A pass takes one tick, or several
-    /// when it does not fit into the [budget](crate::TickBudget), and ends with a tick.
+    /// when it does not fit into the [budget](crate::TickBudget), and ends with a tick. Heaps that have to be
+    /// collected first are left out.
     pub passes: u64,
     /// Tick deadlines missed: ticks that took longer than the timestep, and ticks that were due in
     /// one frame beyond
