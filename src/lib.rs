@@ -46,7 +46,8 @@
 //! first quantum, are passed when it starts: one that ends there hands its thread on, and never was a burden.
 //!
 //! With a [time budget](TickBudget::Time), the default, a tick ends when its time is used up, and the
-//! next goes on where it stopped: nobody gets a second slice before everybody had the first. With
+//! next goes on where it stopped: nobody gets a second slice before everybody had the first, except those whose heap has to
+//! be collected before it can go on. With
 //! [`TickBudget::Unlimited`] every tick runs everybody, and two runs of the same app with the same
 //! [seed](LuauOsPlugin::seed) give the same results.
 //!

@@ -117,6 +117,8 @@ pub(crate) struct Heap {
     /// The generation that places start with.
     first_generation: u32,
     queue: RunQueue<SlotId>,
+    /// Had to be collected in the middle of a pass: others go on to their next without it.
+    is_left_out: bool,
     /// Processes that had their first slice in this tick. They are queued once its pass has begun, which leaves them
     /// out so.
     rested: Vec<SlotId>,
@@ -156,6 +158,7 @@ impl Heap {
             categories: Categories::default(),
             first_generation: 0,
             queue: RunQueue::default(),
+            is_left_out: false,
             rested: Vec::new(),
             starting: VecDeque::new(),
             loaded: LoadedScripts::default(),

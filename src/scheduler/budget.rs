@@ -53,8 +53,8 @@ impl Phase {
         }
     }
 
-    /// What `share` may grow to while the phase is cut short in each tick: garbage that is not collected costs
-    /// memory without end, whereas the others only come later.
+    /// What `share` may grow to, at the cost of the phases before, while the phase is cut short in each tick: the processes
+    /// of heaps with too much garbage wait for the collector, and cannot use what Run has.
     fn largest_share(self) -> f64 {
         match self {
             Self::Collect => 0.4,

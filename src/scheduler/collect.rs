@@ -21,10 +21,14 @@ pub(crate) fn collect(
     let timer = tick.begin_phase(Phase::Collect);
     let deadline = timer.deadline;
     let workers = runtime.workers();
-    let heaps = runtime.heaps.busy_mut().map(|(_, heap)| heap);
-    let mut heaps: Vec<_> = heaps.filter(|heap| heap.collection_is_due()).collect();
-    // Those first whose processes wait for it.
-    heaps.sort_by_key(|heap| !heap.collection_is_overdue());
+    let due = runtime.heaps.busy_mut().map(|(_, heap)| heap).filter(|heap| heap.collection_is_due());
+    let (mut heaps, others): (Vec<_>, Vec<_>) = due.partition(|heap| heap.collection_is_overdue());
+    // Those first whose processes wait for it, in each tick another: a large one takes all the time there is.
+    if !heaps.is_empty() {
+        let first = metrics.ticks as usize % heaps.len();
+        heaps.rotate_left(first);
+    }
+    heaps.extend(others);
     let stats = SharedStats::default();
     for_each(heaps.into_iter(), workers, deadline, |heap| {
         heap.collect(deadline);

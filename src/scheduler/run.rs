@@ -6,7 +6,7 @@ use bevy::ecs::system::NonSendMarker;
 use bevy::prelude::*;
 
 use super::Tick;
-use super::budget::Phase;
+use super::budget::{Phase, TickBudget};
 use super::parallel::{LONGEST_ROW, SharedStats, for_each, rows};
 use crate::metrics::Metrics;
 use crate::runtime::LuauRuntime;
@@ -22,29 +22,27 @@ pub(crate) fn run(
     mut tick: ResMut<Tick>,
 ) {
     let runtime = &mut *runtime;
+    if runtime.budget() == TickBudget::Unlimited {
+        collect_overdue(runtime, &mut metrics);
+    }
     let timer = tick.begin_phase(Phase::Run);
     let deadline = timer.deadline;
     let (tick_number, now, workers) = (metrics.ticks as u32, runtime.now, runtime.workers());
-    if deadline.is_none() {
-        // Everybody gets a slice. Garbage that must be collected first is left by starts and messages only.
-        let overdue =
-            runtime.heaps.busy_mut().map(|(_, heap)| heap).filter(|heap| heap.collection_is_overdue());
-        overdue.for_each(|heap| heap.collect(None));
-    }
-    let last_is_over = runtime.heaps.busy().all(Heap::has_had_its_turns);
+    let pass_is_over = !runtime.heaps.busy().any(Heap::holds_up_pass);
     let longest_row = if runtime.quantum() <= SHORT_QUANTUM { LONGEST_ROW } else { 1 };
-    let (mut large, mut small) = (Vec::new(), Vec::new());
+    let (mut large, mut small, mut unfinished) = (Vec::new(), Vec::new(), 0);
     for (_, heap) in runtime.heaps.busy_mut() {
-        if last_is_over && heap.pass_is_over() {
+        if pass_is_over {
             heap.begin_pass();
         }
+        heap.leave_out_if_overdue();
         heap.queue_rested();
-        if !heap.has_had_its_turns() {
+        unfinished += u64::from(heap.holds_up_pass());
+        if heap.can_run() {
             let heaps = if heap.has_few_turns() { &mut small } else { &mut large };
             heaps.push(heap);
         }
     }
-    let unfinished = (large.len() + small.len()) as u64;
     let stats = SharedStats::default();
     let pass = Pass { tick: tick_number, now, deadline, stats: &stats };
     let large = rows(&mut large, workers, longest_row).map(Row::Large);
@@ -54,7 +52,20 @@ pub(crate) fn run(
     let stats = stats.total();
     metrics.add(&stats);
     let ran = metrics.last_tick_resumes > 0;
-    metrics.passes += u64::from(stats.heap_passes == unfinished && ran);
+    metrics.passes += u64::from(stats.heap_passes == unfinished && unfinished > 0 && ran);
+}
+
+/// Where there is no deadline, nobody misses a slice because garbage must be collected first. What starts and messages
+/// have left is collected now, all else at the end of the tick before.
+fn collect_overdue(runtime: &mut LuauRuntime, metrics: &mut Metrics) {
+    let workers = runtime.workers();
+    let heaps = runtime.heaps.busy_mut().map(|(_, heap)| heap).filter(|heap| heap.collection_is_overdue());
+    let stats = SharedStats::default();
+    for_each(heaps, workers, None, |heap| {
+        heap.collect(None);
+        stats.take_from(heap);
+    });
+    metrics.add(&stats.total());
 }
 
 /// Heaps that one worker runs.

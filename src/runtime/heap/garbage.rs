@@ -15,6 +15,9 @@ const MIN_GROWTH: usize = 256 * 1024;
 /// Up to this many bytes a heap is collected in one go, which takes less than 1 ms.
 const COLLECT_WHOLE: usize = 1024 * 1024;
 
+/// Up to this many bytes a heap is collected in the middle of its pass if need be: some milliseconds at most.
+const COLLECT_IN_PASS: usize = 8 * COLLECT_WHOLE;
+
 /// What a process takes at least: `lua_State`, call frames, stack, closure, table of globals.
 const PROCESS_BYTES: usize = 1_400;
 
@@ -67,9 +70,10 @@ impl Estimate {
 
     /// The collector goes on with a state that takes `bytes`.
     fn begin_steps(&mut self, bytes: usize) {
-        let allocated = if self.collecting { bytes.saturating_sub(self.after_step) } else { 0 };
-        self.unseen = if self.collecting { self.unseen + allocated } else { 0 };
-        self.collecting = true;
+        if !self.collecting {
+            (self.collecting, self.unseen, self.after_step) = (true, 0, bytes);
+        }
+        self.unseen += bytes.saturating_sub(self.after_step);
     }
 
     /// The collector leaves `bytes`, for others to add to.
@@ -81,7 +85,9 @@ impl Estimate {
     fn collected(&mut self, bytes: usize, processes: usize) {
         // What was allocated while it was under way survives most of the time, and most of that is garbage by now:
         // counted as alive it would let the heap grow from one collection to the next.
-        let unseen = if self.collecting { self.unseen } else { 0 };
+        // Not all of it: what died before the collector had found everything is gone, and a heap that has just been
+        // collected is not to be overdue.
+        let unseen = if self.collecting { self.unseen.min(bytes / 2) } else { 0 };
         self.left = bytes.saturating_sub(unseen).max(self.base);
         (self.bytes, self.processes) = (bytes, processes);
         (self.collecting, self.wanted) = (false, false);
@@ -150,16 +156,22 @@ impl Heap {
         self.vms() > 0 && (is_due || self.collection_is_overdue())
     }
 
-    /// Whether the heap must be collected before it runs again.
+    /// Whether the heap must be collected before it runs again, where there is a deadline.
     pub(crate) fn collection_is_overdue(&self) -> bool {
         self.vms() > 0 && self.garbage.is_overdue(self.live)
+    }
+
+    /// Whether it must be collected, and is small enough not to keep a worker from other heaps for long.
+    pub(super) fn is_quickly_collected(&self) -> bool {
+        self.collection_is_overdue() && self.bytes() <= COLLECT_IN_PASS
     }
 
     /// Collects garbage: a small heap whole, a large one in steps until `deadline`, in any case one. Without a
     /// deadline every heap is collected whole, so that results do not depend on a clock.
     pub(crate) fn collect(&mut self, deadline: Option<Instant>) {
         let Some(state) = &mut self.state else { return };
-        let is_small = state.object_bytes() <= COLLECT_WHOLE && !self.garbage.collecting;
+        // What is free in its pages is swept as well.
+        let is_small = state.bytes() <= COLLECT_WHOLE && !self.garbage.collecting;
         let Some(deadline) = deadline.filter(|_| !is_small) else {
             let began = Instant::now();
             self.collect_whole();
@@ -248,9 +260,15 @@ mod tests {
         estimate.collected(14 * MIB, 100);
         assert_eq!(estimate.live(100), 10 * MIB);
         assert!(!estimate.is_due(100) && estimate.collections().finished == 2);
-        // The next one has not forgotten to begin anew.
+        // The next one counts from zero.
         estimate.begin_steps(18 * MIB);
         estimate.collected(12 * MIB, 100);
         assert_eq!(estimate.live(100), 12 * MIB);
+        // All but a little has been allocated since, and died: half of what is there may be alive.
+        estimate.begin_steps(22 * MIB);
+        estimate.end_steps(22 * MIB);
+        estimate.begin_steps(42 * MIB);
+        estimate.collected(16 * MIB, 100);
+        assert_eq!((estimate.live(100), estimate.is_overdue(100)), (8 * MIB, false));
     }
 }

@@ -29,27 +29,44 @@ impl Heap {
         self.queue.len() + self.rested.len()
     }
 
-    /// Starts a pass over all runnable processes.
+    /// A pass over all heaps begins. What this one did not get done of its last pass comes first.
     pub(crate) fn begin_pass(&mut self) {
-        self.queue.begin_pass();
+        if self.queue.pass_is_over() {
+            self.queue.begin_pass();
+        }
+        self.is_left_out = false;
     }
 
-    /// Whether every process has had its slice of the current pass.
-    pub(crate) fn pass_is_over(&self) -> bool {
-        self.queue.pass_is_over()
+    /// Whether processes wait for their slice of the current pass, and can have it.
+    pub(crate) fn can_run(&self) -> bool {
+        !self.queue.pass_is_over() && !self.collection_is_overdue()
     }
 
-    /// Whether nobody can have a slice in the current pass, or only when garbage has been collected. Other heaps do not
-    /// wait for that.
-    pub(crate) fn has_had_its_turns(&self) -> bool {
-        self.pass_is_over() || self.collection_is_overdue()
+    /// Whether the pass over all heaps is not over because of this one. Nobody waits for the collector of another heap.
+    pub(crate) fn holds_up_pass(&self) -> bool {
+        !self.queue.pass_is_over() && !self.is_left_out
     }
 
-    /// Runs slices until the pass is over, or with a deadline, until that is past or garbage must be collected first.
-    /// `next` is the heap that this operating-system thread runs next, if that is known.
+    /// Leaves the heap out of the pass over all heaps if it has to be collected before it can go on.
+    pub(crate) fn leave_out_if_overdue(&mut self) {
+        self.is_left_out |= !self.queue.pass_is_over() && self.collection_is_overdue();
+    }
+
+    /// Runs slices until the pass is over, or with a deadline, until that is past or garbage must be collected that takes
+    /// long. `next` is the heap that this operating-system thread runs next, if that is known.
     pub(crate) fn run(&mut self, tick: u32, now: Duration, deadline: Option<Instant>, next: Option<&Self>) {
-        self.run_slices(self.config.quantum, tick, now, deadline, next);
-        self.stats.heap_passes += u64::from(self.has_had_its_turns());
+        let held_up = self.holds_up_pass();
+        loop {
+            self.run_slices(self.config.quantum, tick, now, deadline, next);
+            let is_late = deadline.is_none_or(|deadline| Instant::now() >= deadline);
+            if self.queue.pass_is_over() || is_late || !self.is_quickly_collected() {
+                break;
+            }
+            // Or those who make no garbage would wait for the next tick, again and again.
+            self.collect(deadline);
+        }
+        self.leave_out_if_overdue();
+        self.stats.heap_passes += u64::from(held_up && !self.holds_up_pass());
     }
 
     /// Runs slices of up to `quantum` safepoints. One that this cut short is not counted: the process will go on

@@ -6,7 +6,7 @@ use std::time::Duration;
 /// What a heap did since the numbers were last taken, or several heaps.
 #[derive(Debug, Default)]
 pub(crate) struct HeapStats {
-    /// Passes over one heap; one over all of them is of so many.
+    /// Heaps that do not hold up the pass over all of them any more.
     pub(crate) heap_passes: u64,
     pub(crate) resumes: u64,
     pub(crate) starting_resumes: u64,
