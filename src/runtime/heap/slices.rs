@@ -58,8 +58,8 @@ impl Heap {
         let held_up = self.holds_up_pass();
         loop {
             self.run_slices(self.config.quantum, tick, now, deadline, next);
-            let is_late = deadline.is_none_or(|deadline| Instant::now() >= deadline);
-            if self.queue.pass_is_over() || is_late || !self.is_quickly_collected() {
+            let is_late = || deadline.is_none_or(|deadline| Instant::now() >= deadline);
+            if self.queue.pass_is_over() || !self.is_quickly_collected() || is_late() {
                 break;
             }
             // Or those who make no garbage would wait for the next tick, again and again.
