@@ -94,8 +94,9 @@ pub fn run(options: &Options, workload: Workload) -> (Report, String) {
     bar.finish_and_clear();
 
     let peak = memory("VmHWM");
+    let some_live = metrics(&app).processes() > 0;
     let mut runtime = app.world_mut().resource_mut::<LuauRuntime>();
-    let live_bytes = if options.time_limit().is_some() { runtime.collect_garbage() } else { 0 };
+    let live_bytes = if some_live { runtime.collect_garbage() } else { 0 };
     let runtime = app.world().resource::<LuauRuntime>();
     let metrics = metrics(&app);
     let run_ns = metrics.run_time.as_nanos() as f64 * runtime.workers() as f64;

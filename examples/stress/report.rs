@@ -40,7 +40,7 @@ pub struct Report {
     pub gc_pause_max_ms: f64,
     /// The most that was in use after a tick.
     pub heap_bytes: u64,
-    /// What a collection of everything left at the end of a run of a given length; 0 of others.
+    /// What a collection of everything left at the end, in bytes of objects; 0 if no process was left.
     pub live_bytes: u64,
     pub peak_rss_bytes: u64,
     /// Peak memory, less what the program used before it spawned anything, by processes.

@@ -1,6 +1,7 @@
 //! Collect: the garbage of heaps that have grown, heaps in parallel.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use bevy::ecs::system::NonSendMarker;
 use bevy::prelude::*;
@@ -10,6 +11,7 @@ use super::budget::Phase;
 use super::parallel::{SharedStats, for_each};
 use crate::metrics::Metrics;
 use crate::runtime::LuauRuntime;
+use crate::runtime::heap::Heap;
 
 pub(crate) fn collect(
     _main_thread: NonSendMarker,
@@ -29,12 +31,29 @@ pub(crate) fn collect(
         heaps.rotate_left(first);
     }
     heaps.extend(others);
+    collect_each(heaps.into_iter(), workers, deadline, &mut metrics);
+    tick.end_phase(timer);
+}
+
+/// Where there is no deadline, nobody misses a slice because garbage must be collected first: what starts and messages
+/// have left is collected before the slices of a tick, all else at the end of the tick before.
+pub(super) fn collect_overdue(runtime: &mut LuauRuntime, metrics: &mut Metrics) {
+    let workers = runtime.workers();
+    let heaps = runtime.heaps.busy_mut().map(|(_, heap)| heap).filter(|heap| heap.collection_is_overdue());
+    collect_each(heaps, workers, None, metrics);
+}
+
+fn collect_each<'a>(
+    heaps: impl Iterator<Item = &'a mut Heap> + Send,
+    workers: usize,
+    deadline: Option<Instant>,
+    metrics: &mut Metrics,
+) {
     let stats = SharedStats::default();
-    for_each(heaps.into_iter(), workers, deadline, |heap| {
+    for_each(heaps, workers, deadline, |heap| {
         heap.collect(deadline);
         stats.take_from(heap);
     });
-    tick.end_phase(timer);
     metrics.add(&stats.total());
 }
 

@@ -7,6 +7,7 @@ use bevy::prelude::*;
 
 use super::Tick;
 use super::budget::{Phase, TickBudget};
+use super::collect::collect_overdue;
 use super::parallel::{LONGEST_ROW, SharedStats, for_each, rows};
 use crate::metrics::Metrics;
 use crate::runtime::LuauRuntime;
@@ -53,19 +54,6 @@ pub(crate) fn run(
     metrics.add(&stats);
     let ran = metrics.last_tick_resumes > 0;
     metrics.passes += u64::from(stats.heap_passes == unfinished && unfinished > 0 && ran);
-}
-
-/// Where there is no deadline, nobody misses a slice because garbage must be collected first. What starts and messages
-/// have left is collected now, all else at the end of the tick before.
-fn collect_overdue(runtime: &mut LuauRuntime, metrics: &mut Metrics) {
-    let workers = runtime.workers();
-    let heaps = runtime.heaps.busy_mut().map(|(_, heap)| heap).filter(|heap| heap.collection_is_overdue());
-    let stats = SharedStats::default();
-    for_each(heaps, workers, None, |heap| {
-        heap.collect(None);
-        stats.take_from(heap);
-    });
-    metrics.add(&stats.total());
 }
 
 /// Heaps that one worker runs.

@@ -59,6 +59,7 @@ fn show(
                 let script = kill.script.trim_start_matches("hostile://");
                 format!("{:>7.1} s  {:<9}{}", kill.at.as_secs_f32(), kill.kind, shorten(script, 36))
             }
+            // The font has no such letter.
             Some(kill) => format!("   {}", shorten(&kill.why.replace('µ', "u"), 52)),
         };
         theme::set(&mut text, new);

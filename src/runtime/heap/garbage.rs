@@ -84,9 +84,8 @@ impl Estimate {
     /// A collection left `bytes`, with so many processes alive.
     fn collected(&mut self, bytes: usize, processes: usize) {
         // What was allocated while it was under way survives most of the time, and most of that is garbage by now:
-        // counted as alive it would let the heap grow from one collection to the next.
-        // Not all of it: what died before the collector had found everything is gone, and a heap that has just been
-        // collected is not to be overdue.
+        // counted as alive it would let the heap grow from one collection to the next. Not all of it: what died before
+        // the collector had found everything is gone, and a heap that has just been collected is not to be overdue.
         let unseen = if self.collecting { self.unseen.min(bytes / 2) } else { 0 };
         self.left = bytes.saturating_sub(unseen).max(self.base);
         (self.bytes, self.processes) = (bytes, processes);
