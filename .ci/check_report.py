@@ -4,9 +4,9 @@ import json
 import sys
 
 KEYS = """workload vms processes finished failed killed unfinished vm_ticks resumes starting_resumes frames late_ticks elapsed_s
-spawn_s despawn_s frame_ms tick_ms resume_ns gc_ms gc_pause_max_ms heap_bytes live_bytes peak_rss_bytes
+spawn_s despawn_s frame_ms tick_ms resume_ns gc_ms gc_pause_max_ms isolate_bytes live_bytes peak_rss_bytes
 bytes_per_process
-workers heaps quantum tick_budget naive quarters neighbours_ended fairness""".split()
+workers isolates quantum tick_budget naive quarters neighbours_ended fairness""".split()
 DISTRIBUTION = "mean p50 p99 p999 max".split()
 
 path, *expected = sys.argv[1:]
@@ -20,7 +20,7 @@ for name in ("frame_ms", "tick_ms"):
 ended = sum(report.get(key, 0) for key in ("finished", "failed", "killed", "unfinished"))
 if ended != report.get("processes"):
     problems.append(f"{ended} processes are accounted for, not {report.get('processes')}")
-for key in ("resumes", "frames", "elapsed_s", "heap_bytes", "peak_rss_bytes"):
+for key in ("resumes", "frames", "elapsed_s", "isolate_bytes", "peak_rss_bytes"):
     if not report.get(key, 0) > 0:
         problems.append(f"{key} is {report.get(key)}, expected more than 0")
 # Slices have a time if some ran otherwise than with the start of their process.

@@ -59,7 +59,7 @@ fn stress(vms: u64, seconds: f64) -> Result<Report, Box<dyn Error>> {
     let stress = std::env::current_exe()?.with_file_name("stress");
     let path = std::env::temp_dir().join(format!("growth-{}.json", std::process::id()));
     let status = Command::new(&stress)
-        .args(["--workload", "spin", "--workers", "1", "--unpaced", "--quiet"])
+        .args(["--workload", "spin", "--workers", "1", "--uncapped", "--quiet"])
         .args(["--vms", &vms.to_string(), "--seconds", &seconds.to_string(), "--report"])
         .arg(&path)
         .stdout(Stdio::null())

@@ -41,7 +41,7 @@ fn main() {
     app.run_processes(1_000);
 }
 
-fn show_console(finished: On<VmFinished>, consoles: Query<&VmConsole>) {
+fn show_console(finished: On<VmExited>, consoles: Query<&VmConsole>) {
     if let Ok(console) = consoles.get(finished.entity) {
         print!("{}", console.text());
     }

@@ -31,6 +31,6 @@ fn report(exit: On<ProcessExited>, mut consoles: Query<&mut VmConsole>) {
     println!("{} (pid {}) after {:?}: {:?}", exit.name, exit.pid, exit.lifetime, exit.outcome);
 }
 
-fn shut_down(_: On<VmFinished>, mut exit: MessageWriter<AppExit>) {
+fn shut_down(_: On<VmExited>, mut exit: MessageWriter<AppExit>) {
     exit.write(AppExit::Success);
 }

@@ -42,7 +42,7 @@ struct Options {
     /// Run so many ticks a second, instead of as many as can be
     #[arg(long, value_parser = positive)]
     fps: Option<f64>,
-    /// Threads that run heaps [default: one per processor]
+    /// Threads that run isolates [default: one per processor]
     #[arg(long)]
     workers: Option<NonZeroUsize>,
     /// Write what happened as JSON

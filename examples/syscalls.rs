@@ -48,7 +48,7 @@ fn move_robots(In(calls): In<Vec<Syscall<(f32, f32), (f32, f32)>>>, mut robots: 
     }
 }
 
-fn report(finished: On<VmFinished>, robots: Query<(&Transform, &VmConsole)>) {
+fn report(finished: On<VmExited>, robots: Query<(&Transform, &VmConsole)>) {
     if let Ok((transform, console)) = robots.get(finished.entity) {
         println!("{} is back at {}:\n{}", finished.entity, transform.translation, console.text());
     }

@@ -3,7 +3,6 @@
 mod link;
 mod loader;
 mod programs;
-mod reload;
 mod requires;
 mod resolve;
 
@@ -15,10 +14,10 @@ use bevy::prelude::*;
 use crate::script::Script;
 
 pub use loader::{LuauScriptError, LuauScriptLoader};
-pub use reload::ScriptReloaded;
 pub use resolve::RequireError;
 
-pub(crate) use programs::{Program, ScriptAssets, ScriptParam};
+pub(crate) use link::{Blocked, load_error};
+pub(crate) use programs::{AssetProgram, Program, ScriptAssets, ScriptParam};
 
 /// A script that is a Bevy asset: a `.luau` or `.lua` file, loaded by [`LuauScriptLoader`].
 ///
@@ -67,16 +66,24 @@ impl bevy::asset::VisitAssetDependencies for RequiredModule {
     }
 }
 
+/// Tells that a script, or a module that it requires, has changed while processes run it.
+#[derive(Message, Clone, Debug)]
+pub struct ScriptReloaded {
+    /// The script that the processes run.
+    pub script: AssetId<LuauScript>,
+    /// Its path.
+    pub name: Arc<str>,
+    /// How many processes were restarted, or why they run on with what they had.
+    pub result: Result<usize, String>,
+}
+
 /// The name that a script has, or will have when it is loaded.
-fn name_of(handle: &Handle<LuauScript>) -> Arc<str> {
+pub(crate) fn name_of(handle: &Handle<LuauScript>) -> Arc<str> {
     let named = |path: &AssetPath| path.to_string();
     handle.path().map_or_else(|| format!("{:?}", handle.id()), named).into()
 }
 
 /// Makes scripts assets of the app, which must have an `AssetServer`.
 pub(crate) fn build(app: &mut App) {
-    app.init_asset::<LuauScript>()
-        .init_asset_loader::<LuauScriptLoader>()
-        .add_message::<ScriptReloaded>()
-        .add_systems(PreUpdate, reload::follow_assets);
+    app.init_asset::<LuauScript>().init_asset_loader::<LuauScriptLoader>().add_message::<ScriptReloaded>();
 }

@@ -3,8 +3,8 @@
 use bevy::diagnostic::{Diagnostic, DiagnosticPath, Diagnostics, RegisterDiagnostic};
 use bevy::prelude::*;
 
-use crate::metrics::Metrics;
 use crate::runtime::LuauRuntime;
+use crate::types::Metrics;
 
 /// Adds diagnostics of the runtime to an app that has [`LuauOsPlugin`](crate::LuauOsPlugin).
 ///
@@ -25,7 +25,7 @@ impl LuauOsDiagnosticsPlugin {
     /// Tick deadlines missed since the app started.
     pub const LATE_TICKS: DiagnosticPath = DiagnosticPath::const_new("luau/late_ticks");
     /// Bytes that all Luau states use, garbage included, in MiB.
-    pub const HEAP_BYTES: DiagnosticPath = DiagnosticPath::const_new("luau/heap_bytes");
+    pub const HEAP_BYTES: DiagnosticPath = DiagnosticPath::const_new("luau/isolate_bytes");
     /// Time spent on collecting garbage in the last tick, added up over all workers, in milliseconds.
     pub const GC_TIME: DiagnosticPath = DiagnosticPath::const_new("luau/gc_time");
 }
@@ -65,7 +65,7 @@ fn measure(
     diagnostics.add_measurement(&Paths::RESUMES, || metrics.last_tick_resumes as f64);
     diagnostics.add_measurement(&Paths::TICK_TIME, || metrics.last_tick_time.as_secs_f64() * 1e3);
     diagnostics.add_measurement(&Paths::LATE_TICKS, || metrics.late_ticks as f64);
-    diagnostics.add_measurement(&Paths::HEAP_BYTES, || runtime.heap_bytes() as f64 / f64::from(1 << 20));
+    diagnostics.add_measurement(&Paths::HEAP_BYTES, || runtime.isolate_bytes() as f64 / f64::from(1 << 20));
     diagnostics.add_measurement(&Paths::GC_TIME, || {
         metrics.gc_time.saturating_sub(last.gc_time).as_secs_f64() * 1e3
     });

@@ -23,7 +23,7 @@
 //! # VMs and processes
 //!
 //! A [`Vm`] is a simulated computer. It hands out PIDs, owns its processes ([`Processes`]), and keeps
-//! what they print ([`VmConsole`]). When the last process has ended, [`VmFinished`] is triggered and the
+//! what they print ([`VmConsole`]). When the last process has ended, [`VmExited`] is triggered and the
 //! VM is despawned, unless it is [persistent](Vm::persistent).
 //!
 //! A [`Process`] is one running program. It has its own globals: nothing that it sets is seen by another
@@ -46,7 +46,7 @@
 //! first quantum, are passed when it starts: one that ends there hands its thread on, and never was a burden.
 //!
 //! With a [time budget](TickBudget::Time), the default, a tick ends when its time is used up, and the
-//! next goes on where it stopped: nobody gets a second slice before everybody had the first, except those whose heap has to
+//! next goes on where it stopped: nobody gets a second slice before everybody had the first, except those whose isolate has to
 //! be collected before it can go on. With
 //! [`TickBudget::Unlimited`] every tick runs everybody, and two runs of the same app with the same
 //! [seed](LuauOsPlugin::seed) give the same results.
@@ -56,8 +56,8 @@
 //!
 //! # Where scripts live
 //!
-//! VMs share Luau states, called heaps: up to [`vms_per_heap`](LuauOsPlugin::vms_per_heap) VMs on each.
-//! Heaps run in parallel on Bevy's compute task pool, are collected one by one, and know
+//! VMs share Luau states, called isolates: up to [`vms_per_isolate`](LuauOsPlugin::vms_per_isolate) VMs on each.
+//! Isolates run in parallel on Bevy's compute task pool, are collected one by one, and know
 //! [what each VM takes](LuauRuntime::vm_bytes). All of them together are the resource [`LuauRuntime`].
 //!
 //! # What scripts can do
@@ -76,9 +76,9 @@
 //!
 //! The game gives them more:
 //!
-//! - [Host functions](AddHostFunction) are called inside the slice, on any thread: for what needs no access
+//! - [Host functions](HostFunctionAppExt) are called inside the slice, on any thread: for what needs no access
 //!   to the world.
-//! - [Syscalls](AddSyscall) suspend the process. After the tick's slices all calls reach one ordinary
+//! - [Syscalls](SyscallAppExt) suspend the process. After the tick's slices all calls reach one ordinary
 //!   Bevy system as a batch; it answers at once or keeps [`ReplyTo`] and answers later, and the process runs
 //!   on in the tick after that.
 //!
@@ -126,7 +126,7 @@
 //! - Code that cannot be preempted (metamethods, `string.gsub` callbacks) may run on after its slice for
 //!   [`overrun_limit`](LuauOsPlugin::overrun_limit) of processor time; then the process is killed.
 //! - The allocator refuses a slice what would take its VM far over its memory, or more than
-//!   [`Limits::SLICE_BYTES`] at once. Garbage is no reason to be killed: the heap is collected first.
+//!   [`Limits::SLICE_BYTES`] at once. Garbage is no reason to be killed: the isolate is collected first.
 //! - Slices that take long are measured, and their VM does not run until later ticks have paid for them
 //!   ([`Limits::time_per_tick`]).
 //! - Long scripts are compiled in the background, bytecode is refused, and an error of any kind becomes text
@@ -145,12 +145,14 @@ compile_error!(
      functions, and with `panic = \"abort\"` any script could abort the game. Remove `panic` from the profile."
 );
 
+// From the lowest floor to the highest: each imports only from those above it in this list.
+pub mod api;
 pub mod assets;
 pub mod console;
 pub mod diagnostics;
 pub mod guide;
-pub mod host;
-pub mod metrics;
+mod isolate;
+mod luau;
 pub mod plugin;
 pub mod process;
 mod random;
@@ -158,28 +160,24 @@ pub mod run;
 pub mod runtime;
 mod scheduler;
 pub mod script;
-pub mod syscall;
+mod types;
 pub mod value;
 pub mod vm;
 
+pub use api::{HostFunction, HostFunctionAppExt, ReplyTo, Syscall, SyscallAppExt};
 pub use assets::{LuauScript, LuauScriptError, LuauScriptLoader, RequireError, ScriptReloaded};
 pub use console::VmConsole;
 pub use diagnostics::LuauOsDiagnosticsPlugin;
-pub use host::AddHostFunction;
-pub use metrics::Metrics;
 pub use plugin::{LuauOsPlugin, LuauOsSystems};
-pub use process::commands::{BroadcastSignal, ProcessCommands, VmCommands};
-pub use process::exit::{CpuUsage, KillReason, Outcome, ProcessExited, ScriptError, VmFinished};
-pub use process::priority::Priority;
-pub use process::{Pid, Process, ProcessOf, ProcessState, Processes, ScriptSource};
-pub use run::{RunProcesses, RunReport};
-pub use runtime::{LuauRuntime, ProcessInfo};
-pub use scheduler::budget::TickBudget;
+pub use process::{
+    Priority, Process, ProcessCommands, ProcessExited, ProcessInfo, ProcessOf, Processes, ScriptSource,
+};
+pub use run::{RunProcessesAppExt, RunReport};
+pub use runtime::LuauRuntime;
 pub use script::{CompileError, Script};
-pub use syscall::{AddSyscall, ReplyTo, Syscall};
+pub use types::{CpuUsage, KillReason, Limits, Metrics, Outcome, Pid, ProcessState, ScriptError, TickBudget};
 pub use value::{Value, ValueError};
-pub use vm::Vm;
-pub use vm::limits::{Limits, VmLimits};
+pub use vm::{BroadcastSignal, Vm, VmCommands, VmExited, VmLimits};
 
 /// The README's examples, compiled.
 #[cfg(doctest)]
@@ -189,9 +187,9 @@ struct Readme;
 /// Everything that most games need.
 pub mod prelude {
     pub use crate::{
-        AddHostFunction, AddSyscall, BroadcastSignal, Limits, LuauOsPlugin, LuauOsSystems, LuauRuntime,
-        LuauScript, Outcome, Priority, Process, ProcessCommands, ProcessExited, ProcessOf, ProcessState,
-        Processes, ReplyTo, RunProcesses, Script, Syscall, TickBudget, Vm, VmCommands, VmConsole, VmFinished,
-        VmLimits,
+        BroadcastSignal, HostFunctionAppExt, Limits, LuauOsPlugin, LuauOsSystems, LuauRuntime, LuauScript,
+        Outcome, Priority, Process, ProcessCommands, ProcessExited, ProcessOf, ProcessState, Processes,
+        ReplyTo, RunProcessesAppExt, Script, Syscall, SyscallAppExt, TickBudget, Vm, VmCommands, VmConsole,
+        VmExited, VmLimits,
     };
 }

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use bevy::prelude::*;
 
+use crate::api::syscall::SyscallSystems;
 use crate::assets::{self, ScriptAssets};
 use crate::console::log::PrintLog;
-use crate::metrics::Metrics;
-use crate::runtime::heap::MIN_QUANTUM;
+use crate::isolate::MIN_QUANTUM;
 use crate::runtime::{LuauRuntime, RuntimeSettings};
-use crate::scheduler::budget::TickBudget;
 use crate::scheduler::{self, Tick};
-use crate::syscall::SyscallSystems;
+use crate::types::Metrics;
+use crate::types::TickBudget;
 
 /// Runs the Luau processes of the app's VMs.
 ///
@@ -33,18 +33,18 @@ pub struct LuauOsPlugin {
     /// How many ticks may run in one frame; more that are due are left out and counted as
     /// [late](Metrics::late_ticks). 2 by default, so that scripts keep up at 30 frames a second.
     pub max_ticks_per_frame: u32,
-    /// VMs that share a Luau state (a heap). 255 by default and at most, if the memory of each VM is
+    /// VMs that share a Luau state (an isolate). 255 by default and at most, if the memory of each VM is
     /// to be known: Luau tells 256 categories apart. With `usize::MAX` and one worker there is one
     /// state for everything.
-    pub vms_per_heap: usize,
-    /// Threads that run heaps, of Bevy's compute task pool and the main thread. By default one per
+    pub vms_per_isolate: usize,
+    /// Threads that run isolates, of Bevy's compute task pool and the main thread. By default one per
     /// processor.
     pub workers: Option<NonZeroUsize>,
     /// How long a process may run on after its slice in code that cannot be preempted (a metamethod, a
     /// `string.gsub` callback) before it is killed; 1 ms by default. With a time budget, a slice also
     /// ends when it has taken so long.
     pub overrun_limit: Duration,
-    /// Virtual time after which a [syscall](crate::AddSyscall) that the game has not answered fails; 30 s by
+    /// Virtual time after which a [syscall](crate::SyscallAppExt) that the game has not answered fails; 30 s by
     /// default.
     pub syscall_timeout: Duration,
     /// How many printed lines a second, of all VMs together, are written to the log as well, with the
@@ -65,7 +65,7 @@ impl Default for LuauOsPlugin {
             budget: TickBudget::default(),
             tick_rate: Some(60.0),
             max_ticks_per_frame: 2,
-            vms_per_heap: 255,
+            vms_per_isolate: 255,
             workers: None,
             overrun_limit: Duration::from_millis(1),
             syscall_timeout: Duration::from_secs(30),
@@ -79,15 +79,15 @@ impl Default for LuauOsPlugin {
 /// The steps of a tick, in [`FixedUpdate`], in this order.
 #[derive(SystemSet, Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LuauOsSystems {
-    /// New processes get their heap, their PID and their thread, and run their first safepoints.
+    /// New processes get their isolate, their PID and their thread, and run their first safepoints.
     Admit,
     /// Processes whose time has come, or whose syscalls were answered, run on.
     Wake,
     /// Runnable processes get a slice.
     Run,
-    /// The systems that answer [syscalls](crate::AddSyscall) get the calls.
+    /// The systems that answer [syscalls](crate::SyscallAppExt) get the calls.
     Syscalls,
-    /// Heaps that have grown are collected.
+    /// Isolates that have grown are collected.
     Collect,
     /// Prints and exits reach the ECS; ended processes and finished VMs are despawned.
     Settle,
@@ -103,7 +103,7 @@ impl Plugin for LuauOsPlugin {
             "LuauOsPlugin::quantum is {}; it must be at least {MIN_QUANTUM}",
             self.quantum
         );
-        assert!(self.vms_per_heap > 0, "LuauOsPlugin::vms_per_heap is 0; it must be at least 1");
+        assert!(self.vms_per_isolate > 0, "LuauOsPlugin::vms_per_isolate is 0; it must be at least 1");
         assert!(self.max_ticks_per_frame > 0, "LuauOsPlugin::max_ticks_per_frame is 0: nothing would run");
         if let Some(rate) = self.tick_rate {
             // Bevy's virtual clock advances by 250 ms a frame at most.
@@ -118,6 +118,7 @@ impl Plugin for LuauOsPlugin {
         }
         if app.world().contains_resource::<AssetServer>() {
             assets::build(app);
+            app.add_systems(PreUpdate, scheduler::follow_assets);
         }
         let workers = self.workers.or(std::thread::available_parallelism().ok());
         app.insert_resource(LuauRuntime::new(RuntimeSettings {
@@ -126,7 +127,7 @@ impl Plugin for LuauOsPlugin {
             syscall_timeout: self.syscall_timeout,
             limits: self.limits,
             seed: self.seed,
-            vms_per_heap: self.vms_per_heap,
+            vms_per_isolate: self.vms_per_isolate,
             workers: workers.map_or(1, NonZeroUsize::get),
             budget: self.budget,
         }))

@@ -1,10 +1,10 @@
 //! Processes: the running programs of a VM.
 
-pub mod commands;
-pub mod exit;
-pub mod priority;
+mod commands;
+mod exit;
+mod info;
+mod priority;
 
-use std::fmt;
 use std::sync::Arc;
 
 use bevy::ecs::lifecycle::HookContext;
@@ -13,11 +13,16 @@ use bevy::prelude::*;
 use smallvec::SmallVec;
 
 use crate::assets::{LuauScript, Program};
-use crate::metrics::Metrics;
-use crate::runtime::heap::Start;
-use crate::runtime::{LuauRuntime, ProcessHandle};
+use crate::isolate::Start;
+use crate::runtime::{Admission, LuauRuntime, ProcessHandle};
 use crate::script::Script;
+use crate::types::{Metrics, Pid, ProcessState};
 use crate::value::Value;
+
+pub use commands::ProcessCommands;
+pub use exit::ProcessExited;
+pub use info::ProcessInfo;
+pub use priority::Priority;
 
 /// One running Luau program. Spawn it with a [`ProcessOf`] that names its VM:
 ///
@@ -70,6 +75,13 @@ impl Process {
     }
 
     /// A process that a script has started.
+    /// The runtime has taken it on.
+    pub(crate) fn admitted(&mut self, admission: &Admission) {
+        self.pid = Some(admission.pid);
+        self.state = ProcessState::Runnable;
+        self.handle = Some(admission.process);
+    }
+
     pub(crate) fn with_start(mut self, start: Start) -> Self {
         self.start = Some(Box::new(start));
         self
@@ -174,7 +186,7 @@ fn release(mut world: DeferredWorld, HookContext { entity, .. }: HookContext) {
 
 /// The VM that a [`Process`] belongs to.
 ///
-/// It is fixed once the process is admitted: its memory lives on that VM's heap. To move a program,
+/// It is fixed once the process is admitted: its memory lives on that VM's isolate. To move a program,
 /// despawn the process and spawn another.
 #[derive(Component, Clone, Copy, Debug, PartialEq, Eq)]
 #[relationship(relationship_target = Processes)]
@@ -196,56 +208,5 @@ impl Processes {
     /// Leaves the VM without processes. They must be despawned then.
     pub(crate) fn take(&mut self) -> SmallVec<[Entity; 2]> {
         std::mem::take(&mut self.0)
-    }
-}
-
-/// A process's number on its VM: 1, 2, 3 and so on in the order in which processes start there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Pid(pub(crate) std::num::NonZeroU32);
-
-impl Pid {
-    /// The number.
-    pub fn get(self) -> u32 {
-        self.0.get()
-    }
-}
-
-impl fmt::Display for Pid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// The life of a process.
-///
-/// `New` -> `Runnable` -> `Running` -> `Runnable` (preempted, or it yielded) / `Waiting` (and `Runnable`
-/// again) / `Finished` / `Failed` / `Killed`. A process in one of the last three is despawned at the end of the tick, or as soon as
-/// the tick budget allows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum ProcessState {
-    /// Spawned, and not admitted yet: it has no PID.
-    #[default]
-    New,
-    /// Waiting for its next slice.
-    Runnable,
-    /// Waiting for a time, or for the answer to a syscall, and in no queue until then. Only
-    /// [`LuauRuntime::process_info`] says so.
-    Waiting,
-    /// Waiting to be [resumed](crate::ProcessCommands::resume). Only [`LuauRuntime::process_info`] says so.
-    Suspended,
-    /// In its slice. Only [`LuauRuntime::process_info`] says so: between ticks nothing runs.
-    Running,
-    /// Its main chunk returned.
-    Finished,
-    /// An error left its main chunk, or its script did not compile.
-    Failed,
-    /// It was stopped.
-    Killed,
-}
-
-impl ProcessState {
-    /// Whether the process has ended.
-    pub fn has_ended(self) -> bool {
-        matches!(self, Self::Finished | Self::Failed | Self::Killed)
     }
 }

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use bevy::prelude::*;
 use bevy::time::TimeUpdateStrategy;
 
-use crate::metrics::Metrics;
+use crate::types::Metrics;
 
-/// What happened during [`RunProcesses::run_processes`].
+/// What happened during [`RunProcessesAppExt::run_processes`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RunReport {
@@ -26,7 +26,7 @@ pub struct RunReport {
 }
 
 /// Runs apps tick by tick, for tools and tests.
-pub trait RunProcesses {
+pub trait RunProcessesAppExt {
     /// Updates the app, each update one tick of virtual time, until no process is left or `max_ticks`
     /// ticks have passed. 1,000 is a good limit for scripts that are meant to end.
     ///
@@ -49,7 +49,7 @@ pub trait RunProcesses {
     fn run_processes(&mut self, max_ticks: u64) -> RunReport;
 }
 
-impl RunProcesses for App {
+impl RunProcessesAppExt for App {
     fn run_processes(&mut self, max_ticks: u64) -> RunReport {
         let began = Instant::now();
         let before = self.world().resource::<Metrics>().clone();

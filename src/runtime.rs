@@ -1,13 +1,11 @@
-//! The shared Luau runtime: heaps, and who lives where.
+//! The shared Luau runtime: isolates, and who lives where.
 
-pub(crate) mod heap;
-pub(crate) mod heaps;
-pub(crate) mod luau;
-pub(crate) mod mail;
-pub(crate) mod system_call;
+mod inbox;
+pub(crate) mod isolates;
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bevy::prelude::*;
@@ -15,55 +13,52 @@ use bevy::tasks::AsyncComputeTaskPool;
 use smallvec::smallvec;
 
 use crate::console::ConsoleBuffer;
-use crate::host::{BoxedFunction, Entry, HostFunctions};
-use crate::process::exit::CpuUsage;
-use crate::process::{Pid, Process, ProcessState};
-use crate::scheduler::budget::TickBudget;
+use crate::isolate::{
+    CallId, Exit, Isolate, IsolateConfig, MAX_EXACT_VMS, MIN_QUANTUM, PlaceId, PostedRequest, RawCall,
+    SlotId, Start, VmSummary,
+};
+use crate::luau::{BoxedFunction, Entry, HostFunctions, LuauState, Parser, Reply};
 use crate::script::{CompileCache, Script};
-use crate::syscall::{Inbox, Parser, RawCall};
+use crate::types::{Limits, Pid, TickBudget};
 use crate::value::Value;
-use crate::vm::Vm;
-use crate::vm::limits::VmLimits;
 
-use luau::{LuauState, Reply};
-use system_call::PostedCall;
+use isolates::Isolates;
 
-use heap::{Exit, Heap, HeapConfig, MAX_EXACT_VMS, MIN_QUANTUM, PlaceId, SlotId, VmSummary, WaitId};
-use heaps::Heaps;
+pub(crate) use inbox::Inbox;
 
 /// Bytes of source that are compiled in about 100 microseconds.
 const SHORT_SOURCE: usize = 2 * 1024;
 
 /// The one shared, sandboxed Luau runtime of the app.
 ///
-/// It is made of heaps, Luau states that host up to
-/// [`vms_per_heap`](crate::LuauOsPlugin::vms_per_heap) VMs each and run in parallel.
+/// It is made of isolates, Luau states that host up to
+/// [`vms_per_isolate`](crate::LuauOsPlugin::vms_per_isolate) VMs each and run in parallel.
 #[derive(Resource)]
 pub struct LuauRuntime {
-    pub(crate) heaps: Heaps,
-    config: HeapConfig,
+    pub(crate) isolates: Isolates,
+    config: IsolateConfig,
     host: HostFunctions,
     /// How many syscalls there are.
     syscalls: usize,
     /// Answers to them.
     inbox: Inbox,
     /// Questions of scripts that wait for the system.
-    system_calls: VecDeque<PostedCall>,
-    vms_per_heap: usize,
+    kernel_requests: VecDeque<PostedRequest>,
+    vms_per_isolate: usize,
     workers: usize,
     budget: TickBudget,
-    /// Heaps that may have a free place, in the order in which they get the next VM.
-    roomy_heaps: VecDeque<u32>,
-    /// Which heaps are in `roomy_heaps`.
-    is_roomy: Vec<bool>,
+    /// Isolates that may have a free place, in the order in which they get the next VM.
+    with_capacity: VecDeque<u32>,
+    /// Which isolates are in `with_capacity`.
+    has_capacity: Vec<bool>,
     /// Processes that were spawned and not admitted, with the virtual time of their spawning.
-    arrivals: VecDeque<(Entity, Duration)>,
+    pending: VecDeque<(Entity, Duration)>,
     scripts: CompileCache,
-    /// Heaps that have lost their last VM, longest ago first. They may have others by now.
-    emptied_heaps: VecDeque<u32>,
-    /// The heap whose exits are taken next.
+    /// Isolates that have lost their last VM, longest ago first. They may have others by now.
+    emptied_isolates: VecDeque<u32>,
+    /// The isolate whose exits are taken next.
     next_exits: usize,
-    /// The heap whose prints are taken next.
+    /// The isolate whose prints are taken next.
     next_printed: usize,
     /// Virtual time of the current tick.
     pub(crate) now: Duration,
@@ -72,32 +67,40 @@ pub struct LuauRuntime {
 /// Where a process lives.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ProcessHandle {
-    pub(crate) heap: u32,
+    pub(crate) isolate: u32,
     pub(crate) slot: SlotId,
 }
 
 /// Where a VM lives.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct VmHandle {
-    pub(crate) heap: u32,
+    pub(crate) isolate: u32,
     pub(crate) place: PlaceId,
 }
 
-/// A syscall of a process.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct CallId {
-    pub(crate) heap: u32,
-    pub(crate) wait: WaitId,
+/// A VM whose process is to be admitted.
+pub(crate) struct VmAdmission {
+    pub(crate) entity: Entity,
+    /// Where it lives, if it had a process before.
+    pub(crate) handle: Option<VmHandle>,
+    pub(crate) last_pid: u32,
+    pub(crate) limits: Arc<Limits>,
 }
 
-/// What [`LuauRuntime::process_info`] tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ProcessInfo {
-    /// Where the process is in its life.
-    pub state: ProcessState,
-    /// What it has cost so far.
-    pub cpu: CpuUsage,
+/// A process to be admitted.
+pub(crate) struct ProcessAdmission<'a> {
+    pub(crate) entity: Entity,
+    pub(crate) script: &'a Script,
+    pub(crate) start: Option<Box<Start>>,
+    /// In virtual time.
+    pub(crate) spawned_at: Duration,
+}
+
+/// What an admitted process and its VM have got.
+pub(crate) struct Admission {
+    pub(crate) vm: VmHandle,
+    pub(crate) pid: Pid,
+    pub(crate) process: ProcessHandle,
 }
 
 /// What a new runtime is made with; see the fields of [`LuauOsPlugin`](crate::LuauOsPlugin).
@@ -107,7 +110,7 @@ pub(crate) struct RuntimeSettings {
     pub(crate) syscall_timeout: Duration,
     pub(crate) limits: bool,
     pub(crate) seed: u64,
-    pub(crate) vms_per_heap: usize,
+    pub(crate) vms_per_isolate: usize,
     pub(crate) workers: usize,
     pub(crate) budget: TickBudget,
 }
@@ -122,44 +125,44 @@ fn close_in_background(state: LuauState) {
 impl LuauRuntime {
     pub(crate) fn new(settings: RuntimeSettings) -> Self {
         let RuntimeSettings { quantum, overrun_limit, syscall_timeout, seed, limits, .. } = settings;
-        let exact_memory = settings.vms_per_heap <= MAX_EXACT_VMS;
+        let exact_memory = settings.vms_per_isolate <= MAX_EXACT_VMS;
         Self {
-            heaps: Heaps::default(),
-            config: HeapConfig { quantum, overrun_limit, syscall_timeout, seed, exact_memory, limits },
+            isolates: Isolates::default(),
+            config: IsolateConfig { quantum, overrun_limit, syscall_timeout, seed, exact_memory, limits },
             host: HostFunctions::default(),
             syscalls: 0,
             inbox: Inbox::default(),
-            system_calls: VecDeque::new(),
-            vms_per_heap: settings.vms_per_heap,
+            kernel_requests: VecDeque::new(),
+            vms_per_isolate: settings.vms_per_isolate,
             workers: settings.workers,
             budget: settings.budget,
-            roomy_heaps: VecDeque::new(),
-            is_roomy: Vec::new(),
-            arrivals: VecDeque::new(),
+            with_capacity: VecDeque::new(),
+            has_capacity: Vec::new(),
+            pending: VecDeque::new(),
             scripts: CompileCache::default(),
-            emptied_heaps: VecDeque::new(),
+            emptied_isolates: VecDeque::new(),
             next_exits: 0,
             next_printed: 0,
             now: Duration::ZERO,
         }
     }
 
-    /// How many heaps are open.
-    pub fn heap_count(&self) -> usize {
-        self.heaps.len()
+    /// How many isolates are open.
+    pub fn isolate_count(&self) -> usize {
+        self.isolates.len()
     }
 
     /// Bytes that all Luau states use, garbage included.
-    pub fn heap_bytes(&self) -> usize {
-        self.heaps.iter().map(Heap::bytes).sum()
+    pub fn isolate_bytes(&self) -> usize {
+        self.isolates.iter().map(Isolate::bytes).sum()
     }
 
     /// How many processes wait for their next slice.
     pub fn runnable(&self) -> usize {
-        self.heaps.iter().map(Heap::runnable).sum()
+        self.isolates.iter().map(Isolate::runnable).sum()
     }
 
-    /// How many threads run heaps.
+    /// How many threads run isolates.
     pub fn workers(&self) -> usize {
         self.workers
     }
@@ -182,31 +185,16 @@ impl LuauRuntime {
     /// Sets the quantum from the next tick on. Less than 2 counts as 2.
     pub fn set_quantum(&mut self, quantum: u32) {
         self.config.quantum = quantum.max(MIN_QUANTUM);
-        for heap in self.heaps.all_mut() {
-            heap.set_quantum(self.config.quantum);
+        for isolate in self.isolates.all_mut() {
+            isolate.set_quantum(self.config.quantum);
         }
-    }
-
-    /// State and cost of a process; `None` before it is admitted and after it has ended.
-    pub fn process_info(&self, process: &Process) -> Option<ProcessInfo> {
-        let handle = process.handle?;
-        let (state, cpu) = self.heaps[handle.heap].process_info(handle.slot)?;
-        Some(ProcessInfo { state, cpu })
-    }
-
-    /// Bytes that the objects of a VM take, garbage included. `None` before it has its first process, and when
-    /// [`vms_per_heap`](crate::LuauOsPlugin::vms_per_heap) is more than 255: Luau cannot tell more VMs of one
-    /// state apart.
-    pub fn vm_bytes(&self, vm: &Vm) -> Option<usize> {
-        let handle = vm.handle?;
-        self.heaps[handle.heap].vm_bytes(handle.place)
     }
 
     // --- For the ECS ---
 
     /// # Panics
     ///
-    /// When `path` is not a name or taken, and when a heap is open.
+    /// When `path` is not a name or taken, and when an isolate is open.
     pub(crate) fn add_host_function(&mut self, path: &str, function: BoxedFunction) {
         self.host.add(path, Entry::Function(function));
     }
@@ -222,12 +210,12 @@ impl LuauRuntime {
         self.inbox.clone()
     }
 
-    /// Takes the syscalls made since the last call, by their numbers, heap after heap.
+    /// Takes the syscalls made since the last call, by their numbers, isolate after isolate.
     pub(crate) fn take_calls(&mut self) -> Vec<Vec<RawCall>> {
         let mut calls: Vec<Vec<RawCall>> = std::iter::repeat_with(Vec::new).take(self.syscalls).collect();
         if self.syscalls > 0 {
-            for (i, heap) in self.heaps.busy_mut() {
-                heap.take_calls(i, |function, call| calls[function].push(call));
+            for (i, isolate) in self.isolates.busy_mut() {
+                isolate.take_calls(i, |function, call| calls[function].push(call));
             }
         }
         calls
@@ -237,76 +225,76 @@ impl LuauRuntime {
     pub(crate) fn deliver_answers(&mut self) {
         for (call, reply) in self.inbox.take() {
             let reply = reply.map(|value| smallvec![value]);
-            self.heaps.get_mut(call.heap).answer(call.wait, reply);
+            self.isolates.get_mut(call.isolate).answer(call.wait, reply);
         }
     }
 
-    /// Takes the questions that scripts have asked the system, heap after heap, unless there are some left. Until
+    /// Takes the questions that scripts have asked the system, isolate after isolate, unless there are some left. Until
     /// then they stay where those are swept out that nobody waits for any more.
-    pub(crate) fn take_system_calls(&mut self) {
-        if !self.system_calls.is_empty() {
+    pub(crate) fn take_kernel_requests(&mut self) {
+        if !self.kernel_requests.is_empty() {
             return;
         }
-        let calls = &mut self.system_calls;
-        for (i, heap) in self.heaps.busy_mut() {
-            heap.take_system_calls(i, |call| calls.push_back(call));
+        let calls = &mut self.kernel_requests;
+        for (i, isolate) in self.isolates.busy_mut() {
+            isolate.take_kernel_requests(i, |call| calls.push_back(call));
         }
     }
 
     /// The question that was asked first.
-    pub(crate) fn next_system_call(&mut self) -> Option<PostedCall> {
-        self.system_calls.pop_front()
+    pub(crate) fn next_kernel_request(&mut self) -> Option<PostedRequest> {
+        self.kernel_requests.pop_front()
     }
 
     /// Answers a question.
     pub(crate) fn answer(&mut self, call: CallId, reply: Reply) {
-        self.heaps.get_mut(call.heap).answer(call.wait, reply);
+        self.isolates.get_mut(call.isolate).answer(call.wait, reply);
     }
 
-    /// The heap of a process or VM.
-    pub(crate) fn heap_mut(&mut self, heap: u32) -> &mut Heap {
-        self.heaps.get_mut(heap)
+    /// The isolate of a process or VM.
+    pub(crate) fn isolate_mut(&mut self, isolate: u32) -> &mut Isolate {
+        self.isolates.get_mut(isolate)
     }
 
     /// Hands a signal to the processes of one VM.
     pub(crate) fn signal(&mut self, vm: VmHandle, name: &[u8], payload: &Value) {
-        let heap = self.heaps.get_mut(vm.heap);
-        if heap.place_is_current(vm.place) {
-            heap.signal(Some(vm.place.place()), name, payload);
+        let isolate = self.isolates.get_mut(vm.isolate);
+        if isolate.place_is_current(vm.place) {
+            isolate.signal(Some(vm.place.place()), name, payload);
         }
     }
 
     /// Hands a signal to the processes of all VMs.
     pub(crate) fn broadcast(&mut self, name: &[u8], payload: &Value) {
-        for heap in 0..self.heaps.len() as u32 {
-            if self.heaps[heap].has_listeners() {
-                self.heaps.get_mut(heap).signal(None, name, payload);
+        for isolate in 0..self.isolates.len() as u32 {
+            if self.isolates[isolate].has_listeners() {
+                self.isolates.get_mut(isolate).signal(None, name, payload);
             }
         }
     }
 
     /// Queues a new process for admission.
     pub(crate) fn enqueue(&mut self, process: Entity) {
-        self.arrivals.push_back((process, self.now));
+        self.pending.push_back((process, self.now));
     }
 
     /// The process that was spawned first among those that were not admitted.
-    pub(crate) fn next_arrival(&mut self) -> Option<(Entity, Duration)> {
-        let next = self.arrivals.pop_front();
-        if self.arrivals.is_empty() {
-            self.arrivals = VecDeque::new(); // it may have been long
+    pub(crate) fn next_pending(&mut self) -> Option<(Entity, Duration)> {
+        let next = self.pending.pop_front();
+        if self.pending.is_empty() {
+            self.pending = VecDeque::new(); // it may have been long
         }
         next
     }
 
     /// How many processes wait to be admitted.
-    pub(crate) fn arrivals(&self) -> usize {
-        self.arrivals.len()
+    pub(crate) fn pending(&self) -> usize {
+        self.pending.len()
     }
 
     /// Queues a process that was spawned at `spawned_at` behind all others.
-    pub(crate) fn postpone_arrival(&mut self, process: Entity, spawned_at: Duration) {
-        self.arrivals.push_back((process, spawned_at));
+    pub(crate) fn requeue(&mut self, process: Entity, spawned_at: Duration) {
+        self.pending.push_back((process, spawned_at));
     }
 
     /// Whether a process that runs `script` can be admitted without holding up the tick: long scripts are
@@ -317,114 +305,107 @@ impl LuauRuntime {
             || self.scripts.intern(script).compile_in_background()
     }
 
-    /// Gives a process its PID and its place on its VM's heap, and the VM a heap if it has none.
-    pub(crate) fn admit(
-        &mut self,
-        (process_entity, process, script): (Entity, &mut Process, &Script),
-        (vm_entity, vm, limits): (Entity, &mut Vm, Option<&VmLimits>),
-        spawned_at: Duration,
-    ) -> ProcessHandle {
-        let is_current = |handle: &VmHandle| self.heaps[handle.heap].place_is_current(handle.place);
-        let handle = vm
-            .handle
-            .filter(is_current)
-            .unwrap_or_else(|| self.place_vm(vm_entity, limits.cloned().unwrap_or_default(), spawned_at));
-        vm.handle = Some(handle);
-        vm.last_pid += 1;
-        let pid = Pid(NonZeroU32::new(vm.last_pid).expect("fewer than 2^32 processes on one VM"));
-        let script = self.scripts.intern(script);
-        let heap = self.heaps.get_mut(handle.heap);
-        let start = process.take_start();
+    /// Gives a process its PID and its place on its VM's isolate, and the VM an isolate if it has none.
+    pub(crate) fn admit(&mut self, vm: VmAdmission, process: ProcessAdmission) -> Admission {
+        let is_current = |handle: &VmHandle| self.isolates[handle.isolate].place_is_current(handle.place);
+        let handle = vm.handle.filter(is_current);
+        let handle = handle.unwrap_or_else(|| self.place_vm(vm.entity, vm.limits, process.spawned_at));
+        let pid = Pid(NonZeroU32::new(vm.last_pid + 1).expect("fewer than 2^32 processes on one VM"));
+        let script = self.scripts.intern(process.script);
+        let isolate = self.isolates.get_mut(handle.isolate);
+        let ProcessAdmission { entity, start, spawned_at, .. } = process;
         let parent = start.as_ref().and_then(|start| start.parent);
-        let slot = heap.admit(handle.place, process_entity, pid, script, start, spawned_at);
-        process.pid = Some(pid);
-        process.state = ProcessState::Runnable;
-        let process_handle = ProcessHandle { heap: handle.heap, slot };
-        process.handle = Some(process_handle);
+        let slot = isolate.admit(handle.place, entity, pid, script, start, spawned_at);
         if let Some(parent) = parent {
-            heap.keep_end(handle.place.place(), pid.get());
+            isolate.retain_exit(handle.place.place(), pid.get());
             self.answer(parent, Ok(smallvec![f64::from(pid.get()).into()]));
         }
-        process_handle
+        Admission { vm: handle, pid, process: ProcessHandle { isolate: handle.isolate, slot } }
     }
 
     /// Makes a process run another script, from its start. It stays the process that it is: entity, VM and
-    /// PID remain. `false` if it has ended.
-    pub(crate) fn restart(&mut self, process: &mut Process, script: &Script) -> bool {
-        let Some(handle) = process.handle else { return false };
-        let (script, start) = (self.scripts.intern(script), process.take_start());
-        let slot = self.heaps.get_mut(handle.heap).restart(handle.slot, script, start);
-        process.handle = slot.map(|slot| ProcessHandle { slot, ..handle }).or(process.handle);
-        slot.is_some()
+    /// PID remain. `None` if it has ended.
+    pub(crate) fn restart(
+        &mut self,
+        handle: ProcessHandle,
+        script: &Script,
+        start: Option<Box<Start>>,
+    ) -> Option<ProcessHandle> {
+        let script = self.scripts.intern(script);
+        let slot = self.isolates.get_mut(handle.isolate).restart(handle.slot, script, start)?;
+        Some(ProcessHandle { slot, ..handle })
     }
 
-    fn place_vm(&mut self, vm: Entity, limits: VmLimits, spawned_at: Duration) -> VmHandle {
+    fn place_vm(&mut self, vm: Entity, limits: Arc<Limits>, spawned_at: Duration) -> VmHandle {
         loop {
-            let Some(heap) = self.roomy_heaps.pop_front() else {
+            let Some(isolate) = self.with_capacity.pop_front() else {
                 for _ in 0..self.workers {
-                    let heap = self.heaps.len() as u32;
-                    self.heaps.push(Heap::new(self.config, self.host.clone()));
-                    self.is_roomy.push(true);
-                    self.roomy_heaps.push_back(heap);
+                    let isolate = self.isolates.len() as u32;
+                    self.isolates.push(Isolate::new(self.config, self.host.clone()));
+                    self.has_capacity.push(true);
+                    self.with_capacity.push_back(isolate);
                 }
                 continue;
             };
-            if self.heaps[heap].vms() >= self.vms_per_heap {
-                self.is_roomy[heap as usize] = false;
+            if self.isolates[isolate].vms() >= self.vms_per_isolate {
+                self.has_capacity[isolate as usize] = false;
                 continue;
             }
-            self.roomy_heaps.push_back(heap);
-            let place = self.heaps.get_mut(heap).add_vm(vm, limits, spawned_at);
-            return VmHandle { heap, place };
+            self.with_capacity.push_back(isolate);
+            let place = self.isolates.get_mut(isolate).add_vm(vm, limits, spawned_at);
+            return VmHandle { isolate, place };
         }
     }
 
     /// Changes what a VM may use.
-    pub(crate) fn set_limits(&mut self, handle: VmHandle, limits: VmLimits) {
-        self.heaps.get_mut(handle.heap).set_limits(handle.place, limits);
+    pub(crate) fn set_limits(&mut self, handle: VmHandle, limits: Arc<Limits>) {
+        self.isolates.get_mut(handle.isolate).set_limits(handle.place, limits);
     }
 
     /// Stops a process. `false` if it had ended already.
     pub(crate) fn release_process(&mut self, handle: ProcessHandle) -> bool {
-        self.heaps.get_mut(handle.heap).remove_process(handle.slot)
+        self.isolates.get_mut(handle.isolate).remove_process(handle.slot)
     }
 
     /// Frees a VM's place.
-    pub(crate) fn release_vm(&mut self, VmHandle { heap, place }: VmHandle) {
-        self.heaps.get_mut(heap).remove_vm(place);
-        if self.heaps[heap].vms() == 0 {
-            self.emptied_heaps.push_back(heap);
+    pub(crate) fn release_vm(&mut self, VmHandle { isolate, place }: VmHandle) {
+        self.isolates.get_mut(isolate).remove_vm(place);
+        if self.isolates[isolate].vms() == 0 {
+            self.emptied_isolates.push_back(isolate);
         }
-        // As many empty heaps as there are workers stay open for VMs to come.
-        while self.emptied_heaps.len() > self.workers {
-            let heap = self.emptied_heaps.pop_front().map(|heap| self.heaps.get_mut(heap));
-            if let Some(state) = heap.and_then(Heap::take_state_if_empty) {
+        // As many empty isolates as there are workers stay open for VMs to come.
+        while self.emptied_isolates.len() > self.workers {
+            let isolate = self.emptied_isolates.pop_front().map(|isolate| self.isolates.get_mut(isolate));
+            if let Some(state) = isolate.and_then(Isolate::take_state_if_empty) {
                 close_in_background(state);
             }
         }
     }
 
-    /// Takes up to `limit` exits of one heap, heap after heap.
+    /// Takes up to `limit` exits of one isolate, isolate after isolate.
     pub(crate) fn take_exits(&mut self, limit: usize) -> Vec<Exit> {
-        let next = self.heaps.find_busy(self.next_exits, Heap::has_exits);
+        let next = self.isolates.find_busy(self.next_exits, Isolate::has_exits);
         let Some(next) = next else { return Vec::new() };
         self.next_exits = next;
-        let heap = self.heaps.get_mut(next as u32);
-        std::iter::from_fn(|| heap.take_exit()).take(limit).collect()
+        let isolate = self.isolates.get_mut(next as u32);
+        std::iter::from_fn(|| isolate.take_exit()).take(limit).collect()
     }
 
     /// Takes up to `limit` VMs whose last process was removed.
-    pub(crate) fn take_emptied(&mut self, limit: usize) -> Vec<(Entity, VmSummary)> {
-        let heaps = self.heaps.busy_mut();
-        heaps.flat_map(|(_, heap)| std::iter::from_fn(|| heap.take_emptied())).take(limit).collect()
+    pub(crate) fn take_vms_without_processes(&mut self, limit: usize) -> Vec<(Entity, VmSummary)> {
+        let isolates = self.isolates.busy_mut();
+        isolates
+            .flat_map(|(_, isolate)| std::iter::from_fn(|| isolate.take_vms_without_processes()))
+            .take(limit)
+            .collect()
     }
 
-    /// Takes what the processes of up to `limit` VMs have printed, heap after heap.
+    /// Takes what the processes of up to `limit` VMs have printed, isolate after isolate.
     pub(crate) fn take_printed(&mut self, limit: usize) -> Vec<(Entity, ConsoleBuffer)> {
         let mut taken = Vec::new();
-        while let Some(next) = self.heaps.find_busy(self.next_printed, Heap::has_printed) {
-            let heap = self.heaps.get_mut(next as u32);
-            taken.extend(std::iter::from_fn(|| heap.take_printed()).take(limit - taken.len()));
+        while let Some(next) = self.isolates.find_busy(self.next_printed, Isolate::has_printed) {
+            let isolate = self.isolates.get_mut(next as u32);
+            taken.extend(std::iter::from_fn(|| isolate.take_printed()).take(limit - taken.len()));
             self.next_printed = next;
             if taken.len() == limit {
                 break;
@@ -433,14 +414,14 @@ impl LuauRuntime {
         taken
     }
 
-    /// Ends a tick: lists the heaps where places have become free, and those with nothing to do rest.
+    /// Ends a tick: lists the isolates where places have become free, and those with nothing to do rest.
     pub(crate) fn rest(&mut self) {
-        for (i, heap) in self.heaps.busy_mut() {
-            if !self.is_roomy[i as usize] && heap.vms() < self.vms_per_heap {
-                self.is_roomy[i as usize] = true;
-                self.roomy_heaps.push_back(i);
+        for (i, isolate) in self.isolates.busy_mut() {
+            if !self.has_capacity[i as usize] && isolate.vms() < self.vms_per_isolate {
+                self.has_capacity[i as usize] = true;
+                self.with_capacity.push_back(i);
             }
         }
-        self.heaps.rest();
+        self.isolates.rest();
     }
 }

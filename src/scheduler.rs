@@ -2,13 +2,13 @@
 
 mod adaptive;
 mod admit;
-pub(crate) mod budget;
+mod budget;
 mod collect;
+mod kernel_requests;
 mod parallel;
+pub(crate) mod reload;
 mod run;
-pub(crate) mod run_queue;
 mod settle;
-mod system_calls;
 mod wake;
 
 use std::time::{Duration, Instant};
@@ -16,14 +16,15 @@ use std::time::{Duration, Instant};
 use bevy::ecs::system::NonSendMarker;
 use bevy::prelude::*;
 
-use crate::metrics::Metrics;
 use crate::runtime::LuauRuntime;
+use crate::types::{Metrics, TickBudget};
 
 use adaptive::{AdaptiveBudget, Frame};
-use budget::{Account, Phase, TickBudget};
+use budget::{Account, Phase};
 
 pub(crate) use admit::admit;
 pub(crate) use collect::collect;
+pub(crate) use reload::follow_assets;
 pub(crate) use run::run;
 pub(crate) use settle::settle;
 pub(crate) use wake::{dispatch_syscalls, wake};

@@ -8,7 +8,15 @@ mod serialize;
 
 use std::fmt;
 
+use smallvec::SmallVec;
+
 pub use error::ValueError;
+
+/// What a script passes to a function of the game.
+pub(crate) type Arguments = SmallVec<[Value; 4]>;
+
+/// What a call returns. Mostly one.
+pub(crate) type Values = SmallVec<[Value; 1]>;
 
 impl From<&str> for Value {
     fn from(text: &str) -> Self {

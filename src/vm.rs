@@ -1,21 +1,27 @@
 //! VMs: simulated computers.
 
-pub mod limits;
+mod exit;
+mod info;
+mod limits;
+mod signals;
 
 use bevy::ecs::lifecycle::HookContext;
 use bevy::ecs::world::DeferredWorld;
 use bevy::prelude::*;
 use smallvec::SmallVec;
 
-use self::limits::VmLimits;
-use crate::metrics::Metrics;
-use crate::process::{Process, ProcessState, Processes};
-use crate::runtime::{LuauRuntime, ProcessHandle, VmHandle};
+use crate::process::{Process, Processes};
+use crate::runtime::{Admission, LuauRuntime, ProcessHandle, VmAdmission, VmHandle};
+use crate::types::{Metrics, ProcessState};
+
+pub use exit::VmExited;
+pub use limits::VmLimits;
+pub use signals::{BroadcastSignal, VmCommands};
 
 /// A simulated computer: an entity that owns processes.
 ///
 /// Processes are entities of their own, related to their VM by [`ProcessOf`](crate::ProcessOf). When
-/// the last of them has ended, [`VmFinished`](crate::VmFinished) is triggered and the VM is
+/// the last of them has ended, [`VmExited`](crate::VmExited) is triggered and the VM is
 /// despawned. Despawning a VM, or taking its `Vm` away, stops its processes where they are; despawning
 /// it despawns them, too.
 #[derive(Component, Debug, Default)]
@@ -42,6 +48,18 @@ impl Vm {
     /// Whether the VM stays when its last process has ended.
     pub fn is_persistent(&self) -> bool {
         self.persistent
+    }
+
+    /// What the runtime must know of it to take a process on.
+    pub(crate) fn admission(&self, entity: Entity, limits: Option<&VmLimits>) -> VmAdmission {
+        let limits = limits.cloned().unwrap_or_default().shared();
+        VmAdmission { entity, handle: self.handle, last_pid: self.last_pid, limits }
+    }
+
+    /// The runtime has taken a process on.
+    pub(crate) fn admitted(&mut self, admission: &Admission) {
+        self.handle = Some(admission.vm);
+        self.last_pid = admission.pid.get();
     }
 }
 

@@ -472,7 +472,7 @@ fn modules_go_with_their_processes() {
         }
         ticks(&mut app, 12);
         if round >= 10 {
-            most = most.max(app.world().resource::<LuauRuntime>().heap_bytes());
+            most = most.max(app.world().resource::<LuauRuntime>().isolate_bytes());
         }
     }
     let finished = Outcome::Finished(vec![bevy_luau_os::Value::Number(2000.0)]);

@@ -1,4 +1,4 @@
-//! VMs on heaps: who has a Luau state, and what is handed on with one.
+//! VMs on isolates: who has a Luau state, and what is handed on with one.
 
 mod common;
 
@@ -10,10 +10,10 @@ use bevy_luau_os::prelude::*;
 use bevy_luau_os::{KillReason, Value};
 use common::{ended, process, ticks, until_ended};
 
-/// Each VM on a heap of its own.
+/// Each VM on an isolate of its own.
 fn app(workers: usize) -> App {
     common::app_with(LuauOsPlugin {
-        vms_per_heap: 1,
+        vms_per_isolate: 1,
         workers: NonZeroUsize::new(workers),
         ..common::plugin()
     })
@@ -38,13 +38,13 @@ fn state_bytes() -> usize {
     let vm = common::vm(&mut app);
     process(&mut app, vm, "while true do end");
     ticks(&mut app, 2);
-    runtime(&app).heap_bytes()
+    runtime(&app).isolate_bytes()
 }
 
-/// Most heaps have no state any more: they have handed theirs over.
+/// Most isolates have no state any more: they have handed theirs over.
 fn assert_states_are_few(app: &App) {
-    let (heaps, bytes, one) = (runtime(app).heap_count(), runtime(app).heap_bytes(), state_bytes());
-    assert!(bytes < heaps / 4 * one, "{bytes} bytes in {heaps} heaps, {one} in one");
+    let (isolates, bytes, one) = (runtime(app).isolate_count(), runtime(app).isolate_bytes(), state_bytes());
+    assert!(bytes < isolates / 4 * one, "{bytes} bytes in {isolates} isolates, {one} in one");
 }
 
 #[test]
@@ -122,12 +122,12 @@ fn a_vm_that_gave_its_state_away_goes_on_with_another() {
 fn a_process_that_was_despawned_while_it_was_queued_holds_up_nobody() {
     let mut app = app(1);
     let vms = persistent_vms(&mut app, 33);
-    // Each VM gets its heap.
+    // Each VM gets its isolate.
     vms.iter().for_each(|&vm| _ = process(&mut app, vm, "return 0"));
     until_ended(&mut app, 33);
     let spin = "while true do end";
     let watched = process(&mut app, vms[0], spin);
-    // Every other heap has a state, and processes that are queued when they go.
+    // Every other isolate has a state, and processes that are queued when they go.
     let mut spinners = Vec::new();
     for &vm in vms[1..].iter().step_by(2) {
         spinners.extend((0..2).map(|_| process(&mut app, vm, spin)));
@@ -176,7 +176,7 @@ fn each_vm_of_a_heap_is_held_to_its_own_limits() {
 
 #[test]
 fn vms_that_are_not_told_apart_are_held_to_what_a_slice_may_have() {
-    let plugin = LuauOsPlugin { vms_per_heap: 1_000, ..common::plugin() };
+    let plugin = LuauOsPlugin { vms_per_isolate: 1_000, ..common::plugin() };
     let mut app = common::app_with(plugin);
     let limits = VmLimits::from(Limits { memory_bytes: 512 << 10, ..default() });
     let vm = app.world_mut().spawn((Vm::new(), limits)).id();
@@ -211,9 +211,9 @@ fn a_collection_of_all_heaps_leaves_what_lives() {
         process(&mut app, vm, hoard);
     }
     ticks(&mut app, 5);
-    let before = runtime(&app).heap_bytes();
+    let before = runtime(&app).isolate_bytes();
     let live = app.world_mut().resource_mut::<LuauRuntime>().collect_garbage();
-    let after = runtime(&app).heap_bytes();
+    let after = runtime(&app).isolate_bytes();
     // A value takes 16 bytes. Luau takes two pages for the stacks that it makes smaller.
     assert!(after <= before - 20 * (80_000 - 2 * 16_384), "{after} bytes of {before}");
     assert!((20 * 16_000..after).contains(&live), "{live} bytes of {after}");
@@ -233,10 +233,10 @@ fn garbage_takes_little_more_memory_than_what_lives() {
     let mut most = 0;
     for _ in 0..5_000 {
         ticks(&mut app, 1);
-        most = most.max(runtime(&app).heap_bytes());
+        most = most.max(runtime(&app).isolate_bytes());
     }
     let live = app.world_mut().resource_mut::<LuauRuntime>().collect_garbage();
-    // 2 for each heap. With so few processes, each of which spreads what it has last made over as much garbage, half as
+    // 2 for each isolate. With so few processes, each of which spreads what it has last made over as much garbage, half as
     // much again is free in Luau's pages.
     let times = most as f64 / live as f64;
     assert!((2.0..4.0).contains(&times), "{most} bytes are {times} times the {live} that live");

@@ -1,5 +1,5 @@
 //! Nothing that a script does hurts the others: every attack in `tests/hostile` runs beside 100
-//! well-behaved processes on the same heap.
+//! well-behaved processes on the same isolate.
 //!
 //! The first line of each script says what must happen: `runs for ever`, `finished`, `failed: ` and a
 //! part of the message, or `killed: ` and the reason. `{{1000 text}}` stands for a text repeated so often.
@@ -28,21 +28,21 @@ const MORE_TICKS: usize = 60;
 const LONGEST_TICK: Duration = Duration::from_secs(10);
 /// What a slice may be charged at most: one call, and what it runs on in code that is not preempted.
 const MOST_SAFEPOINTS: u64 = 1 << 24;
-/// Bytes by which garbage may make the heap larger than it was before the attack.
+/// Bytes by which garbage may make the isolate larger than it was before the attack.
 const GARBAGE: usize = 1 << 20;
-/// Bytes that the code of scripts may take that a heap keeps loaded.
+/// Bytes that the code of scripts may take that an isolate keeps loaded.
 const LOADED: usize = 16 << 20;
 
 /// Strings, tables, generators, errors: some of everything that an attack could break.
 const WELL_BEHAVED: &str = include_str!("scripts/well_behaved.luau");
-/// Stays on the heap and makes garbage, so that it is collected.
+/// Stays on the isolate and makes garbage, so that it is collected.
 const CHURN: &str = "while true do local t = {} for i = 1, 100 do t[i] = { i } end end";
 
 struct Range {
     app: App,
     expected: Vec<bevy_luau_os::Value>,
     slowest: (Duration, String),
-    /// Bytes that an attack may leave on the heap.
+    /// Bytes that an attack may leave on the isolate.
     slack: usize,
 }
 
@@ -76,19 +76,19 @@ impl Range {
         }
     }
 
-    /// The most that the heap has within some ticks, in which it is collected several times.
-    fn heap_bytes(&mut self, ticks: usize) -> usize {
+    /// The most that the isolate has within some ticks, in which it is collected several times.
+    fn isolate_bytes(&mut self, ticks: usize) -> usize {
         (0..ticks)
             .map(|_| {
                 self.tick("no attack");
-                self.runtime().heap_bytes()
+                self.runtime().isolate_bytes()
             })
             .max()
             .unwrap_or_default()
     }
 
     fn attack(&mut self, name: &str, source: &[u8], expected: &str) {
-        let heap_before = self.heap_bytes(60);
+        let heap_before = self.isolate_bytes(60);
         self.app.world_mut().resource_mut::<common::Ended>().processes.clear();
         let neighbours: Vec<Entity> = (0..NEIGHBOURS)
             .map(|_| {
@@ -150,12 +150,12 @@ impl Range {
         if common::exists(&self.app, vm) {
             self.app.world_mut().entity_mut(vm).despawn();
         }
-        let heap_after = (0..10).map(|_| self.heap_bytes(60)).min().unwrap_or_default();
+        let heap_after = (0..10).map(|_| self.isolate_bytes(60)).min().unwrap_or_default();
         assert!(
             heap_after <= heap_before + self.slack,
             "{name}: {heap_before} bytes before, {heap_after} after"
         );
-        assert_eq!(self.runtime().heap_count(), 1);
+        assert_eq!(self.runtime().isolate_count(), 1);
     }
 }
 
@@ -169,7 +169,7 @@ fn is_as_expected(outcome: Option<&Outcome>, expected: &str) -> bool {
     })
 }
 
-/// Runs all attacks of a class, one after the other on the same heap.
+/// Runs all attacks of a class, one after the other on the same isolate.
 fn attacks(class: &str) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hostile").join(class);
     let entries = std::fs::read_dir(&folder).expect("folder of scripts");

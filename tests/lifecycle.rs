@@ -210,7 +210,7 @@ fn memory_of_ended_processes_comes_back() {
         process(&mut app, vm, hoard);
     }
     ticks(&mut app, 40);
-    let bytes = |app: &App| app.world().resource::<LuauRuntime>().heap_bytes();
+    let bytes = |app: &App| app.world().resource::<LuauRuntime>().isolate_bytes();
     let after_three = bytes(&app);
     for round in 1..=30 {
         for _ in 0..3 {
@@ -396,7 +396,7 @@ fn scripts_that_are_never_used_again_do_not_pile_up() {
             process(&mut app, vm, &source);
         }
         ticks(&mut app, 2);
-        bytes.push(app.world().resource::<LuauRuntime>().heap_bytes());
+        bytes.push(app.world().resource::<LuauRuntime>().isolate_bytes());
     }
     assert!(bytes[39] < 3 * bytes[5], "{bytes:?}");
 }

@@ -26,9 +26,9 @@ fn state(app: &App, process: Entity) -> ProcessState {
 
 #[test]
 fn messages_reach_other_vms_whichever_heap_they_are_on() {
-    for vms_per_heap in [1, 255] {
+    for vms_per_isolate in [1, 255] {
         let mut app = common::app_with(LuauOsPlugin {
-            vms_per_heap,
+            vms_per_isolate,
             workers: NonZeroUsize::new(2),
             ..common::plugin()
         });
@@ -56,7 +56,7 @@ fn messages_reach_other_vms_whichever_heap_they_are_on() {
 fn two_runs_of_processes_that_talk_across_heaps_are_the_same() {
     let run = || {
         let mut app = common::app_with(LuauOsPlugin {
-            vms_per_heap: 3,
+            vms_per_isolate: 3,
             quantum: 20,
             workers: NonZeroUsize::new(2),
             ..common::plugin()
@@ -344,15 +344,18 @@ fn a_process_that_never_starts_is_an_error_for_the_script_that_wants_it() {
 
 #[test]
 fn a_function_does_not_leave_its_heap() {
-    let mut app =
-        common::app_with(LuauOsPlugin { vms_per_heap: 1, workers: NonZeroUsize::new(1), ..common::plugin() });
+    let mut app = common::app_with(LuauOsPlugin {
+        vms_per_isolate: 1,
+        workers: NonZeroUsize::new(1),
+        ..common::plugin()
+    });
     let vm = vm(&mut app);
     process(&mut app, vm, "process.spawn(function() print('never') end) while true do end");
     // Until the process is there that runs the function and has not started.
     while app.world_mut().query::<&Process>().iter(app.world()).count() < 2 {
         app.update();
     }
-    // The same entity becomes another computer, on another heap.
+    // The same entity becomes another computer, on another isolate.
     app.world_mut().entity_mut(vm).remove::<Vm>();
     let other = app.world_mut().spawn(Vm::persistent()).id();
     process(&mut app, other, "while true do end");
@@ -384,7 +387,7 @@ fn ends_of_children_are_known_to_their_own_vm_only() {
     until_ended(&mut app, 2);
     assert_eq!(console(&app, first), "finished\t1\n");
     app.world_mut().despawn(first);
-    // In the same place of the same heap.
+    // In the same place of the same isolate.
     let second = vm(&mut app);
     process(&mut app, second, "print(process.join(2)) print(process.send(1, 'me'), mailbox.poll())");
     until_ended(&mut app, 3);

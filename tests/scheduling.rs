@@ -1,4 +1,4 @@
-//! Ticks, passes, budgets, heaps.
+//! Ticks, passes, budgets, isolates.
 
 mod common;
 
@@ -138,9 +138,9 @@ fn work_beyond_the_maximum_of_a_frame_is_left_out_and_counted_late() {
 
 #[test]
 fn all_layouts_give_the_same_results() {
-    let outcomes = |vms_per_heap, workers| {
+    let outcomes = |vms_per_isolate, workers| {
         let mut app = common::app_with(LuauOsPlugin {
-            vms_per_heap,
+            vms_per_isolate,
             workers: NonZeroUsize::new(workers),
             quantum: 5,
             ..common::plugin()
@@ -163,15 +163,15 @@ fn all_layouts_give_the_same_results() {
             .map(|exit| (exit.entity, exit.pid.get(), exit.cpu, exit.lifetime, format!("{:?}", exit.outcome)))
             .collect();
         ended.sort_by_key(|exit| exit.0);
-        let heaps = app.world().resource::<LuauRuntime>().heap_count();
-        (ended, heaps)
+        let isolates = app.world().resource::<LuauRuntime>().isolate_count();
+        (ended, isolates)
     };
-    let (expected, heaps) = outcomes(usize::MAX, 1);
-    assert_eq!(heaps, 1, "one state for everything");
-    for (vms_per_heap, workers) in [(1, 1), (3, 2), (255, 4)] {
-        let (ended, heaps) = outcomes(vms_per_heap, workers);
-        assert_eq!(ended, expected, "{vms_per_heap} VMs a heap, {workers} workers");
-        assert!(heaps >= workers && heaps >= 40_usize.div_ceil(vms_per_heap));
+    let (expected, isolates) = outcomes(usize::MAX, 1);
+    assert_eq!(isolates, 1, "one state for everything");
+    for (vms_per_isolate, workers) in [(1, 1), (3, 2), (255, 4)] {
+        let (ended, isolates) = outcomes(vms_per_isolate, workers);
+        assert_eq!(ended, expected, "{vms_per_isolate} VMs an isolate, {workers} workers");
+        assert!(isolates >= workers && isolates >= 40_usize.div_ceil(vms_per_isolate));
     }
 }
 
@@ -215,7 +215,7 @@ fn garbage_of_endless_loops_is_collected() {
         process(&mut app, vm, "while true do local garbage = { 1, 2, 3 } end");
     }
     ticks(&mut app, 300);
-    let bytes = app.world().resource::<LuauRuntime>().heap_bytes();
+    let bytes = app.world().resource::<LuauRuntime>().isolate_bytes();
     assert!(metrics(&app).gc_time > Duration::ZERO);
     assert!(bytes < 20_000_000, "{bytes} bytes");
 }
@@ -257,7 +257,7 @@ fn a_large_heap_is_collected_in_steps_over_many_ticks() {
     // Some 30 MB that live, and garbage without end.
     let hoard = "local live = {} for i = 1, 300000 do live[i] = { i, i } end while true do local garbage = { 1, 2 } end";
     process(&mut app, vm, hoard);
-    let runtime = |app: &App| app.world().resource::<LuauRuntime>().heap_bytes();
+    let runtime = |app: &App| app.world().resource::<LuauRuntime>().isolate_bytes();
     for _ in 0..20_000 {
         app.update();
         if runtime(&app) > 40 << 20 {
@@ -282,13 +282,13 @@ fn a_large_heap_is_collected_in_steps_over_many_ticks() {
 fn heaps_that_have_to_be_collected_hold_up_no_others() {
     let mut app = common::app_with(LuauOsPlugin {
         budget: TickBudget::Time(Duration::from_millis(1)),
-        vms_per_heap: 1,
+        vms_per_isolate: 1,
         quantum: 2_000,
         ..common::plugin()
     });
     let limits = Limits { memory_bytes: 256 << 20, time_per_tick: Duration::from_secs(1), ..default() };
     let limits = VmLimits::from(limits);
-    // A collection of the first heap takes many ticks. The other two are collected in the middle of each pass.
+    // A collection of the first isolate takes many ticks. The other two are collected in the middle of each pass.
     let garbage = "while true do local garbage = { 1, 2 } end";
     let hoard = format!("local live = {{}} for i = 1, 300000 do live[i] = {{ i, i }} end {garbage}");
     let large = app.world_mut().spawn((Vm::new(), limits.clone())).id();
@@ -315,6 +315,6 @@ fn heaps_that_have_to_be_collected_hold_up_no_others() {
     let least = some.min(more);
     assert!(least > 50, "they starve: {got:?}");
     // On a fast machine nobody has to wait for long.
-    assert!(spinner > 2_000 || 2 * spinner > 3 * least, "all wait for two heaps: {got:?}");
+    assert!(spinner > 2_000 || 2 * spinner > 3 * least, "all wait for two isolates: {got:?}");
     assert!(passes.abs_diff(spinner) <= 2, "{spinner} slices in {passes} passes");
 }

@@ -40,7 +40,7 @@ pub fn run(options: &Options, workload: Workload) -> (Report, String) {
 
     let run_began = Instant::now();
     let (mut frames, mut ticks) = (Times::new(), Times::new());
-    let (mut frame_count, mut late_frames, mut heap_bytes) = (0, 0, 0);
+    let (mut frame_count, mut late_frames, mut isolate_bytes) = (0, 0, 0);
     let mut quarters = Quarters::default();
     let mut slice_counter = options.time_limit().map(|_| SliceCounter::new(&mut app));
     let mut timeline = Timeline::new();
@@ -69,7 +69,7 @@ pub fn run(options: &Options, workload: Workload) -> (Report, String) {
         });
         if metrics.ticks > ticks_before {
             ticks.record(metrics.last_tick_time);
-            heap_bytes = heap_bytes.max(app.world().resource::<LuauRuntime>().heap_bytes());
+            isolate_bytes = isolate_bytes.max(app.world().resource::<LuauRuntime>().isolate_bytes());
         }
         bar.set_position(metrics.processes_created - metrics.processes());
         let vms = metrics.vms();
@@ -124,12 +124,12 @@ pub fn run(options: &Options, workload: Workload) -> (Report, String) {
         },
         gc_ms: metrics.gc_time.as_secs_f64() * 1e3,
         gc_pause_max_ms: metrics.gc_longest_pause.as_secs_f64() * 1e3,
-        heap_bytes: heap_bytes as u64,
+        isolate_bytes: isolate_bytes as u64,
         live_bytes: live_bytes as u64,
         peak_rss_bytes: peak,
         bytes_per_process: peak.saturating_sub(idle_bytes) as f64 / options.process_count() as f64,
         workers: runtime.workers() as u64,
-        heaps: runtime.heap_count() as u64,
+        isolates: runtime.isolate_count() as u64,
         quantum: options.quantum,
         tick_budget: match options.tick_budget() {
             TickBudget::Unlimited => "unlimited".to_owned(),
@@ -164,7 +164,7 @@ fn build(options: &Options) -> App {
             quantum: options.quantum,
             budget: options.tick_budget(),
             tick_rate: Some(options.fps),
-            vms_per_heap: options.vms_per_heap,
+            vms_per_isolate: options.vms_per_isolate,
             workers: options.workers,
             limits: !options.no_limits,
             ..default()
@@ -190,7 +190,7 @@ fn build(options: &Options) -> App {
             }
         });
     }
-    // Every frame is one tick, late or not: lateness does not pile up, and `--unpaced` only leaves the
+    // Every frame is one tick, late or not: lateness does not pile up, and `--uncapped` only leaves the
     // waiting out.
     app.insert_resource(TimeUpdateStrategy::FixedTimesteps(1));
     app.finish();

@@ -58,7 +58,7 @@ fn collect(folder: &Path, scripts: &mut Vec<Script>) -> Result<(), String> {
 /// Spawns `count` attacks, and another one for each that ends.
 pub fn attack(app: &mut App, attacks: Attacks, count: u32) {
     app.insert_resource(attacks);
-    app.add_observer(|vm: On<VmFinished>, hostile: Query<(), With<Hostile>>, mut commands: Commands| {
+    app.add_observer(|vm: On<VmExited>, hostile: Query<(), With<Hostile>>, mut commands: Commands| {
         if hostile.contains(vm.entity) {
             commands.queue(spawn);
         }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo run --release --example stress                       # 400,000 VMs, 800,000 processes
-//! cargo run --release --example stress -- --naive            # the same, the way it is usually done
+//! cargo run --release --example stress -- --baseline            # the same, the way it is usually done
 //! cargo run --release --example stress -- --workload spin --seconds 10
 //! cargo run --release --example stress -- --help
 //! ```

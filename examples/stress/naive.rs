@@ -92,7 +92,7 @@ pub fn run(options: &Options, workload: &Workload) -> (Report, String) {
     let mut frames = Times::new();
     let (mut frame_count, mut late_frames) = (0, 0);
     let mut tick_time = Duration::ZERO;
-    let mut heap_bytes = lua.used_memory();
+    let mut isolate_bytes = lua.used_memory();
     while !vms.is_empty() && options.time_limit().is_none_or(|limit| run_began.elapsed() < limit) {
         let frame_began = Instant::now();
         for vm in &mut vms {
@@ -105,7 +105,7 @@ pub fn run(options: &Options, workload: &Workload) -> (Report, String) {
         tick_time += work;
         frame_count += 1;
         late_frames += u64::from(work > options.frame());
-        heap_bytes = heap_bytes.max(lua.used_memory());
+        isolate_bytes = isolate_bytes.max(lua.used_memory());
         if !options.unpaced && !vms.is_empty() {
             std::thread::sleep(options.frame().saturating_sub(work));
         }
@@ -128,11 +128,11 @@ pub fn run(options: &Options, workload: &Workload) -> (Report, String) {
         frame_ms: frames.distribution(),
         tick_ms: frames.distribution(),
         resume_ns: tick_time.as_nanos() as f64 / totals.resumes.max(1) as f64,
-        heap_bytes: heap_bytes as u64,
+        isolate_bytes: isolate_bytes as u64,
         peak_rss_bytes: peak,
         bytes_per_process: peak.saturating_sub(idle_bytes) as f64 / options.process_count() as f64,
         workers: 1,
-        heaps: 1,
+        isolates: 1,
         quantum: options.quantum,
         tick_budget: "unlimited".to_owned(),
         naive: true,

@@ -28,12 +28,12 @@ pub struct Options {
     /// Safepoints in a slice
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(2..))]
     pub quantum: u32,
-    /// Threads that run heaps [default: one per processor]
+    /// Threads that run isolates [default: one per processor]
     #[arg(long)]
     pub workers: Option<NonZeroUsize>,
     /// VMs that share a Luau state; `unlimited` for one state for all
-    #[arg(long, default_value = "255", value_name = "N", value_parser = vms_per_heap)]
-    pub vms_per_heap: usize,
+    #[arg(long, default_value = "255", value_name = "N", value_parser = vms_per_isolate)]
+    pub vms_per_isolate: usize,
     /// What a tick may take: `unlimited` for all processes in every tick, however long that takes and however late the
     /// frame is; `default` for what games have that set nothing, 4 milliseconds; other milliseconds; `auto` for a part
     /// of what the game leaves free. What does not fit waits for the next tick
@@ -121,7 +121,7 @@ fn frame_rate(text: &str) -> Result<f64, String> {
     }
 }
 
-fn vms_per_heap(text: &str) -> Result<usize, String> {
+fn vms_per_isolate(text: &str) -> Result<usize, String> {
     if text == "unlimited" {
         return Ok(usize::MAX);
     }

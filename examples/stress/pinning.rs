@@ -1,4 +1,4 @@
-//! A processor for each thread that runs heaps.
+//! A processor for each thread that runs isolates.
 //!
 //! Linux on virtual machines that do not tell it which processors share a cache wakes a worker where the main thread
 //! runs, and moves it away only at the next timer tick. With a budget of 4 ms the tick of the stress is over by then:

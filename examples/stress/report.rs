@@ -39,14 +39,14 @@ pub struct Report {
     pub gc_ms: f64,
     pub gc_pause_max_ms: f64,
     /// The most that was in use after a tick.
-    pub heap_bytes: u64,
+    pub isolate_bytes: u64,
     /// What a collection of everything left at the end, in bytes of objects; 0 if no process was left.
     pub live_bytes: u64,
     pub peak_rss_bytes: u64,
     /// Peak memory, less what the program used before it spawned anything, by processes.
     pub bytes_per_process: f64,
     pub workers: u64,
-    pub heaps: u64,
+    pub isolates: u64,
     pub quantum: u32,
     /// What a tick might take: `unlimited`, `auto`, or a time such as `4ms`.
     pub tick_budget: String,
@@ -129,7 +129,7 @@ impl fmt::Display for Report {
         let how = if self.naive { "naive" } else { "bevy_luau_os" };
         let mib = |bytes: u64| bytes / (1024 * 1024);
         writeln!(f, "workload     {} ({how}), quantum {}", self.workload, self.quantum)?;
-        writeln!(f, "heaps        {} on {} workers", self.heaps, self.workers)?;
+        writeln!(f, "isolates        {} on {} workers", self.isolates, self.workers)?;
         writeln!(
             f,
             "processes    {} finished, {} failed, {} killed, {} unfinished",
@@ -167,9 +167,9 @@ impl fmt::Display for Report {
         if let Fairness { processes: 1.., passes, least_slices: least, most_slices: most } = self.fairness {
             writeln!(f, "fairness     {least} to {most} slices each in {passes} passes")?;
         }
-        write!(f, "memory       {} MiB in heaps", mib(self.heap_bytes))?;
+        write!(f, "memory       {} MiB in isolates", mib(self.isolate_bytes))?;
         if self.live_bytes > 0 {
-            let times = self.heap_bytes as f64 / self.live_bytes as f64;
+            let times = self.isolate_bytes as f64 / self.live_bytes as f64;
             write!(f, ", {times:.2} times the {} that live", mib(self.live_bytes))?;
         }
         write!(f, ", {} MiB peak, {:.0} bytes a process", mib(self.peak_rss_bytes), self.bytes_per_process)

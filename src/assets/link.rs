@@ -14,7 +14,7 @@ const MAX_DEPTH: usize = 100;
 
 /// Why a script cannot run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Blocked {
+pub(crate) enum Blocked {
     /// It is being loaded, or one of its modules is.
     Loading,
     /// It cannot be loaded, or one of its modules cannot.
@@ -22,23 +22,23 @@ pub(super) enum Blocked {
 }
 
 /// Links one script.
-pub(super) struct Linker<'a> {
+pub(crate) struct Linker<'a> {
     assets: &'a Assets<LuauScript>,
     server: &'a AssetServer,
     linked: HashMap<AssetId<LuauScript>, Script>,
     /// The script and the modules under way, each required by the one before it.
     chain: Vec<(AssetId<LuauScript>, Arc<str>)>,
     /// All scripts that the result depends on.
-    pub(super) seen: HashSet<AssetId<LuauScript>>,
+    pub(crate) seen: HashSet<AssetId<LuauScript>>,
 }
 
 impl<'a> Linker<'a> {
-    pub(super) fn new(assets: &'a Assets<LuauScript>, server: &'a AssetServer) -> Self {
+    pub(crate) fn new(assets: &'a Assets<LuauScript>, server: &'a AssetServer) -> Self {
         Self { assets, server, linked: HashMap::default(), chain: Vec::new(), seen: HashSet::default() }
     }
 
     /// The script with its modules, and theirs.
-    pub(super) fn link(&mut self, handle: &Handle<LuauScript>) -> Result<Script, Blocked> {
+    pub(crate) fn link(&mut self, handle: &Handle<LuauScript>) -> Result<Script, Blocked> {
         let id = handle.id();
         if let Some(script) = self.linked.get(&id) {
             return Ok(script.clone());
@@ -91,7 +91,7 @@ impl<'a> Linker<'a> {
 }
 
 /// What our loader said, without what Bevy wraps it in.
-pub(super) fn load_error(error: &AssetLoadError) -> String {
+pub(crate) fn load_error(error: &AssetLoadError) -> String {
     match error {
         AssetLoadError::AssetLoaderError(error) => match error.error().downcast_ref::<LuauScriptError>() {
             Some(ours) => ours.to_string(),

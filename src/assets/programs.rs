@@ -56,31 +56,31 @@ pub(crate) struct AssetProgram {
 /// The script assets that processes run or wait for.
 #[derive(Resource, Debug, Default)]
 pub(crate) struct ScriptAssets {
-    pub(super) entries: HashMap<AssetId<LuauScript>, Entry>,
+    pub(crate) entries: HashMap<AssetId<LuauScript>, Entry>,
 }
 
 /// What is known of one script asset.
 #[derive(Debug, Default)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     /// What its processes run. It goes when the last of them does.
-    pub(super) program: Weak<AssetProgram>,
+    pub(crate) program: Weak<AssetProgram>,
     /// The scripts that it was made of, or is to be made of.
-    pub(super) parts: HashSet<AssetId<LuauScript>>,
+    pub(crate) parts: HashSet<AssetId<LuauScript>>,
     /// Whether something that it takes to link it is still being loaded.
-    pub(super) is_loading: bool,
+    pub(crate) is_loading: bool,
     /// Processes that wait for it.
-    pub(super) waiting: Option<Waiting>,
+    pub(crate) waiting: Option<Waiting>,
     /// Why its last change is not what its processes run. Bevy tries twice to load a file that has
     /// changed, and fails twice.
-    pub(super) failure: Option<String>,
+    pub(crate) failure: Option<String>,
 }
 
 /// Processes that wait for one script asset.
 #[derive(Debug)]
-pub(super) struct Waiting {
-    pub(super) handle: Handle<LuauScript>,
+pub(crate) struct Waiting {
+    pub(crate) handle: Handle<LuauScript>,
     /// With the virtual time of their spawning.
-    pub(super) processes: Vec<(Entity, Duration)>,
+    pub(crate) processes: Vec<(Entity, Duration)>,
 }
 
 /// What it takes to get from a handle to a program.
@@ -89,12 +89,12 @@ pub(crate) struct ScriptParam<'w> {
     /// The app may have no assets.
     assets: Option<Res<'w, Assets<LuauScript>>>,
     server: Option<Res<'w, AssetServer>>,
-    pub(super) known: ResMut<'w, ScriptAssets>,
+    pub(crate) known: ResMut<'w, ScriptAssets>,
 }
 
 impl ScriptParam<'_> {
     /// What a process that was spawned at `spawned_at` with `handle` has to run. `None` if that is not
-    /// known yet; then [`follow_assets`](super::reload::follow_assets) will queue the process again.
+    /// known yet; then [`follow_assets`](crate::scheduler::reload::follow_assets) will queue the process again.
     pub(crate) fn program(
         &mut self,
         handle: &Handle<LuauScript>,
@@ -119,7 +119,7 @@ impl ScriptParam<'_> {
     }
 
     /// Puts an asset together with its modules and remembers what it is made of.
-    pub(super) fn link(&mut self, handle: &Handle<LuauScript>) -> Result<Script, Blocked> {
+    pub(crate) fn link(&mut self, handle: &Handle<LuauScript>) -> Result<Script, Blocked> {
         let (Some(assets), Some(server)) = (&self.assets, &self.server) else {
             let message = "there are no assets: add DefaultPlugins or AssetPlugin before LuauOsPlugin";
             return Err(Blocked::Failed(message.to_owned()));
@@ -135,7 +135,7 @@ impl ScriptParam<'_> {
 
 impl ScriptAssets {
     /// Makes `script` what an asset's processes run from now on.
-    pub(super) fn set_program(&mut self, handle: &Handle<LuauScript>, script: Script) -> Arc<AssetProgram> {
+    pub(crate) fn set_program(&mut self, handle: &Handle<LuauScript>, script: Script) -> Arc<AssetProgram> {
         let program = Arc::new(AssetProgram { handle: handle.clone(), script });
         self.entries.entry(handle.id()).or_default().program = Arc::downgrade(&program);
         program

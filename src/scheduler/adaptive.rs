@@ -6,7 +6,7 @@ use std::time::Duration;
 /// from the main schedule (extraction, rendering without a thread of its own), and for jitter.
 const SHARE: f64 = 0.6;
 
-/// What a tick may take at least: less would hardly pay for looking at the heaps.
+/// What a tick may take at least: less would hardly pay for looking at the isolates.
 const LEAST: Duration = Duration::from_millis(1);
 
 /// The part of the timestep that a tick may take at most.

@@ -1,4 +1,4 @@
-//! Admit: new processes get their heap, their PID and their thread.
+//! Admit: new processes get their isolate, their PID and their thread.
 
 use std::time::{Duration, Instant};
 
@@ -9,14 +9,14 @@ use super::Tick;
 use super::budget::Phase;
 use super::parallel::{SharedStats, for_each};
 use crate::assets::{Program, ScriptParam};
-use crate::metrics::Metrics;
-use crate::process::priority::Priority;
+use crate::isolate::Isolate;
+use crate::process::Priority;
 use crate::process::{Process, ProcessOf};
-use crate::runtime::LuauRuntime;
-use crate::runtime::heap::Heap;
+use crate::runtime::{LuauRuntime, ProcessAdmission};
 use crate::script::Script;
+use crate::types::Metrics;
 use crate::vm::Vm;
-use crate::vm::limits::VmLimits;
+use crate::vm::VmLimits;
 
 /// Processes admitted between two looks at the clock.
 const ADMISSIONS_PER_CLOCK_LOOK: usize = 64;
@@ -24,11 +24,11 @@ const ADMISSIONS_PER_CLOCK_LOOK: usize = 64;
 /// The part of the phase after which those are started that have their place by then.
 const PLACING: f64 = 0.3;
 
-/// Heaps that one worker starts in a row at most.
-const MAX_ROW: usize = 16;
+/// Isolates that one worker starts in a row at most.
+const MAX_START_BATCH: usize = 16;
 
 /// Rows for each worker at least, so that none waits long for the last.
-const ROWS_PER_WORKER: usize = 4;
+const BATCHES_PER_WORKER: usize = 4;
 
 pub(crate) fn admit(
     _main_thread: NonSendMarker,
@@ -44,42 +44,46 @@ pub(crate) fn admit(
     let start_until = timer.deadline;
     let place_until = start_until.map(|until| timer.began + (until - timer.began).mul_f64(PLACING));
     // What an earlier tick had no time to start comes first.
-    if !runtime.heaps.busy().any(Heap::can_start) {
-        place_arrivals(runtime, place_until, &mut scripts, &mut processes, &mut vms);
+    if !runtime.isolates.busy().any(Isolate::can_start) {
+        place_pending(runtime, place_until, &mut scripts, &mut processes, &mut vms);
     }
     let (tick_number, now, workers) = (metrics.ticks as u32, runtime.now, runtime.workers());
-    let mut heaps: Vec<&mut Heap> =
-        runtime.heaps.busy_mut().map(|(_, heap)| heap).filter(|heap| heap.can_start()).collect();
-    // Which heap takes over whose state must not depend on who is faster: those of a row run one after another.
-    let row = (heaps.len() / (workers * ROWS_PER_WORKER)).clamp(1, MAX_ROW);
+    let mut isolates: Vec<&mut Isolate> = runtime
+        .isolates
+        .busy_mut()
+        .map(|(_, isolate)| isolate)
+        .filter(|isolate| isolate.can_start())
+        .collect();
+    // Which isolate takes over whose state must not depend on who is faster: those of a row run one after another.
+    let row = (isolates.len() / (workers * BATCHES_PER_WORKER)).clamp(1, MAX_START_BATCH);
     let stats = SharedStats::default();
-    for_each(heaps.chunks_mut(row), workers, start_until, |row| {
-        start_row(row, tick_number, now, start_until, &stats)
+    for_each(isolates.chunks_mut(row), workers, start_until, |row| {
+        start_batch(row, tick_number, now, start_until, &stats)
     });
     tick.end_phase(timer);
     metrics.add(&stats.total());
 }
 
-/// Starts what heaps have admitted, heap after heap, those with a Luau state first. One that needs a state takes over
+/// Starts what isolates have admitted, isolate after isolate, those with a Luau state first. One that needs a state takes over
 /// that of the last before it that had one, if that is not needed there any more.
-fn start_row(
-    row: &mut [&mut Heap],
+fn start_batch(
+    row: &mut [&mut Isolate],
     tick: u32,
     now: Duration,
     deadline: Option<Instant>,
     stats: &SharedStats,
 ) {
-    row.sort_by_key(|heap| !heap.has_state());
+    row.sort_by_key(|isolate| !isolate.has_state());
     let mut last_with_state: Option<usize> = None;
     for i in 0..row.len() {
         let (before, rest) = row.split_at_mut(i);
-        let heap = &mut *rest[0];
+        let isolate = &mut *rest[0];
         if let Some(other) = last_with_state {
-            heap.take_over(before[other]);
+            isolate.adopt_state(before[other]);
         }
-        heap.start_admitted(tick, now, deadline);
-        stats.take_from(heap);
-        last_with_state = if heap.has_state() { Some(i) } else { last_with_state };
+        isolate.start_admitted(tick, now, deadline);
+        stats.take_from(isolate);
+        last_with_state = if isolate.has_state() { Some(i) } else { last_with_state };
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             break;
         }
@@ -92,8 +96,8 @@ fn is_ready(runtime: &mut LuauRuntime, script: &Script, limits: Option<&VmLimits
     is_too_long || runtime.is_ready(script)
 }
 
-/// Gives processes their heap and PID, in the order in which they were spawned.
-fn place_arrivals(
+/// Gives processes their isolate and PID, in the order in which they were spawned.
+fn place_pending(
     runtime: &mut LuauRuntime,
     deadline: Option<Instant>,
     scripts: &mut ScriptParam,
@@ -101,28 +105,34 @@ fn place_arrivals(
     vms: &mut Query<(&mut Vm, Option<&VmLimits>)>,
 ) {
     // Not more than there are now: what cannot be placed goes to the end again.
-    for placed in 1..=runtime.arrivals() {
-        let Some((entity, spawned_at)) = runtime.next_arrival() else { break };
+    for placed in 1..=runtime.pending() {
+        let Some((entity, spawned_at)) = runtime.next_pending() else { break };
         if let Ok((mut process, process_of, priority)) = processes.get_mut(entity)
             && process.handle.is_none()
             && let Some(script) = load(&mut process.program, scripts, (entity, spawned_at))
         {
             match process_of.map(|vm| (vm.0, vms.get_mut(vm.0))) {
                 Some((_, Ok((_, limits)))) if !is_ready(runtime, &script, limits) => {
-                    runtime.postpone_arrival(entity, spawned_at);
+                    runtime.requeue(entity, spawned_at);
                 }
                 Some((vm_entity, Ok((mut vm, limits)))) => {
-                    let process = (entity, &mut *process, &script);
-                    let handle = runtime.admit(process, (vm_entity, &mut vm, limits), spawned_at);
+                    let start = process.take_start();
+                    let admission = runtime.admit(
+                        vm.admission(vm_entity, limits),
+                        ProcessAdmission { entity, script: &script, start, spawned_at },
+                    );
+                    vm.admitted(&admission);
+                    process.admitted(&admission);
                     if let Some(priority) = priority {
-                        runtime.heap_mut(handle.heap).set_priority(handle.slot, priority.sixteenths());
+                        let handle = admission.process;
+                        runtime.isolate_mut(handle.isolate).set_priority(handle.slot, priority.sixteenths());
                     }
                 }
                 _ => {
                     warn_once!(
                         "process {entity} waits: it has no `ProcessOf` that names an entity with `Vm`"
                     );
-                    runtime.postpone_arrival(entity, spawned_at);
+                    runtime.requeue(entity, spawned_at);
                 }
             }
         }

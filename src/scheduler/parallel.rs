@@ -1,4 +1,4 @@
-//! Shares heaps out over threads.
+//! Shares isolates out over threads.
 //!
 //! The systems that do this ask for the main thread (`NonSendMarker`): it takes part in the work then,
 //! whereas a system on a thread of the pool would leave it idle, and Bevy sizes its compute task pool
@@ -9,38 +9,43 @@ use std::time::Instant;
 
 use bevy::tasks::ComputeTaskPool;
 
-use crate::runtime::heap::{Heap, HeapStats};
+use crate::isolate::Isolate;
+use crate::types::IsolateStats;
 
-/// What heaps did, added up by several workers, each right after it ran a heap, while that is in its caches.
+/// What isolates did, added up by several workers, each right after it ran an isolate, while that is in its caches.
 #[derive(Default)]
-pub(crate) struct SharedStats(Mutex<HeapStats>);
+pub(crate) struct SharedStats(Mutex<IsolateStats>);
 
 impl SharedStats {
-    pub(crate) fn take_from(&self, heap: &mut Heap) {
-        *self.0.lock().expect("adding does not panic") += heap.take_stats();
+    pub(crate) fn take_from(&self, isolate: &mut Isolate) {
+        *self.0.lock().expect("adding does not panic") += isolate.take_stats();
     }
 
-    pub(crate) fn total(self) -> HeapStats {
+    pub(crate) fn total(self) -> IsolateStats {
         self.0.into_inner().expect("adding does not panic")
     }
 }
 
-/// Heaps that one worker deals with one after the other, so that it can load what the next ones need first.
-pub(crate) const LONGEST_ROW: usize = 16;
+/// Isolates that one worker deals with one after the other, so that it can load what the next ones need first.
+pub(crate) const MAX_BATCH: usize = 16;
 
-/// A row is so small a part of what is left for each worker: the last ones are single heaps, so that no worker is idle
+/// A row is so small a part of what is left for each worker: the last ones are single isolates, so that no worker is idle
 /// for long while another runs a row.
-const ROWS_PER_WORKER: usize = 8;
+const BATCHES_PER_WORKER: usize = 8;
 
-/// Shares heaps out in rows of up to `longest` for [`for_each`].
-pub(crate) fn rows<T>(mut heaps: &mut [T], workers: usize, longest: usize) -> impl Iterator<Item = &mut [T]> {
+/// Shares isolates out in rows of up to `longest` for [`for_each`].
+pub(crate) fn rows<T>(
+    mut isolates: &mut [T],
+    workers: usize,
+    longest: usize,
+) -> impl Iterator<Item = &mut [T]> {
     std::iter::from_fn(move || {
-        let row = (heaps.len() / (workers * ROWS_PER_WORKER)).clamp(1, longest);
-        heaps.split_off_mut(..row)
+        let row = (isolates.len() / (workers * BATCHES_PER_WORKER)).clamp(1, longest);
+        isolates.split_off_mut(..row)
     })
 }
 
-/// Calls `f` for each of `items` (heaps, or rows of them) until `deadline`, on up to `workers` threads of the compute task pool,
+/// Calls `f` for each of `items` (isolates, or rows of them) until `deadline`, on up to `workers` threads of the compute task pool,
 /// the calling one among them. Each worker takes the next item when it is done with its last. The first
 /// one always gets its turn, so that there is progress whatever the budget is.
 pub(crate) fn for_each<T: Send>(
@@ -81,11 +86,11 @@ mod tests {
 
     #[test]
     fn rows_have_each_heap_once_in_order_and_the_last_ones_are_single() {
-        let mut heaps: Vec<u32> = (0..1_569).collect();
-        let rows: Vec<Vec<u32>> = rows(&mut heaps, 2, LONGEST_ROW).map(|row| row.to_vec()).collect();
+        let mut isolates: Vec<u32> = (0..1_569).collect();
+        let rows: Vec<Vec<u32>> = rows(&mut isolates, 2, MAX_BATCH).map(|row| row.to_vec()).collect();
         assert_eq!(rows.concat(), (0..1_569).collect::<Vec<_>>());
-        assert_eq!(rows[0].len(), LONGEST_ROW);
-        assert!(rows.iter().rev().take(2 * ROWS_PER_WORKER).all(|row| row.len() == 1));
-        assert!(super::rows(&mut heaps, 2, 1).all(|row| row.len() == 1));
+        assert_eq!(rows[0].len(), MAX_BATCH);
+        assert!(rows.iter().rev().take(2 * BATCHES_PER_WORKER).all(|row| row.len() == 1));
+        assert!(super::rows(&mut isolates, 2, 1).all(|row| row.len() == 1));
     }
 }

@@ -7,15 +7,17 @@ use smallvec::SmallVec;
 
 use super::Tick;
 use super::budget::Phase;
-use super::system_calls::answer_system_calls;
+use super::kernel_requests::answer_kernel_requests;
 use crate::console::VmConsole;
 use crate::console::log::PrintLog;
-use crate::metrics::Metrics;
-use crate::process::exit::{Outcome, ProcessExited, VmFinished};
+use crate::isolate::{Exit, VmStatus, VmSummary};
+use crate::process::ProcessExited;
 use crate::process::{Process, Processes};
 use crate::runtime::LuauRuntime;
-use crate::runtime::heap::{Aftermath, Exit, VmSummary};
+use crate::types::Metrics;
+use crate::types::Outcome;
 use crate::vm::Vm;
+use crate::vm::VmExited;
 
 /// VMs whose prints are settled between two looks at the clock.
 const CONSOLES_PER_CLOCK_LOOK: usize = 64;
@@ -27,13 +29,14 @@ pub(crate) fn settle(world: &mut World) {
     let timer = world.resource::<Tick>().begin_phase(Phase::Settle);
     let deadline = timer.deadline;
     settle_prints(world, deadline);
-    answer_system_calls(world, deadline);
+    answer_kernel_requests(world, deadline);
     let now = world.resource::<LuauRuntime>().now;
     let is_over = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
     loop {
-        let emptied = world.resource_mut::<LuauRuntime>().take_emptied(EXITS_PER_CLOCK_LOOK);
-        let is_last = emptied.len() < EXITS_PER_CLOCK_LOOK;
-        for (vm, summary) in emptied {
+        let vms_without_processes =
+            world.resource_mut::<LuauRuntime>().take_vms_without_processes(EXITS_PER_CLOCK_LOOK);
+        let is_last = vms_without_processes.len() < EXITS_PER_CLOCK_LOOK;
+        for (vm, summary) in vms_without_processes {
             settle_vm(world, now, vm, summary);
         }
         if is_last || is_over() {
@@ -106,10 +109,10 @@ fn settle_exit(world: &mut World, now: Duration, exit: Exit) {
         // What observers asked for counts: they may have given the VM a new process.
         world.flush();
     }
-    match exit.aftermath {
-        Aftermath::ProcessIsDone if is_same => despawn(world, exit.process),
-        Aftermath::ProcessIsDone | Aftermath::VmEndsLater => {}
-        Aftermath::VmIsDone(summary) => {
+    match exit.vm_status {
+        VmStatus::ProcessIsDone if is_same => despawn(world, exit.process),
+        VmStatus::ProcessIsDone | VmStatus::VmEndsLater => {}
+        VmStatus::VmIsDone(summary) => {
             settle_vm(world, now, exit.vm, summary);
             if is_same {
                 despawn(world, exit.process); // unless that has been done: it may not be the VM's any more
@@ -132,7 +135,7 @@ fn settle_vm(world: &mut World, now: Duration, vm: Entity, summary: VmSummary) {
         }
         return;
     }
-    world.trigger(VmFinished {
+    world.trigger(VmExited {
         entity: vm,
         processes: summary.processes,
         lifetime: now.saturating_sub(summary.spawned_at),

@@ -8,10 +8,10 @@ use bevy::prelude::*;
 
 use super::Tick;
 use super::budget::Phase;
-use super::parallel::{LONGEST_ROW, for_each, rows};
+use super::parallel::{MAX_BATCH, for_each, rows};
+use crate::api::syscall::SyscallSystems;
+use crate::isolate::Isolate;
 use crate::runtime::LuauRuntime;
-use crate::runtime::heap::Heap;
-use crate::syscall::SyscallSystems;
 
 pub(crate) fn wake(_main_thread: NonSendMarker, mut runtime: ResMut<LuauRuntime>, mut tick: ResMut<Tick>) {
     let runtime = &mut *runtime;
@@ -19,21 +19,23 @@ pub(crate) fn wake(_main_thread: NonSendMarker, mut runtime: ResMut<LuauRuntime>
     let deadline = timer.deadline;
     runtime.deliver_answers();
     let (now, workers) = (runtime.now, runtime.workers());
-    runtime.heaps.wake(now);
-    let heaps = runtime.heaps.busy_mut().map(|(_, heap)| heap);
-    let mut heaps: Vec<&mut Heap> = heaps.filter(|heap| heap.has_due(now)).collect();
-    for_each(rows(&mut heaps, workers, LONGEST_ROW), workers, deadline, |row| wake_row(row, now, deadline));
+    runtime.isolates.wake(now);
+    let isolates = runtime.isolates.busy_mut().map(|(_, isolate)| isolate);
+    let mut isolates: Vec<&mut Isolate> = isolates.filter(|isolate| isolate.has_due(now)).collect();
+    for_each(rows(&mut isolates, workers, MAX_BATCH), workers, deadline, |row| {
+        wake_batch(row, now, deadline)
+    });
     tick.end_phase(timer);
 }
 
-/// Wakes the processes of heaps until `deadline`, some of the first in any case.
-fn wake_row(heaps: &mut [&mut Heap], now: Duration, deadline: Option<Instant>) {
-    Heap::load_timers_together(heaps, now);
-    for (i, heap) in heaps.iter_mut().enumerate() {
+/// Wakes the processes of isolates until `deadline`, some of the first in any case.
+fn wake_batch(isolates: &mut [&mut Isolate], now: Duration, deadline: Option<Instant>) {
+    Isolate::prefetch_timers(isolates, now);
+    for (i, isolate) in isolates.iter_mut().enumerate() {
         if i > 0 && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return;
         }
-        heap.wake(now, deadline);
+        isolate.wake(now, deadline);
     }
 }
 

@@ -3,8 +3,7 @@
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
-use super::{Value, ValueError};
-use crate::host::Arguments;
+use super::{Arguments, Value, ValueError};
 
 /// Arguments as a tuple (or a struct, by position), where missing ones are nil and others are ignored; as a
 /// sequence of all of them; or as what the first is.

@@ -11,7 +11,7 @@ use bevy_luau_os::prelude::*;
 #[derive(Resource, Default)]
 pub struct Ended {
     pub processes: Vec<ProcessExited>,
-    pub vms: Vec<VmFinished>,
+    pub vms: Vec<VmExited>,
 }
 
 /// A plugin whose ticks do not depend on the machine's speed.
@@ -40,7 +40,7 @@ pub fn configure(app: &mut App, plugin: LuauOsPlugin) {
         .add_observer(|exit: On<ProcessExited>, mut ended: ResMut<Ended>| {
             ended.processes.push(exit.event().clone());
         })
-        .add_observer(|finished: On<VmFinished>, mut ended: ResMut<Ended>| {
+        .add_observer(|finished: On<VmExited>, mut ended: ResMut<Ended>| {
             ended.vms.push(finished.event().clone());
         });
 }

@@ -58,7 +58,7 @@ impl fmt::Debug for Program {
 struct Scenario {
     programs: Vec<Program>,
     quantum: u32,
-    vms_per_heap: usize,
+    vms_per_isolate: usize,
     /// Each so many ticks after the one before it.
     events: Vec<(u32, Event)>,
 }
@@ -67,14 +67,19 @@ fn scenarios() -> impl Strategy<Value = Scenario> {
     let program =
         (grammar::program(), 10u32..1000).prop_map(|(statements, fuel)| Program { statements, fuel });
     (vec(program, 1..6), 2u32..50, 1usize..6, vec((0u32..20, neighbours::events()), 0..30)).prop_map(
-        |(programs, quantum, vms_per_heap, events)| Scenario { programs, quantum, vms_per_heap, events },
+        |(programs, quantum, vms_per_isolate, events)| Scenario {
+            programs,
+            quantum,
+            vms_per_isolate,
+            events,
+        },
     )
 }
 
 /// Runs the scenario. What each program did.
 fn run(scenario: &Scenario) -> Vec<Behaviour> {
-    let Scenario { programs, quantum, vms_per_heap, events } = scenario;
-    let plugin = LuauOsPlugin { quantum: *quantum, vms_per_heap: *vms_per_heap, ..common::plugin() };
+    let Scenario { programs, quantum, vms_per_isolate, events } = scenario;
+    let plugin = LuauOsPlugin { quantum: *quantum, vms_per_isolate: *vms_per_isolate, ..common::plugin() };
     let mut app = common::app_with(plugin);
     let sources: Vec<_> = programs.iter().map(Program::source).collect();
     let limits = VmLimits::from(Limits { console_bytes: 1 << 20, ..default() });

@@ -1,0 +1,8 @@
+//! What the game registers for its scripts: host functions and syscalls.
+
+mod argument;
+pub(crate) mod host_function;
+pub(crate) mod syscall;
+
+pub use host_function::{HostFunction, HostFunctionAppExt};
+pub use syscall::{ReplyTo, Syscall, SyscallAppExt};

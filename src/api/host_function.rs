@@ -1,0 +1,106 @@
+//! Host functions: functions of the game that scripts call.
+
+use std::fmt::Display;
+
+use bevy::prelude::*;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::argument::Argument;
+use crate::luau::CallArguments;
+use crate::runtime::LuauRuntime;
+use crate::value::{Value, ValueError};
+
+/// A function that [`HostFunctionAppExt::add_host_function`] takes: of up to eight arguments that
+/// [deserialize](Value::to), and with a result that [serializes](Value::from).
+pub trait HostFunction<Marker>: Send + Sync + 'static {
+    #[doc(hidden)]
+    fn call(&self, arguments: &CallArguments) -> Result<Value, String>;
+}
+
+macro_rules! impl_host_function {
+    ($($argument:ident $Argument:ident),*) => {
+        impl<F, T, E, $($Argument),*> HostFunction<fn($($Argument),*) -> (T, E)> for F
+        where
+            F: Fn($($Argument),*) -> Result<T, E> + Send + Sync + 'static,
+            T: Serialize,
+            E: Display,
+            $($Argument: DeserializeOwned,)*
+        {
+            #[inline]
+            fn call(&self, arguments: &CallArguments) -> Result<Value, String> {
+                let positions = &mut (1_u32..);
+                $(let $argument: $Argument = argument(arguments, positions.next().unwrap_or_default())?;)*
+                _ = (arguments, positions); // there may be none
+                let result = self($($argument),*).map_err(|error| error.to_string())?;
+                Value::from(&result).map_err(|error| error.inside("result").to_string())
+            }
+        }
+    };
+}
+
+impl_host_function!();
+impl_host_function!(a A);
+impl_host_function!(a A, b B);
+impl_host_function!(a A, b B, c C);
+impl_host_function!(a A, b B, c C, d D);
+impl_host_function!(a A, b B, c C, d D, g G);
+impl_host_function!(a A, b B, c C, d D, g G, h H);
+impl_host_function!(a A, b B, c C, d D, g G, h H, i I);
+impl_host_function!(a A, b B, c C, d D, g G, h H, i I, j J);
+
+/// What is not passed is nil.
+#[inline]
+fn argument<T: DeserializeOwned>(arguments: &CallArguments, position: u32) -> Result<T, String> {
+    T::deserialize(Argument { arguments, position })
+        .map_err(|error| wrong_argument(arguments, position, error))
+}
+
+#[cold]
+fn wrong_argument(arguments: &CallArguments, position: u32, error: ValueError) -> String {
+    if position > arguments.count() {
+        format!("missing argument: {error}")
+    } else {
+        error.inside(format_args!("argument {position}")).to_string()
+    }
+}
+
+/// Gives scripts functions of the game.
+pub trait HostFunctionAppExt {
+    /// Lets all scripts call `function` under `path`: a name, or names with dots between them
+    /// (`"robot.turn"`), of which all but the last are frozen tables.
+    ///
+    /// It is called inside the slice of the process that calls it, on any thread, several at a time: it
+    /// should be quick, and cannot reach the world. An error becomes a Luau error at the place of the call.
+    /// If it panics the process is killed, with [`KillReason::HostPanic`](crate::KillReason::HostPanic).
+    ///
+    /// ```
+    /// use bevy::prelude::*;
+    /// use bevy_luau_os::prelude::*;
+    ///
+    /// let mut app = App::new();
+    /// app.add_plugins((MinimalPlugins, LuauOsPlugin::default()));
+    /// app.add_host_function("map.distance", |a: [f64; 2], b: [f64; 2]| {
+    ///     if a.iter().chain(&b).any(|x| x.is_nan()) {
+    ///         return Err("that is nowhere");
+    ///     }
+    ///     Ok((a[0] - b[0]).hypot(a[1] - b[1]))
+    /// });
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When the app has no [`LuauOsPlugin`](crate::LuauOsPlugin) yet, when the first process has started
+    /// already, and when `path` is not a name or taken.
+    fn add_host_function<Marker>(&mut self, path: &str, function: impl HostFunction<Marker>) -> &mut Self;
+}
+
+impl HostFunctionAppExt for App {
+    fn add_host_function<Marker>(&mut self, path: &str, function: impl HostFunction<Marker>) -> &mut Self {
+        let Some(mut runtime) = self.world_mut().get_resource_mut::<LuauRuntime>() else {
+            panic!("add_host_function({path:?}): add LuauOsPlugin first");
+        };
+        runtime.add_host_function(path, Box::new(move |arguments| function.call(arguments)));
+        self
+    }
+}

@@ -1,0 +1,179 @@
+//! Syscalls: calls of scripts that an ordinary Bevy system answers.
+
+use std::any::Any;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use bevy::prelude::*;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::isolate::{CallId, RawCall};
+use crate::runtime::{Inbox, LuauRuntime};
+use crate::types::Pid;
+use crate::value::{Arguments, Value, arguments};
+
+/// A call of a script, to be answered.
+///
+/// Answer it at once ([`Syscall::reply`], [`Syscall::fail`]) or keep [`Syscall::reply_to`] and answer later.
+/// The process waits until then, or until
+/// [`syscall_timeout`](crate::LuauOsPlugin::syscall_timeout) has passed, and runs on in the tick after.
+#[derive(Debug)]
+pub struct Syscall<Args, Reply> {
+    /// The VM whose process called.
+    pub vm: Entity,
+    /// The process that called.
+    pub process: Entity,
+    /// Its number on its VM.
+    pub pid: Pid,
+    /// What it passed.
+    pub args: Args,
+    /// Where the answer goes.
+    pub reply_to: ReplyTo<Reply>,
+}
+
+impl<Args, Reply: Serialize> Syscall<Args, Reply> {
+    /// Answers: what the script's call returns.
+    pub fn reply(self, reply: Reply) {
+        self.reply_to.reply(reply);
+    }
+
+    /// Answers with an error, which the script's call raises.
+    pub fn fail(self, message: impl Into<String>) {
+        self.reply_to.fail(message);
+    }
+}
+
+/// Where the answer to a [`Syscall`] goes. If it is dropped, the call fails with an error that says so.
+/// If the process has ended in the meantime, answers go nowhere.
+#[derive(Debug)]
+pub struct ReplyTo<Reply> {
+    call: CallId,
+    inbox: Option<Inbox>,
+    reply: PhantomData<fn(Reply)>,
+}
+
+impl<Reply: Serialize> ReplyTo<Reply> {
+    /// Answers: what the script's call returns.
+    pub fn reply(mut self, reply: Reply) {
+        let reply = Value::from(&reply).map_err(|error| error.inside("reply").to_string());
+        self.send(reply);
+    }
+
+    /// Answers with an error, which the script's call raises.
+    pub fn fail(mut self, message: impl Into<String>) {
+        self.send(Err(message.into()));
+    }
+}
+
+impl<Reply> ReplyTo<Reply> {
+    fn send(&mut self, reply: Result<Value, String>) {
+        if let Some(inbox) = self.inbox.take() {
+            inbox.push(self.call, reply);
+        }
+    }
+}
+
+impl<Reply> Drop for ReplyTo<Reply> {
+    fn drop(&mut self) {
+        self.send(Err("the game dropped the call without an answer".to_owned()));
+    }
+}
+
+type Dispatcher = Arc<dyn Fn(&mut World, Vec<RawCall>) + Send + Sync>;
+
+/// The systems that answer syscalls, by number.
+#[derive(Resource, Default)]
+pub(crate) struct SyscallSystems(Vec<Dispatcher>);
+
+impl SyscallSystems {
+    pub(crate) fn get(&self, number: usize) -> Option<Dispatcher> {
+        self.0.get(number).cloned()
+    }
+}
+
+/// Lets Bevy systems answer scripts.
+pub trait SyscallAppExt {
+    /// Lets all scripts call `path`: a name, or names with dots between them (`"robot.move"`).
+    ///
+    /// The call suspends the process. After [`LuauOsSystems::Run`](crate::LuauOsSystems::Run) all calls
+    /// of a tick reach `system` at once, in an order that depends on nothing but the order in which the
+    /// processes were spawned. Arguments of another type than `Args`, a tuple, are an error in the script.
+    ///
+    /// ```
+    /// use bevy::prelude::*;
+    /// use bevy_luau_os::prelude::*;
+    ///
+    /// fn step(In(calls): In<Vec<Syscall<(f32, f32), f32>>>, mut robots: Query<&mut Transform>) {
+    ///     for call in calls {
+    ///         let (x, y) = call.args;
+    ///         match robots.get_mut(call.vm) {
+    ///             Ok(mut robot) => {
+    ///                 robot.translation += Vec3::new(x, y, 0.0);
+    ///                 let height = robot.translation.y;
+    ///                 call.reply(height);
+    ///             }
+    ///             Err(_) => call.fail("this VM is no robot"),
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// let mut app = App::new();
+    /// app.add_plugins((MinimalPlugins, LuauOsPlugin::default()));
+    /// app.add_syscall("robot.step", step); // local height = robot.step(1, 0)
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When the app has no [`LuauOsPlugin`](crate::LuauOsPlugin) yet, when the first process has started
+    /// already, and when `path` is not a name or taken.
+    fn add_syscall<Args, Reply, Marker>(
+        &mut self,
+        path: &str,
+        system: impl IntoSystem<In<Vec<Syscall<Args, Reply>>>, (), Marker> + 'static,
+    ) -> &mut Self
+    where
+        Args: DeserializeOwned + Send + Sync + 'static,
+        Reply: Serialize + 'static;
+}
+
+impl SyscallAppExt for App {
+    fn add_syscall<Args, Reply, Marker>(
+        &mut self,
+        path: &str,
+        system: impl IntoSystem<In<Vec<Syscall<Args, Reply>>>, (), Marker> + 'static,
+    ) -> &mut Self
+    where
+        Args: DeserializeOwned + Send + Sync + 'static,
+        Reply: Serialize + 'static,
+    {
+        let world = self.world_mut();
+        let Some(mut runtime) = world.get_resource_mut::<LuauRuntime>() else {
+            panic!("add_syscall({path:?}): add LuauOsPlugin first");
+        };
+        let inbox = runtime.add_syscall(path, Box::new(parse::<Args>));
+        let system = world.register_system(system);
+        let dispatch = move |world: &mut World, calls: Vec<RawCall>| {
+            let calls = calls.into_iter().map(|call| typed(call, &inbox)).collect();
+            if let Err(error) = world.run_system_with(system, calls) {
+                error!("a system that answers syscalls did not run: {error}");
+            }
+        };
+        world.get_resource_or_init::<SyscallSystems>().0.push(Arc::new(dispatch));
+        self
+    }
+}
+
+fn parse<Args: DeserializeOwned + Send + Sync + 'static>(
+    arguments: Arguments,
+) -> Result<Box<dyn Any + Send + Sync>, String> {
+    let args = arguments::to::<Args>(arguments).map_err(|error| error.to_string())?;
+    Ok(Box::new(args))
+}
+
+fn typed<Args: 'static, Reply>(call: RawCall, inbox: &Inbox) -> Syscall<Args, Reply> {
+    let RawCall { call, vm, process, pid, args } = call;
+    let args = *args.downcast().expect("what this syscall's parser made");
+    let reply_to = ReplyTo { call, inbox: Some(inbox.clone()), reply: PhantomData };
+    Syscall { vm, process, pid, args, reply_to }
+}

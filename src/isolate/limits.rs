@@ -1,0 +1,312 @@
+//! Whether a process may have its next slice, and how much it may use.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cpu_time::ThreadTime;
+
+use super::{Isolate, SlotId};
+use crate::luau::{Allowance, Context, LimitViolation};
+use crate::types::{KillReason, Limits};
+
+/// A slice that takes this many times the overrun limit has found a way around all other limits.
+const KILL_FACTOR: u32 = 8;
+
+/// No slot.
+const NO_SLOT: u32 = u32::MAX;
+
+/// What a slice takes at most, for each safepoint and all in all, unless its script makes long library
+/// calls: generously, since only what is far beyond is worth a closer look.
+const USUAL_NS_PER_SAFEPOINT: u64 = 50;
+/// See [`USUAL_NS_PER_SAFEPOINT`].
+const USUAL_NS_PER_SLICE: u64 = 4_000;
+
+/// What a process may do when it is its turn.
+#[derive(Debug)]
+pub(super) enum Turn {
+    Run,
+    /// Its VM has so much garbage that it cannot be told what it really needs.
+    Wait,
+    Kill(KillReason),
+}
+
+/// What a VM holds, garbage included.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Holdings {
+    /// 0 where VMs are not told apart.
+    pub(super) bytes: usize,
+    pub(super) coroutines: u32,
+}
+
+/// How often an isolate has been collected.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Collections {
+    pub(super) finished: u32,
+    /// One is under way: it may miss what has become garbage since it began.
+    pub(super) one_is_underway: bool,
+}
+
+/// What decides whether a VM's processes may run, and how much they may use.
+#[derive(Debug)]
+pub(super) struct VmAccount {
+    pub(super) limits: Arc<Limits>,
+    last_tick: u32,
+    /// The slot whose slice was the VM's last, or [`NO_SLOT`]: who is to blame when it is over a limit.
+    last_ran: u32,
+    /// Nanoseconds of processor time used beyond what past ticks allowed.
+    time_debt: u32,
+    /// The collection after which it will be clear what the VM needs, 0 while it is within its limits, or [`UNKNOWN`].
+    collected_by: u32,
+}
+
+/// A VM may be over one of its limits, or not.
+const UNKNOWN: u32 = u32::MAX;
+
+impl VmAccount {
+    pub(super) fn new(limits: Arc<Limits>) -> Self {
+        Self { limits, last_tick: 0, last_ran: NO_SLOT, time_debt: 0, collected_by: UNKNOWN }
+    }
+
+    /// The process in `slot` is not to blame for anything any more.
+    pub(super) fn forget(&mut self, slot: u32) {
+        if self.last_ran == slot {
+            self.last_ran = NO_SLOT;
+        }
+    }
+
+    /// Changes what the VM may use.
+    pub(super) fn set_limits(&mut self, limits: Arc<Limits>) {
+        self.limits = limits;
+        self.suspect();
+    }
+
+    /// The VM may be over a limit, and not only that of its memory, which is looked at in every turn.
+    pub(super) fn suspect(&mut self) {
+        if self.collected_by == 0 {
+            self.collected_by = UNKNOWN;
+        }
+    }
+
+    /// Whether it must be asked what the VM's processes [may do](VmAccount::turn) even if its memory is in order.
+    pub(super) fn is_suspect(&self) -> bool {
+        self.collected_by != 0
+    }
+
+    /// The VM's process in `slot` has its slice: what the VM holds too much of from now on is its fault.
+    pub(super) fn charge_to_last_runner(&mut self, slot: u32) {
+        self.last_ran = slot;
+    }
+
+    /// What the VM's process in `slot` may do now.
+    pub(super) fn turn(&mut self, slot: u32, holdings: Holdings, collections: Collections) -> Turn {
+        let limits = &*self.limits;
+        if holdings.bytes <= limits.memory_bytes && holdings.coroutines <= limits.coroutines {
+            self.collected_by = 0;
+            return Turn::Run;
+        }
+        let is_known = !matches!(self.collected_by, 0 | UNKNOWN);
+        let is_certain = is_known && collections.finished >= self.collected_by;
+        let is_to_blame = self.last_ran == slot || self.last_ran == NO_SLOT;
+        if !is_known || (is_certain && is_to_blame) {
+            self.collected_by = collections.finished + 1 + u32::from(collections.one_is_underway);
+        }
+        if is_certain && is_to_blame { Turn::Kill(excess(limits, holdings)) } else { Turn::Wait }
+    }
+
+    /// What each slice of the VM's processes may use.
+    pub(super) fn allowance(&self) -> Allowance {
+        Allowance {
+            memory_slack: self.limits.memory_slack(),
+            coroutines: self.limits.coroutines,
+            call_depth: self.limits.call_depth,
+            tasks: self.limits.tasks,
+            console_bytes: self.limits.console_bytes,
+        }
+    }
+
+    /// Pays off debt if it is the VM's first turn in `tick`. `true` if it is.
+    #[inline]
+    pub(super) fn begin_tick(&mut self, tick: u32) -> bool {
+        // No branch: every other turn may be its VM's first, or every third.
+        let ticks = tick.wrapping_sub(self.last_tick);
+        self.last_tick = tick;
+        if self.time_debt > 0 {
+            self.pay(ticks);
+        }
+        ticks > 0
+    }
+
+    #[cold]
+    fn pay(&mut self, ticks: u32) {
+        let allowed = nanoseconds(self.limits.time_per_tick);
+        self.time_debt = self.time_debt.saturating_sub(allowed.saturating_mul(ticks));
+    }
+
+    /// Whether the VM has used less time than it may have.
+    pub(super) fn has_time(&self) -> bool {
+        self.time_debt == 0 || self.time_debt < nanoseconds(self.limits.time_per_tick)
+    }
+
+    /// The VM used processor time.
+    pub(super) fn charge_time(&mut self, time: Duration) {
+        self.time_debt = self.time_debt.saturating_add(nanoseconds(time));
+    }
+}
+
+impl Isolate {
+    /// Work that was done elsewhere costs the VM of a process so much of its time.
+    pub(crate) fn charge_time(&mut self, id: SlotId, time: Duration) {
+        if let Some(place) = self.place_of(id) {
+            self.accounts[place as usize].charge_time(time);
+        }
+    }
+}
+
+/// Of which limit VMs with more than that are told.
+fn excess(limits: &Limits, Holdings { bytes: used, coroutines }: Holdings) -> KillReason {
+    if used > limits.memory_bytes {
+        KillReason::Memory { limit: limits.memory_bytes, used }
+    } else {
+        KillReason::Coroutines { limit: limits.coroutines, used: coroutines }
+    }
+}
+
+/// Why a process is killed whose slice went too far, while its VM held `bytes`.
+pub(super) fn kill_reason(
+    excess: LimitViolation,
+    context: &mut Context,
+    limits: &Limits,
+    overrun: Duration,
+    bytes: usize,
+) -> KillReason {
+    match excess {
+        LimitViolation::Overrun(used) => KillReason::Overrun { limit: overrun, used },
+        LimitViolation::Memory(refused) => {
+            // More than one slice may have, if not more than the VM may.
+            let limit = limits.memory_bytes.min(bytes + Limits::SLICE_BYTES);
+            KillReason::Memory { limit, used: bytes + refused }
+        }
+        LimitViolation::HostPanic => {
+            let (function, message) = context.take_host_panic();
+            KillReason::HostPanic { function: function.into(), message: message.into() }
+        }
+        LimitViolation::TaskFailed | LimitViolation::Exit => unreachable!("`slice::run` says it otherwise"),
+        LimitViolation::CallDepth(used) => KillReason::CallDepth { limit: limits.call_depth, used },
+    }
+}
+
+fn nanoseconds(time: Duration) -> u32 {
+    time.as_nanos().try_into().unwrap_or(u32::MAX)
+}
+
+/// Watches what slices take, closely only while some take long: a look at the processor's clock costs
+/// several times as much as a short slice.
+#[derive(Debug)]
+pub(super) struct Stopwatch {
+    usual_slice: Duration,
+    batch_began: Instant,
+    slice_began: Option<ThreadTime>,
+}
+
+impl Stopwatch {
+    /// A stopwatch for slices of `quantum` safepoints, which looks at each of them if `is_close`.
+    pub(super) fn new(quantum: u32, is_close: bool) -> Self {
+        let usual_slice = USUAL_NS_PER_SLICE + USUAL_NS_PER_SAFEPOINT * u64::from(quantum);
+        Self {
+            usual_slice: Duration::from_nanos(usual_slice),
+            batch_began: Instant::now(),
+            slice_began: is_close.then(ThreadTime::now),
+        }
+    }
+
+    pub(super) fn is_close(&self) -> bool {
+        self.slice_began.is_some()
+    }
+
+    /// A slice is over: how long it took, if that is known and unusual.
+    pub(super) fn slice(&mut self) -> Option<Duration> {
+        let began = self.slice_began?;
+        let now = ThreadTime::now();
+        self.slice_began = Some(now);
+        Some(now.duration_since(began)).filter(|&time| time > self.usual_slice)
+    }
+
+    /// `slices` more slices are over. From then on each is looked at, or none, depending on how long
+    /// they took. Returns the time.
+    pub(super) fn batch(&mut self, slices: u32) -> Instant {
+        let now = Instant::now();
+        let is_slow = now - self.batch_began > self.usual_slice * slices;
+        self.batch_began = now;
+        if is_slow != self.is_close() {
+            self.slice_began = is_slow.then(ThreadTime::now);
+        }
+        now
+    }
+
+    /// Whether a slice that took `time` went around all limits of which `overrun` is one.
+    pub(super) fn is_far_over(time: Duration, overrun: Duration) -> bool {
+        time > overrun * KILL_FACTOR
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bevy::prelude::*;
+
+    use super::*;
+
+    fn account(limits: Limits) -> VmAccount {
+        VmAccount::new(limits.into())
+    }
+
+    fn collections(finished: u32, one_is_underway: bool) -> Collections {
+        Collections { finished, one_is_underway }
+    }
+
+    #[test]
+    fn a_vm_over_its_memory_is_killed_only_after_a_collection_that_began_later() {
+        let mut account = account(Limits { memory_bytes: 1000, ..default() });
+        let holdings = |bytes| Holdings { bytes, coroutines: 0 };
+        assert!(account.is_suspect());
+        assert!(matches!(account.turn(5, holdings(400), collections(7, false)), Turn::Run));
+        assert!(!account.is_suspect());
+        account.charge_to_last_runner(5);
+        assert!(matches!(account.turn(5, holdings(1001), collections(7, true)), Turn::Wait));
+        assert!(matches!(account.turn(5, holdings(1001), collections(8, false)), Turn::Wait));
+        assert!(
+            matches!(account.turn(6, holdings(1001), collections(9, false)), Turn::Wait),
+            "not to charge_to_last_runner"
+        );
+        let killed = account.turn(5, holdings(1001), collections(9, false));
+        assert!(matches!(killed, Turn::Kill(KillReason::Memory { limit: 1000, used: 1001 })), "{killed:?}");
+        // The VM's next process is not killed before what this one held has been collected.
+        assert!(matches!(account.turn(6, holdings(1001), collections(9, false)), Turn::Wait));
+        assert!(account.is_suspect());
+        assert!(matches!(account.turn(6, holdings(1000), collections(10, false)), Turn::Run));
+    }
+
+    #[test]
+    fn a_vm_is_suspect_until_it_is_looked_at_and_what_was_found_stays() {
+        let mut account = account(Limits { coroutines: 10, ..default() });
+        let holdings = |coroutines| Holdings { bytes: 0, coroutines };
+        assert!(matches!(account.turn(5, holdings(10), collections(0, false)), Turn::Run));
+        assert!(!account.is_suspect());
+        account.set_limits(Limits { coroutines: 9, ..default() }.into());
+        assert!(account.is_suspect());
+        assert!(matches!(account.turn(5, holdings(10), collections(0, false)), Turn::Wait));
+        account.suspect();
+        assert!(matches!(account.turn(5, holdings(10), collections(1, false)), Turn::Kill(_)));
+    }
+
+    #[test]
+    fn time_beyond_the_allowance_is_paid_off_by_later_ticks() {
+        let mut account = account(Limits { time_per_tick: Duration::from_micros(100), ..default() });
+        assert!(account.begin_tick(5) && account.has_time());
+        account.charge_time(Duration::from_micros(350));
+        assert!(!account.begin_tick(5) && !account.has_time());
+        assert!(account.begin_tick(6) && !account.has_time());
+        assert!(account.begin_tick(7) && !account.has_time());
+        assert!(account.begin_tick(8) && account.has_time());
+        assert!(account.begin_tick(20) && account.time_debt == 0);
+    }
+}

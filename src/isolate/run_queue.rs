@@ -1,0 +1,141 @@
+//! The runnable processes of one isolate, in passes: nobody gets a second turn before everybody had one.
+
+/// A round-robin queue that knows how much of the current pass is left.
+///
+/// ```text
+/// kept for the next pass | gaps of those that left | not had their turn | came since the pass began
+/// 0                      kept                      next                 end
+/// ```
+///
+/// One array: most processes stay, so a turn reads and writes one place, and those of the next turns follow it.
+#[derive(Debug)]
+pub(crate) struct RunQueue<T> {
+    entries: Vec<T>,
+    kept: usize,
+    next: usize,
+    end: usize,
+}
+
+impl<T> Default for RunQueue<T> {
+    fn default() -> Self {
+        Self { entries: Vec::new(), kept: 0, next: 0, end: 0 }
+    }
+}
+
+impl<T: Copy> RunQueue<T> {
+    /// Adds an entry behind all others. It gets its turn in the next pass.
+    pub(crate) fn push(&mut self, entry: T) {
+        self.entries.push(entry);
+    }
+
+    /// Starts a pass over everything that is queued now.
+    pub(crate) fn begin_pass(&mut self) {
+        self.entries.drain(self.kept..self.next);
+        (self.kept, self.next, self.end) = (0, 0, self.entries.len());
+    }
+
+    /// Whose turn it is in this pass. [Keep](RunQueue::keep) it if it is to run in the next pass, too.
+    #[inline]
+    pub(crate) fn next_in_pass(&mut self) -> Option<T> {
+        if self.pass_is_over() {
+            return None;
+        }
+        let entry = self.entries[self.next];
+        self.next += 1;
+        Some(entry)
+    }
+
+    /// Whoever had its turn last will have one in the next pass.
+    #[inline]
+    pub(crate) fn keep(&mut self, entry: T) {
+        debug_assert!(self.kept < self.next, "kept once for each turn");
+        self.kept += 1;
+        // Where nobody has left, it stands there already: memory that is not written need not be written back.
+        if self.kept < self.next {
+            self.entries[self.kept - 1] = entry;
+        }
+    }
+
+    /// Those that have not had their turn in this pass.
+    pub(crate) fn upcoming(&self) -> &[T] {
+        &self.entries[self.next..self.end]
+    }
+
+    /// Where the next entry will be added, or next to it.
+    pub(crate) fn end(&self) -> &[T] {
+        &self.entries[self.entries.len().saturating_sub(1)..]
+    }
+
+    /// Whether everybody had a turn in this pass.
+    pub(crate) fn pass_is_over(&self) -> bool {
+        self.next == self.end
+    }
+
+    /// How many entries there are.
+    pub(crate) fn len(&self) -> usize {
+        self.kept + self.entries.len() - self.next
+    }
+
+    /// All entries, those that have not had their turn before the others.
+    pub(crate) fn into_entries(mut self) -> impl Iterator<Item = T> {
+        let newcomers = self.entries.split_off(self.end);
+        let waiting = self.entries.split_off(self.next);
+        self.entries.truncate(self.kept);
+        waiting.into_iter().chain(self.entries).chain(newcomers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pass_gives_everybody_one_turn_and_newcomers_wait_for_the_next() {
+        let mut queue = RunQueue::default();
+        for entry in 1..=3 {
+            queue.push(entry);
+        }
+        assert!(queue.pass_is_over(), "nothing runs before a pass has begun");
+        queue.begin_pass();
+        let mut turns = Vec::new();
+        while let Some(entry) = queue.next_in_pass() {
+            turns.push(entry);
+            if entry != 2 {
+                queue.keep(entry);
+            }
+            queue.push(entry + 10);
+        }
+        assert_eq!(turns, [1, 2, 3]);
+        assert_eq!(queue.len(), 5);
+        queue.begin_pass();
+        assert_eq!(std::iter::from_fn(|| queue.next_in_pass()).collect::<Vec<_>>(), [1, 3, 11, 12, 13]);
+        assert_eq!(queue.len(), 0);
+    }
+
+    #[test]
+    fn an_interrupted_pass_goes_on_where_it_stopped() {
+        let mut queue = RunQueue::default();
+        queue.push('a');
+        queue.push('b');
+        queue.begin_pass();
+        assert_eq!(queue.next_in_pass(), Some('a'));
+        queue.keep('a');
+        queue.push('c');
+        assert_eq!((queue.pass_is_over(), queue.len()), (false, 3));
+        assert_eq!((queue.upcoming(), queue.end()), (&['b'][..], &['c'][..]));
+        assert_eq!(queue.next_in_pass(), Some('b'));
+        assert_eq!((queue.pass_is_over(), queue.len()), (true, 2));
+        assert_eq!(queue.next_in_pass(), None);
+    }
+
+    #[test]
+    fn taken_apart_in_the_middle_of_a_pass_it_loses_nobody() {
+        let mut queue = RunQueue::default();
+        "abcd".chars().for_each(|entry| queue.push(entry));
+        queue.begin_pass();
+        assert_eq!((queue.next_in_pass(), queue.next_in_pass()), (Some('a'), Some('b')));
+        queue.keep('b');
+        queue.push('e');
+        assert_eq!(queue.into_entries().collect::<String>(), "cdbe");
+    }
+}

@@ -1,0 +1,172 @@
+//! What the game has registered for scripts to call.
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::ffi::{CStr, CString};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use super::CallArguments;
+use crate::value::{Arguments, Value};
+
+/// Gives the arguments of a syscall their type.
+pub(crate) type Parser = Box<dyn Fn(Arguments) -> Result<Box<dyn Any + Send + Sync>, String> + Send + Sync>;
+
+pub(crate) type BoxedFunction = Box<dyn Fn(&CallArguments) -> Result<Value, String> + Send + Sync>;
+
+/// The host functions of an app, with their paths.
+#[derive(Clone, Default)]
+pub(crate) struct HostFunctions(Arc<Vec<(CString, Entry)>>);
+
+/// A host function, for those who call it often.
+pub(crate) type HostEntry = (CString, Entry);
+
+/// What is behind a path.
+pub(crate) enum Entry {
+    Function(BoxedFunction),
+    /// With its number among the syscalls.
+    Syscall(usize, Parser),
+}
+
+/// Why a host function has no result.
+pub(crate) enum HostError {
+    /// It says so, or its arguments were wrong.
+    Error(String),
+    /// It panicked, with this message.
+    Panic(String),
+}
+
+impl HostFunctions {
+    /// # Panics
+    ///
+    /// When `path` is not a name or taken, or when an isolate holds on to the functions.
+    pub(crate) fn add(&mut self, path: &str, entry: Entry) {
+        let add = match entry {
+            Entry::Function(_) => "add_host_function",
+            Entry::Syscall(..) => "add_syscall",
+        };
+        assert!(path.split('.').all(is_name), "{add}({path:?}): expected names with dots between them");
+        let first = path.split('.').next().unwrap_or_default();
+        assert!(!RESERVED.contains(&first), "{add}({path:?}): `{first}` is Luau's");
+        for taken in self.paths().map(CStr::to_string_lossy) {
+            let overlaps = |a: &str, b: &str| {
+                a.strip_prefix(b).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            };
+            assert!(
+                !overlaps(path, &taken) && !overlaps(&taken, path),
+                "{add}({path:?}): there is `{taken}`"
+            );
+        }
+        let functions = Arc::get_mut(&mut self.0)
+            .unwrap_or_else(|| panic!("{add}({path:?}): add it before the first process starts"));
+        functions.push((CString::new(path).unwrap_or_default(), entry));
+    }
+
+    /// The paths, in the order of their numbers.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &CStr> {
+        self.0.iter().map(|(path, _)| &**path)
+    }
+
+    pub(crate) fn is_syscall(&self, number: usize) -> bool {
+        matches!(self.0.get(number), Some((_, Entry::Syscall(..))))
+    }
+
+    /// The number of a syscall, and its arguments with their type.
+    pub(crate) fn parse(
+        &self,
+        number: usize,
+        arguments: Arguments,
+    ) -> Result<(usize, Box<dyn Any + Send + Sync>), HostError> {
+        let Some((_, Entry::Syscall(number, parser))) = self.0.get(number) else {
+            return Err(HostError::Error("no such syscall".to_owned()));
+        };
+        // The arguments' types may have code of their own.
+        let args = catch(|| parser(arguments))?;
+        Ok((*number, args))
+    }
+
+    pub(crate) fn path(&self, number: usize) -> Cow<'_, str> {
+        self.0.get(number).map_or_else(Cow::default, |(path, _)| path.to_string_lossy())
+    }
+
+    /// Where a function is for as long as these live.
+    pub(crate) fn entry(&self, number: usize) -> Option<&HostEntry> {
+        self.0.get(number)
+    }
+
+    /// The number of a function.
+    pub(crate) fn number(&self, entry: &HostEntry) -> usize {
+        self.0.iter().position(|one| std::ptr::eq(one, entry)).unwrap_or(usize::MAX)
+    }
+
+    /// Calls a function.
+    #[inline]
+    pub(crate) fn call(entry: &HostEntry, arguments: &CallArguments) -> Result<Value, HostError> {
+        let Entry::Function(function) = &entry.1 else {
+            return Err(HostError::Error("no such function".to_owned()));
+        };
+        catch(|| function(arguments))
+    }
+}
+
+#[inline]
+fn catch<T>(f: impl FnOnce() -> Result<T, String>) -> Result<T, HostError> {
+    // It is the caller that ends if the function leaves something half done.
+    match catch_unwind(AssertUnwindSafe(f)) {
+        Ok(result) => result.map_err(HostError::Error),
+        Err(panic) => Err(HostError::Panic(panic_message(&*panic))),
+    }
+}
+
+/// Names that are taken in each sandbox.
+const RESERVED: &[&str] = &[
+    "_G",
+    "_VERSION",
+    "assert",
+    "bit32",
+    "buffer",
+    "coroutine",
+    "debug",
+    "error",
+    "getmetatable",
+    "ipairs",
+    "mailbox",
+    "math",
+    "next",
+    "os",
+    "pairs",
+    "pcall",
+    "print",
+    "process",
+    "rawequal",
+    "rawget",
+    "rawlen",
+    "rawset",
+    "require",
+    "select",
+    "setmetatable",
+    "signal",
+    "string",
+    "table",
+    "task",
+    "tonumber",
+    "tostring",
+    "type",
+    "typeof",
+    "unpack",
+    "utf8",
+    "vector",
+    "xpcall",
+];
+
+fn is_name(text: &str) -> bool {
+    text.bytes()
+        .enumerate()
+        .all(|(i, byte)| byte == b'_' || byte.is_ascii_alphabetic() || (i > 0 && byte.is_ascii_digit()))
+        && !text.is_empty()
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+}

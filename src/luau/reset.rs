@@ -1,0 +1,36 @@
+//! A state that no process uses, for another isolate.
+
+use std::sync::Arc;
+
+use super::{Context, LuauState};
+
+impl LuauState {
+    /// Forgets whose slots and places it knew, so that it can serve those of another isolate. `false` if something of
+    /// its processes is left that somebody may still ask for. None of them may be alive.
+    pub(crate) fn reset_for_reuse(&mut self) -> bool {
+        self.release_functions();
+        if !self.handed_over.is_empty() || self.threads.iter().any(|thread| !thread.root.is_null()) {
+            return false;
+        }
+        let Context {
+            callers, coroutines, mail, vms, requests, reply, exit_results, dropped_functions, ..
+        } = self.context();
+        let is_asked_for = !mail.is_empty()
+            || !requests.is_empty()
+            || reply.is_some()
+            // The collector will tell whose they were.
+            || coroutines.iter().any(|&count| count > 0)
+            // `process.spawn` has handed a function to the game.
+            || Arc::strong_count(dropped_functions) > 1;
+        if is_asked_for {
+            return false;
+        }
+        callers.clear();
+        coroutines.clear();
+        vms.clear();
+        exit_results.clear();
+        self.threads.clear();
+        self.roots.by_thread.clear();
+        true
+    }
+}

@@ -1,0 +1,139 @@
+//! Resuming the threads of a process until its slice is over.
+
+use std::ffi::c_int;
+use std::ptr;
+
+use mlua::ffi::{self, lua_State};
+
+use super::{LimitViolation, Slice, SliceEnd, SliceReport, current};
+use crate::luau::threads::{Next, ProcessThread};
+
+/// Runs one slice of `process`.
+///
+/// # Safety
+///
+/// [`prepare`](super::prepare) must have been called on this operating-system thread. `process.root` must be a live
+/// thread of a state that [`install`](super::install) was called on, that is not running, holding either a function to
+/// start (and no more) or what an earlier slice left there; the rest of `process` must be what that slice
+/// left. During the call only functions that Luau calls may use `process`.
+#[inline]
+pub(in super::super) unsafe fn run(process: *mut ProcessThread, quantum: u32) -> SliceReport {
+    let slice = current();
+    debug_assert!(!slice.is_running() && slice.is_at_rest(), "the last slice has left something");
+    // The safepoint at which it breaks is passed at the start of the next slice.
+    let quantum = i64::from(quantum) + 1;
+    let first_look = slice.first_look.get();
+    // The shortest slices are over before it is worth looking at the clock.
+    let fuel = if quantum > first_look + 1 { first_look } else { quantum };
+    slice.fuel.set(fuel);
+    slice.granted.set(fuel);
+    slice.quantum.set(quantum);
+    // SAFETY: by the contract, nothing of the process runs yet.
+    let Some(thread) = (unsafe { (*process).only_thread() }) else {
+        // SAFETY: handed on from this function's contract.
+        return unsafe { run_on(slice, process, None) };
+    };
+    slice.bottom.set(thread);
+    // SAFETY: by the contract.
+    let status = unsafe { resume(thread, 0) };
+    if status != ffi::LUA_BREAK || slice.took_slow_path.get() {
+        // SAFETY: handed on from this function's contract.
+        return unsafe { run_on(slice, process, Some((thread, status))) };
+    }
+    slice.bottom.set(ptr::null_mut());
+    SliceReport { safepoints: (slice.used() - 1) as u64, outcome: None }
+}
+
+/// Resumes a thread with arguments that are on its stack. Returns its status when it has stopped.
+///
+/// # Safety
+///
+/// `thread` must be live, and not running: new, broken, or have yielded.
+#[inline]
+unsafe fn resume(thread: *mut lua_State, arguments: c_int) -> c_int {
+    // SAFETY: by the contract. `from` only passes the depth of C calls on (`resume_start` in ldo.cpp); a thread that
+    // has broken still holds the depth it was first resumed at, so naming itself keeps Luau's limit on nested resumes
+    // where it is in an uninterrupted run. Luau catches every error inside `lua_resume`, and our callbacks do not
+    // panic.
+    unsafe { ffi::lua_resume_(thread, thread, arguments) }
+}
+
+/// The rest of a slice whose process has more than one thread to resume, or did more than use up its quantum.
+/// `stopped` is the thread that has been resumed, if one has, and its status.
+///
+/// # Safety
+///
+/// As for [`run`].
+#[inline(never)]
+unsafe fn run_on(
+    slice: &Slice,
+    process: *mut ProcessThread,
+    mut stopped: Option<(*mut lua_State, c_int)>,
+) -> SliceReport {
+    let end = loop {
+        let next = match stopped.take() {
+            // SAFETY: by the contract; it is the one that was resumed.
+            Some((thread, status)) => match unsafe { after_stop(slice, process, thread, status) } {
+                Ok(next) => next,
+                Err(end) => break end,
+            },
+            None => {
+                // SAFETY: nothing of the process runs. From here on it does: it may want its context.
+                slice.bottom.set(unsafe { (*process).root });
+                // SAFETY: as above.
+                match unsafe { (*process).next() } {
+                    // SAFETY: as above.
+                    None => unsafe { (*process).idle() },
+                    Some((thread, arguments)) => {
+                        slice.bottom.set(thread);
+                        // SAFETY: `thread` is live: it is the root of the process or of a task, which are anchored, or
+                        // a coroutine that its parent in the chain keeps alive. It can be resumed: it is new, has
+                        // yielded or is broken.
+                        stopped = Some((thread, unsafe { resume(thread, arguments) }));
+                        continue;
+                    }
+                }
+            }
+        };
+        match next {
+            Next::Continue => {}
+            Next::Yielded => break SliceEnd::Yielded,
+            Next::Wait => break SliceEnd::Waiting,
+            Next::Returned => break SliceEnd::Returned,
+            Next::Failed => break SliceEnd::Failed,
+        }
+    };
+    slice.bottom.set(ptr::null_mut());
+    let is_preempted = end == SliceEnd::Preempted;
+    let outcome = (!is_preempted || slice.has_outcome.get()).then_some(end);
+    slice.rest();
+    SliceReport { safepoints: (slice.used() - i64::from(is_preempted)) as u64, outcome }
+}
+
+/// What follows when the thread that was resumed has stopped with `status`. `Err` is the end of the slice.
+///
+/// # Safety
+///
+/// As for [`run`]; `thread` must be the thread of `process` that was resumed.
+unsafe fn after_stop(
+    slice: &Slice,
+    process: *mut ProcessThread,
+    thread: *mut lua_State,
+    status: c_int,
+) -> Result<Next, SliceEnd> {
+    match slice.marked_for_kill.take() {
+        None => {}
+        Some(LimitViolation::TaskFailed) => return Err(SliceEnd::Failed),
+        Some(LimitViolation::Exit) => return Err(SliceEnd::Exited),
+        Some(excess) => return Err(SliceEnd::Exceeded(excess)),
+    }
+    // SAFETY: nothing of the process runs any more.
+    let process = unsafe { &mut *process };
+    slice.running.clear();
+    if status != ffi::LUA_BREAK {
+        // SAFETY: by the contract.
+        return Ok(unsafe { process.stopped(thread, status) });
+    }
+    process.splice(slice.broken.iter());
+    if slice.waits.replace(false) { Ok(process.park()) } else { Err(SliceEnd::Preempted) }
+}

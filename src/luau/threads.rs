@@ -1,0 +1,423 @@
+//! The threads of one process: its main chunk, its tasks, and the coroutines that run in them.
+//!
+//! A task is a thread of its own, with a break chain of its own. The tasks of a process take turns: one
+//! runs until it waits or ends, however many slices that takes, then the next. So a script is preempted by
+//! other processes, but never by its own tasks.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ffi::c_int;
+use std::sync::Arc;
+
+use mlua::ffi::{self, lua_State};
+
+use super::Reply;
+use super::slice::with_context;
+
+/// The number of a task: 0 is the main chunk, and those that it starts count up.
+pub(crate) type TaskId = u32;
+
+/// The main chunk.
+pub(crate) const MAIN: TaskId = 0;
+
+/// What is kept of a process between its slices.
+pub(super) struct ProcessThread {
+    /// Null until the first process of this place starts, and after
+    /// [`LuauState::retire`](super::LuauState::retire).
+    pub(super) root: *mut lua_State,
+    /// Most processes never have one.
+    more: Option<Box<ProcessExtras>>,
+}
+
+/// What processes with coroutines or tasks have.
+#[derive(Default)]
+struct ProcessExtras {
+    /// The nested coroutines of the break chain of the task that runs, innermost last.
+    chain: Vec<*mut lua_State>,
+    tasks: Option<Box<Tasks>>,
+    /// Values on the stack of a root that has not run, above its function.
+    arguments: c_int,
+    /// Registry reference of the table with the same values.
+    arguments_table: Option<c_int>,
+    name: Option<Arc<str>>,
+}
+
+/// A task that does not run now.
+pub(super) struct Task {
+    pub(super) id: TaskId,
+    pub(super) root: *mut lua_State,
+    /// See [`More::chain`].
+    pub(super) chain: Vec<*mut lua_State>,
+    /// Values on the stack of `root` with which it is resumed.
+    pub(super) arguments: c_int,
+    /// Whether it has not run: scripts can still reach its thread as that of a suspended coroutine.
+    pub(super) is_new: bool,
+    pub(super) reply: Option<Reply>,
+}
+
+/// The tasks of a process that has, or had, more than its main chunk.
+pub(super) struct Tasks {
+    /// The task whose turn it is.
+    current: Option<(TaskId, *mut lua_State)>,
+    ready: VecDeque<Task>,
+    waiting: BTreeMap<TaskId, Task>,
+    /// Tasks that run for the first time, inside the `task.spawn` that made them, outermost first.
+    starting: Vec<(TaskId, *mut lua_State)>,
+    /// Registry reference of the table that anchors their threads, and the functions of connections.
+    pub(super) anchors: c_int,
+    last_id: TaskId,
+    main: MainChunk,
+    /// The thread of the task whose error ended the process.
+    failed: Option<*mut lua_State>,
+    /// Connections to signals: handlers that will be tasks.
+    pub(super) connections: BTreeSet<TaskId>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum MainChunk {
+    Runs,
+    /// It called `coroutine.yield`: it is resumed in the next slice.
+    Yielded,
+    Returned,
+}
+
+/// What comes next when a thread has stopped.
+pub(super) enum Next {
+    /// The next thread of the process.
+    Continue,
+    /// The main chunk yielded, and nothing else is ready.
+    Yielded,
+    /// Everything waits.
+    Wait,
+    /// Everything has ended.
+    Returned,
+    Failed,
+}
+
+impl ProcessThread {
+    pub(super) fn new() -> Self {
+        Self { root: std::ptr::null_mut(), more: None }
+    }
+
+    /// The thread to resume, without arguments, if there never was another.
+    #[inline]
+    pub(super) fn only_thread(&self) -> Option<*mut lua_State> {
+        self.more.is_none().then_some(self.root)
+    }
+
+    /// The thread to resume, and with how many arguments.
+    pub(super) fn next(&mut self) -> Option<(*mut lua_State, c_int)> {
+        let Some(more) = self.more.as_mut() else { return Some((self.root, 0)) };
+        let mut arguments = std::mem::take(&mut more.arguments);
+        if let Some(tasks) = &mut more.tasks
+            && tasks.current.is_none()
+        {
+            let task = tasks.next_ready()?;
+            tasks.current = Some((task.id, task.root));
+            more.chain = task.chain;
+            arguments = task.arguments;
+            if task.reply.is_some() {
+                with_context(|context| context.reply = task.reply);
+            }
+        }
+        Some((self.innermost(), arguments))
+    }
+
+    fn innermost(&self) -> *mut lua_State {
+        let Some(more) = &self.more else { return self.root };
+        let current = more.tasks.as_ref().and_then(|tasks| tasks.current);
+        more.chain.last().copied().or(current.map(|(_, root)| root)).unwrap_or(self.root)
+    }
+
+    /// Puts a new break, innermost first and ending with the thread that was resumed, on the chain.
+    pub(super) fn splice(&mut self, broken: impl DoubleEndedIterator<Item = *mut lua_State>) {
+        let innermost = self.innermost();
+        for thread in broken.rev().filter(|&thread| thread != innermost) {
+            self.more.get_or_insert_default().chain.push(thread);
+        }
+    }
+
+    /// The thread that was resumed waits, with the chain that it has.
+    pub(super) fn park(&mut self) -> Next {
+        let Some(ProcessExtras { chain, tasks: Some(tasks), .. }) = self.more.as_deref_mut() else {
+            return Next::Wait;
+        };
+        if let Some((id, root)) = tasks.starting.pop() {
+            // It waits on its own: the thread that started it goes on.
+            let at = chain.iter().rposition(|&thread| thread == root).unwrap_or(chain.len());
+            let chain = chain.drain(at..).skip(1).collect();
+            tasks.push_waiting(Task { id, root, chain, arguments: 0, is_new: false, reply: None });
+        } else if let Some((id, root)) = tasks.current.take() {
+            let chain = std::mem::take(chain);
+            tasks.push_waiting(Task { id, root, chain, arguments: 0, is_new: false, reply: None });
+        }
+        Next::Continue
+    }
+
+    /// The thread that was resumed has ended with `status`, or yielded.
+    ///
+    /// # Safety
+    ///
+    /// `thread` must be that thread.
+    pub(super) unsafe fn stopped(&mut self, thread: *mut lua_State, status: c_int) -> Next {
+        let more = self.more.as_deref_mut();
+        let without_tasks = match status {
+            ffi::LUA_OK => Next::Returned,
+            ffi::LUA_YIELD => Next::Yielded,
+            _ => Next::Failed,
+        };
+        let Some(ProcessExtras { chain, tasks, .. }) = more else { return without_tasks };
+        let is_nested = chain.pop().is_some();
+        let Some(tasks) = tasks else {
+            // A coroutine yielded, returned or failed: its parent waits inside `coroutine.resume` or a
+            // wrapped function, whose continuation takes the result from the coroutine.
+            return if is_nested { Next::Continue } else { without_tasks };
+        };
+        let ended = match tasks.starting.last() {
+            Some(&(_, root)) if root == thread => tasks.starting.pop(),
+            _ if is_nested => return Next::Continue,
+            _ => tasks.current.take(),
+        };
+        let Some((id, _)) = ended.filter(|&(id, _)| id != MAIN) else {
+            match status {
+                ffi::LUA_OK => tasks.main = MainChunk::Returned,
+                ffi::LUA_YIELD => tasks.main = MainChunk::Yielded,
+                _ => return Next::Failed,
+            }
+            return Next::Continue;
+        };
+        // SAFETY: by the contract, and it was anchored when it started.
+        unsafe { tasks.ended(id, thread, status) }
+    }
+
+    /// What to do when no task is ready.
+    pub(super) fn idle(&mut self) -> Next {
+        let root = self.root;
+        let Some(ProcessExtras { tasks: Some(tasks), .. }) = self.more.as_deref_mut() else {
+            return Next::Wait;
+        };
+        if tasks.main == MainChunk::Yielded {
+            tasks.main = MainChunk::Runs;
+            tasks.ready.push_back(Task {
+                id: MAIN,
+                root,
+                chain: Vec::new(),
+                arguments: 0,
+                is_new: false,
+                reply: None,
+            });
+            Next::Yielded
+        } else if tasks.waiting.is_empty() && tasks.connections.is_empty() {
+            Next::Returned
+        } else {
+            Next::Wait
+        }
+    }
+
+    /// The task that runs.
+    pub(super) fn running_task(&self) -> TaskId {
+        self.tasks()
+            .map_or(MAIN, |tasks| tasks.starting.last().copied().or(tasks.current).map_or(MAIN, |(id, _)| id))
+    }
+
+    /// The thread of the innermost task that runs for the first time.
+    pub(super) fn starting(&self) -> Option<*mut lua_State> {
+        self.tasks()?.starting.last().map(|&(_, root)| root)
+    }
+
+    pub(super) fn tasks(&self) -> Option<&Tasks> {
+        self.more.as_ref()?.tasks.as_deref()
+    }
+
+    pub(super) fn tasks_mut(&mut self) -> Option<&mut Tasks> {
+        self.more.as_mut()?.tasks.as_deref_mut()
+    }
+
+    /// Lets a process that runs its main chunk have tasks, anchored in the table with the registry
+    /// reference `anchors`.
+    pub(super) fn add_tasks(&mut self, anchors: c_int) -> &mut Tasks {
+        let tasks = Tasks {
+            current: Some((MAIN, self.root)),
+            ready: VecDeque::new(),
+            waiting: BTreeMap::new(),
+            starting: Vec::new(),
+            anchors,
+            last_id: MAIN,
+            main: MainChunk::Runs,
+            failed: None,
+            connections: BTreeSet::new(),
+        };
+        self.more.get_or_insert_default().tasks.insert(Box::new(tasks))
+    }
+
+    /// The thread with the error that ended the process.
+    pub(super) fn failed(&self) -> *mut lua_State {
+        self.tasks().and_then(|tasks| tasks.failed).unwrap_or(self.root)
+    }
+
+    /// See [`LuauState::pass`](super::LuauState::pass).
+    pub(super) fn pass(&mut self, name: Option<Arc<str>>, arguments: c_int, table: c_int) {
+        let more = self.more.get_or_insert_default();
+        (more.name, more.arguments, more.arguments_table) = (name, arguments, Some(table));
+    }
+
+    pub(super) fn set_name(&mut self, name: Option<Arc<str>>) {
+        self.more.get_or_insert_default().name = name;
+    }
+
+    /// Its name, if it is kept here.
+    pub(super) fn name(&self) -> Option<Arc<str>> {
+        self.more.as_ref()?.name.clone()
+    }
+
+    /// Registry reference of the table of its arguments.
+    pub(super) fn arguments_table(&self) -> Option<c_int> {
+        self.more.as_ref()?.arguments_table
+    }
+
+    /// Forgets all but the root. Returns the registry references to be given back.
+    pub(super) fn clear(&mut self) -> Option<[c_int; 2]> {
+        let more = self.more.take()?;
+        let anchors = more.tasks.map(|tasks| tasks.anchors);
+        Some([anchors, more.arguments_table].map(|reference| reference.unwrap_or(ffi::LUA_NOREF)))
+    }
+}
+
+/// Whether a task that has not begun can begin: its thread is suspended, and the arguments are still there.
+///
+/// # Safety
+///
+/// Its root must be anchored.
+unsafe fn is_untouched(task: &Task) -> bool {
+    // SAFETY: by the contract; the main thread lives as long as its state.
+    unsafe {
+        let is_suspended = ffi::lua_costatus(ffi::lua_mainthread(task.root), task.root) == ffi::LUA_COSUS;
+        let function = c_int::from(ffi::lua_status(task.root) == ffi::LUA_OK);
+        is_suspended && ffi::lua_gettop(task.root) == function + task.arguments
+    }
+}
+
+impl Tasks {
+    /// A number for a task or a connection. `None` if there have been four billion.
+    pub(super) fn next_id(&mut self) -> Option<TaskId> {
+        self.last_id = self.last_id.checked_add(1)?;
+        Some(self.last_id)
+    }
+
+    /// Tasks that have not ended.
+    pub(super) fn len(&self) -> usize {
+        self.ready.len() + self.waiting.len() + self.starting.len() + usize::from(self.current.is_some())
+    }
+
+    /// The task whose turn it is.
+    fn next_ready(&mut self) -> Option<Task> {
+        loop {
+            let task = self.ready.pop_front()?;
+            // SAFETY: it is anchored.
+            if !task.is_new || unsafe { is_untouched(&task) } {
+                return Some(task);
+            }
+            // Its script has resumed or closed it in the meantime, as a coroutine.
+            // SAFETY: it is anchored.
+            unsafe { self.release(task.root, task.id) };
+        }
+    }
+
+    pub(super) fn push_ready(&mut self, task: Task) {
+        self.ready.push_back(task);
+    }
+
+    pub(super) fn push_waiting(&mut self, task: Task) {
+        self.waiting.insert(task.id, task);
+    }
+
+    /// A task is about to run inside `task.spawn`.
+    pub(super) fn begin(&mut self, id: TaskId, root: *mut lua_State) {
+        self.starting.push((id, root));
+    }
+
+    /// It runs there no longer.
+    pub(super) fn take_started(&mut self) -> Option<(TaskId, *mut lua_State)> {
+        self.starting.pop()
+    }
+
+    /// Makes a task that waits ready. `false` if there is none with this number.
+    pub(super) fn wake(&mut self, id: TaskId, reply: Option<Reply>) -> bool {
+        let Some(task) = self.waiting.remove(&id) else { return false };
+        self.ready.push_back(Task { reply, ..task });
+        true
+    }
+
+    /// Takes out the task whose thread is `root`, if it does not run and is not the main chunk.
+    pub(super) fn remove(&mut self, root: *mut lua_State) -> Option<Task> {
+        let is_it = |task: &Task| task.root == root && task.id != MAIN;
+        if let Some(at) = self.ready.iter().position(is_it) {
+            return self.ready.remove(at);
+        }
+        let id = self.waiting.values().find(|task| is_it(task))?.id;
+        self.waiting.remove(&id)
+    }
+
+    pub(super) fn is_waiting(&self, id: TaskId) -> bool {
+        self.waiting.contains_key(&id)
+    }
+
+    /// Whether `thread` is the root of a task that has not ended.
+    pub(super) fn contains(&self, thread: *mut lua_State) -> bool {
+        let roots = self.ready.iter().chain(self.waiting.values()).map(|task| task.root);
+        let running = self.starting.iter().chain(&self.current).map(|&(_, root)| root);
+        roots.chain(running).any(|root| root == thread)
+    }
+
+    /// A task has ended with `status`, or its root has yielded: then it is a coroutine like any other,
+    /// to be resumed by whoever has it.
+    ///
+    /// # Safety
+    ///
+    /// `thread` must be its thread, and anchored.
+    pub(super) unsafe fn ended(&mut self, id: TaskId, thread: *mut lua_State, status: c_int) -> Next {
+        if status != ffi::LUA_OK && status != ffi::LUA_YIELD {
+            self.failed = Some(thread);
+            return Next::Failed;
+        }
+        // SAFETY: by the contract.
+        unsafe {
+            if status == ffi::LUA_OK {
+                ffi::lua_settop(thread, 0); // nobody asks for its results
+            }
+            self.release(thread, id);
+        }
+        Next::Continue
+    }
+
+    /// Keeps the thread of a task, or the function of a connection, alive: the value at `index`.
+    ///
+    /// # Safety
+    ///
+    /// `state` must be the running thread, with room for two values and a value at `index`. May throw.
+    pub(super) unsafe fn anchor(&self, state: *mut lua_State, id: TaskId, index: c_int) {
+        // SAFETY: by the contract; `anchors` is a reference to a table.
+        unsafe {
+            ffi::lua_rawgeti_(state, ffi::LUA_REGISTRYINDEX, self.anchors);
+            ffi::lua_pushvalue(state, index);
+            ffi::lua_rawseti_(state, -2, id.cast_signed());
+            ffi::lua_pop(state, 1);
+        }
+    }
+
+    /// The opposite of [`Tasks::anchor`].
+    ///
+    /// # Safety
+    ///
+    /// `thread` must be any live thread of the state, whose main thread must not run.
+    pub(super) unsafe fn release(&self, thread: *mut lua_State, id: TaskId) {
+        // SAFETY: the main thread's stack is empty while processes run. To overwrite an entry takes no
+        // memory, and all that are released were anchored.
+        unsafe {
+            let main = ffi::lua_mainthread(thread);
+            ffi::lua_rawgeti_(main, ffi::LUA_REGISTRYINDEX, self.anchors);
+            ffi::lua_pushnil(main);
+            ffi::lua_rawseti_(main, -2, id.cast_signed());
+            ffi::lua_pop(main, 1);
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! What the runtime knows of a process.
+
+use super::Process;
+use crate::runtime::LuauRuntime;
+use crate::types::{CpuUsage, ProcessState};
+
+/// What [`LuauRuntime::process_info`] tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ProcessInfo {
+    /// Where the process is in its life.
+    pub state: ProcessState,
+    /// What it has cost so far.
+    pub cpu: CpuUsage,
+}
+
+impl LuauRuntime {
+    /// State and cost of a process; `None` before it is admitted and after it has ended.
+    pub fn process_info(&self, process: &Process) -> Option<ProcessInfo> {
+        let handle = process.handle?;
+        let (state, cpu) = self.isolates[handle.isolate].process_info(handle.slot)?;
+        Some(ProcessInfo { state, cpu })
+    }
+}

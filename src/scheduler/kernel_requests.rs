@@ -1,0 +1,169 @@
+//! Settle: what scripts asked the system is answered.
+
+use std::time::{Duration, Instant};
+
+use bevy::prelude::*;
+use smallvec::smallvec;
+
+use crate::isolate::PostedRequest;
+use crate::isolate::Start;
+use crate::luau::Reply;
+use crate::luau::request::{Address, KernelRequest, Program};
+use crate::process::{Process, ProcessOf, Processes};
+use crate::runtime::{LuauRuntime, ProcessHandle};
+use crate::script::Script;
+use crate::types::KillReason;
+use crate::value::Value;
+use crate::value::Values;
+use crate::vm::VmLimits;
+
+/// Answers between two looks at the clock.
+const ANSWERS_PER_CLOCK_LOOK: usize = 32;
+
+/// What it takes to compile source that a script has made up, on whatever thread: its VM pays for that.
+const COMPILE_NS_PER_BYTE: u64 = 40;
+
+/// Answers what scripts have asked, until `deadline`. The rest is answered in the next tick.
+pub(super) fn answer_kernel_requests(world: &mut World, deadline: Option<Instant>) {
+    world.resource_mut::<LuauRuntime>().take_kernel_requests();
+    for answered in 1.. {
+        let Some(call) = world.resource_mut::<LuauRuntime>().next_kernel_request() else { break };
+        let id = call.id;
+        if let Some(reply) = answer(world, call) {
+            world.resource_mut::<LuauRuntime>().answer(id, reply);
+        }
+        if answered % ANSWERS_PER_CLOCK_LOOK == 0
+            && deadline.is_some_and(|deadline| Instant::now() >= deadline)
+        {
+            break;
+        }
+    }
+}
+
+/// `None` if the answer comes later.
+fn answer(
+    world: &mut World,
+    PostedRequest { id, vm, process, pid: caller, call }: PostedRequest,
+) -> Option<Reply> {
+    match call {
+        KernelRequest::Spawn { program, arguments } => {
+            let running = world.get::<Processes>(vm).map_or(0, |processes| processes.as_slice().len());
+            let limit = world.get::<VmLimits>(vm).map_or(0, |limits| limits.processes as usize);
+            if running >= limit {
+                return Some(Err(format!("process.spawn: its VM has {running} processes, of {limit}")));
+            }
+            let parent = world.get::<Process>(process)?;
+            let name = parent.shared_name();
+            let (script, function) = match program {
+                Program::Source(source) => (Script::new(format!("{name}:spawned"), source), None),
+                Program::Function(function) => (parent.script()?.clone(), Some(function)),
+            };
+            let time = Duration::from_nanos(COMPILE_NS_PER_BYTE) * script.source().len() as u32;
+            let charged = if function.is_some() { Duration::ZERO } else { time };
+            let start = Start { name: Some(script.shared_name()), arguments, function, parent: Some(id) };
+            world.resource_mut::<LuauRuntime>().isolate_mut(id.isolate).charge_time(id.wait.slot(), charged);
+            world.spawn((Process::new(script).with_start(start), ProcessOf(vm)));
+            None
+        }
+        KernelRequest::Kill(pid) => {
+            let found = find(world, vm, pid);
+            let mut runtime = world.resource_mut::<LuauRuntime>();
+            let killed = found.is_some_and(|(_, handle)| {
+                runtime.isolate_mut(handle.isolate).kill(handle.slot, KillReason::Requested)
+            });
+            Some(Ok(smallvec![killed.into()]))
+        }
+        KernelRequest::List => {
+            let mut pids: Vec<u32> = members(world, vm)
+                .filter_map(|process| Some(world.get::<Process>(process)?.pid?.get()))
+                .collect();
+            pids.sort_unstable();
+            let pids =
+                (1..).map(|i| f64::from(i).into()).zip(pids.into_iter().map(|pid| f64::from(pid).into()));
+            Some(Ok(smallvec![Value::Table(pids.collect())]))
+        }
+        KernelRequest::Info(pid) => Some(Ok(smallvec![info(world, vm, pid).unwrap_or(Value::Nil)])),
+        KernelRequest::Join { pid, timeout } => {
+            let found = find(world, vm, pid);
+            let mut runtime = world.resource_mut::<LuauRuntime>();
+            let now = runtime.now;
+            let place = runtime.isolate_mut(id.isolate).place_of(id.wait.slot())?;
+            let isolate = runtime.isolate_mut(id.isolate);
+            if found.is_some() {
+                isolate.join(place, pid, id.wait);
+                if let Some(timeout) = timeout {
+                    isolate.set_timeout(id.wait, now + timeout);
+                }
+                return None;
+            }
+            let unknown = || smallvec![Value::Nil, "no such process".into()];
+            Some(Ok(isolate.retained_exit(place, pid).unwrap_or_else(unknown)))
+        }
+        KernelRequest::Monitor(pid) => {
+            let found = find(world, vm, pid);
+            let mut runtime = world.resource_mut::<LuauRuntime>();
+            let isolate = runtime.isolate_mut(id.isolate);
+            let place = isolate.place_of(id.wait.slot())?;
+            Some(Ok(done(match found {
+                Some(_) => isolate.monitor(place, pid, id.wait.slot()),
+                None => Err("no such process"),
+            })))
+        }
+        KernelRequest::Send { to, value } => {
+            let receiver = find(world, to.vm.unwrap_or(vm), to.pid);
+            let is_local = to.vm.is_none_or(|it| it == vm);
+            let sender =
+                if is_local { f64::from(caller).into() } else { (&*Address::text(vm, caller)).into() };
+            let mut runtime = world.resource_mut::<LuauRuntime>();
+            let posted = receiver
+                .ok_or("no such process")
+                .and_then(|(_, handle)| runtime.isolate_mut(handle.isolate).post(handle.slot, value, sender));
+            Some(Ok(done(posted)))
+        }
+    }
+}
+
+/// `true`, or `false` and why not.
+fn done(result: Result<(), &str>) -> Values {
+    match result {
+        Ok(()) => smallvec![true.into()],
+        Err(why) => smallvec![false.into(), why.into()],
+    }
+}
+
+fn members(world: &World, vm: Entity) -> impl Iterator<Item = Entity> {
+    world.get::<Processes>(vm).map_or(&[][..], Processes::as_slice).iter().copied()
+}
+
+/// The process of `vm` with a number, if it has not ended.
+fn find(world: &World, vm: Entity, pid: u32) -> Option<(Entity, ProcessHandle)> {
+    members(world, vm).find_map(|entity| {
+        let process = world.get::<Process>(entity).filter(|process| !process.state().has_ended())?;
+        let handle = process.handle.filter(|_| process.pid().is_some_and(|it| it.get() == pid))?;
+        Some((entity, handle))
+    })
+}
+
+fn info(world: &mut World, vm: Entity, pid: u32) -> Option<Value> {
+    let (entity, handle) = find(world, vm, pid)?;
+    let process = world.get::<Process>(entity)?;
+    let runtime = world.resource::<LuauRuntime>();
+    let info = runtime.process_info(process)?;
+    let memory = world.get::<crate::vm::Vm>(vm).and_then(|vm| runtime.vm_bytes(vm));
+    let spawned_at = runtime.isolates[handle.isolate].spawned_at(handle.slot);
+    let age = runtime.now.saturating_sub(spawned_at?).as_secs_f64();
+    let name = process.shared_name();
+    let mailbox = world.resource_mut::<LuauRuntime>().isolate_mut(handle.isolate).mailbox_len(handle.slot);
+    let state = format!("{:?}", info.state).to_lowercase();
+    let mut entries = vec![
+        ("pid".into(), f64::from(pid).into()),
+        ("name".into(), (&*name).into()),
+        ("state".into(), (&*state).into()),
+        ("slices".into(), (info.cpu.slices as f64).into()),
+        ("safepoints".into(), (info.cpu.safepoints as f64).into()),
+        ("age".into(), age.into()),
+        ("mailbox".into(), (mailbox as f64).into()),
+    ];
+    entries.extend(memory.map(|bytes| ("memory".into(), (bytes as f64).into())));
+    Some(Value::Table(entries))
+}

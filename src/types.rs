@@ -1,0 +1,24 @@
+//! Plain data that every floor above may use: no Luau, no systems.
+
+mod cpu_usage;
+mod kill_reason;
+mod limits;
+mod metrics;
+mod outcome;
+mod pid;
+mod process_state;
+mod statistics;
+mod tick_budget;
+mod virtual_time;
+
+pub use cpu_usage::CpuUsage;
+pub use kill_reason::KillReason;
+pub use limits::Limits;
+pub use metrics::Metrics;
+pub use outcome::{Outcome, ScriptError};
+pub use pid::Pid;
+pub use process_state::ProcessState;
+pub use tick_budget::TickBudget;
+
+pub(crate) use statistics::IsolateStats;
+pub(crate) use virtual_time::VirtualTime;

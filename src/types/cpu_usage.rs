@@ -1,0 +1,18 @@
+//! What processes use of the processor.
+
+/// What a process has used of the processor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CpuUsage {
+    /// Safepoints passed: loop back-edges, calls and returns. The last safepoint of a slice counts
+    /// again when the next slice starts from it.
+    pub safepoints: u64,
+    /// Slices run.
+    pub slices: u64,
+}
+
+impl std::ops::AddAssign for CpuUsage {
+    fn add_assign(&mut self, other: Self) {
+        self.safepoints += other.safepoints;
+        self.slices += other.slices;
+    }
+}

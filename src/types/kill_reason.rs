@@ -1,0 +1,72 @@
+//! Why processes are stopped.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+/// Why a process was stopped.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KillReason {
+    /// It stayed in code that cannot be preempted (a metamethod, a `string.gsub` callback, a long library
+    /// call) after its slice was over.
+    #[error("overrun: it ran on for {used:?} after its slice in code that cannot be preempted, of {limit:?}")]
+    Overrun {
+        /// [`LuauOsPlugin::overrun_limit`](crate::LuauOsPlugin::overrun_limit).
+        limit: Duration,
+        /// Processor time.
+        used: Duration,
+    },
+    /// Its VM's processes held more memory than [`Limits::memory_bytes`](crate::Limits::memory_bytes), or
+    /// it asked for more at once than one slice may have.
+    #[error("memory: its VM needs {used} bytes, of {limit}")]
+    Memory {
+        /// The VM's limit.
+        limit: usize,
+        /// What was held, and what was asked for on top.
+        used: usize,
+    },
+    /// Its VM had more coroutines than [`Limits::coroutines`](crate::Limits::coroutines).
+    #[error("coroutines: its VM has {used}, of {limit}")]
+    Coroutines {
+        /// The VM's limit.
+        limit: u32,
+        /// How many there were.
+        used: u32,
+    },
+    /// It was deeper in calls inside calls than [`Limits::call_depth`](crate::Limits::call_depth).
+    #[error("call depth: {used} calls inside calls, of {limit}")]
+    CallDepth {
+        /// The VM's limit.
+        limit: u32,
+        /// How deep it was when its slice ended.
+        used: u32,
+    },
+    /// The game or another process ended it.
+    #[error("it was ended on request")]
+    Requested,
+    /// A host function that it called panicked.
+    #[error("host panic: `{function}` panicked: {message}")]
+    HostPanic {
+        /// The host function's path.
+        function: Box<str>,
+        /// What the panic said.
+        message: Box<str>,
+    },
+    /// Its VM had more processes than [`Limits::processes`](crate::Limits::processes); it did not start.
+    #[error("processes: its VM would have {used}, of {limit}")]
+    Processes {
+        /// The VM's limit.
+        limit: u32,
+        /// How many there would have been.
+        used: u32,
+    },
+    /// Its script was longer than [`Limits::source_bytes`](crate::Limits::source_bytes); it did not start.
+    #[error("source: its script has {used} bytes, of {limit}")]
+    SourceSize {
+        /// The VM's limit.
+        limit: usize,
+        /// The script's length.
+        used: usize,
+    },
+}

@@ -1,0 +1,76 @@
+//! What a VM may use.
+
+use std::time::Duration;
+
+/// The limits of a VM. A process that goes beyond one of them is killed, with a
+/// [`KillReason`](crate::KillReason) that names the limit and what was used; it cannot catch that. Other
+/// VMs do not notice, and other processes of the same VM run on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes that the objects of all processes together may take. 8 MiB by default: a thousand times
+    /// what a small program needs, and little enough that no library call on data of that size holds up
+    /// a tick.
+    ///
+    /// Garbage does not count: before a process is killed for this, the isolate is collected, for which it
+    /// waits. One slice may pass the limit by [`Limits::memory_slack`]; more is refused.
+    ///
+    /// Only kept where VMs are told apart, that is with up to 255 [VMs on an
+    /// isolate](crate::LuauOsPlugin::vms_per_isolate); otherwise only [`Limits::SLICE_BYTES`] holds.
+    pub memory_bytes: usize,
+    /// Processes at a time. 64 by default.
+    pub processes: u32,
+    /// Coroutines at a time, all processes together. 1,000 by default. Those that are garbage do not
+    /// count, as with memory.
+    pub coroutines: u32,
+    /// Calls inside calls of one coroutine or main chunk, seen where a slice ends. 20,000 by default,
+    /// where Luau itself raises the error `stack overflow`, with a traceback.
+    pub call_depth: u32,
+    /// Tasks at a time of one process, its main chunk included. 256 by default: `task.spawn` and its like
+    /// raise an error at more, which does not kill the process.
+    pub tasks: usize,
+    /// Messages in the mailbox of one process. 256 by default. More are refused, which the sender is told.
+    pub mailbox_messages: usize,
+    /// Bytes of the messages in the mailbox of one process. 64 KiB by default; see
+    /// [`Limits::mailbox_messages`].
+    pub mailbox_bytes: usize,
+    /// Bytes of one script's source. 256 KiB by default, which take some 10 ms to compile.
+    pub source_bytes: usize,
+    /// Bytes of printed text that are kept until the game takes them: the newest. 4 KiB by default. With
+    /// 0, `print` does nothing.
+    pub console_bytes: usize,
+    /// Processor time in each tick. 200 microseconds by default, ten times what a slice of ordinary code
+    /// takes. What is used beyond that is a debt: the VM does not run until later ticks have paid it off.
+    ///
+    /// It is measured where slices take noticeably longer than their quantum should, and not with
+    /// [`TickBudget::Unlimited`](crate::TickBudget::Unlimited), whose results must not depend on a clock.
+    pub time_per_tick: Duration,
+}
+
+impl Limits {
+    /// Bytes that one slice may allocate, whatever the VM's limit. 4 MiB: the time to fill so much
+    /// memory is what a tick can bear.
+    pub const SLICE_BYTES: usize = 4 << 20;
+
+    /// By how many bytes one slice may pass [`memory_bytes`](Limits::memory_bytes) before it is refused
+    /// more: an eighth of the limit, at least 64 KiB and at most 1 MiB. It may have produced garbage.
+    pub fn memory_slack(&self) -> usize {
+        (self.memory_bytes / 8).clamp(64 << 10, 1 << 20)
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory_bytes: 8 << 20,
+            processes: 64,
+            coroutines: 1_000,
+            call_depth: 20_000,
+            tasks: 256,
+            mailbox_messages: 256,
+            mailbox_bytes: 64 * 1024,
+            source_bytes: 256 * 1024,
+            console_bytes: 4 * 1024,
+            time_per_tick: Duration::from_micros(200),
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! How processes end.
+
+use thiserror::Error;
+
+use super::{KillReason, ProcessState};
+use crate::value::Value;
+
+/// How a process ended.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Its main chunk returned these values.
+    Finished(Vec<Value>),
+    /// An error left its main chunk, or its script did not compile.
+    Failed(ScriptError),
+    /// It was stopped.
+    Killed(KillReason),
+}
+
+impl Outcome {
+    /// The state that the process is in afterwards.
+    pub fn state(&self) -> ProcessState {
+        match self {
+            Self::Finished(_) => ProcessState::Finished,
+            Self::Failed(_) => ProcessState::Failed,
+            Self::Killed(_) => ProcessState::Killed,
+        }
+    }
+}
+
+/// An error that a script did not catch.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{message}")]
+pub struct ScriptError {
+    /// The error value as text, with script and line where Luau adds them; at most a few KiB. A
+    /// value that is neither string, number, boolean nor nil is named by its type.
+    pub message: Box<str>,
+    /// The functions that were running, innermost first, one line each. Empty when nothing was.
+    pub traceback: Box<str>,
+}

@@ -1,0 +1,21 @@
+//! The end of a VM, as an event.
+
+use std::time::Duration;
+
+use bevy::prelude::*;
+
+use crate::types::CpuUsage;
+
+/// Triggered on a VM's entity when its last process has ended, just before the entity is despawned.
+/// VMs that are [persistent](crate::Vm::persistent) never finish.
+#[derive(EntityEvent, Clone, Debug)]
+pub struct VmExited {
+    /// The VM.
+    pub entity: Entity,
+    /// How many processes ran on it.
+    pub processes: u32,
+    /// Virtual time from when it was spawned to the tick in which it finished.
+    pub lifetime: Duration,
+    /// What its processes cost, together.
+    pub cpu: CpuUsage,
+}
