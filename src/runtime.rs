@@ -18,7 +18,7 @@ use crate::isolate::{
     SlotId, Start, VmSummary,
 };
 use crate::luau::{BoxedFunction, Entry, HostFunctions, LuauState, Parser, Reply};
-use crate::script::{CompileCache, Script};
+use crate::script::{CompileCache, CompileQueue, Script};
 use crate::types::{Limits, Pid, TickBudget};
 use crate::value::Value;
 
@@ -26,8 +26,8 @@ use isolates::Isolates;
 
 pub(crate) use inbox::Inbox;
 
-/// Bytes of source that are compiled in about 100 microseconds.
-const SHORT_SOURCE: usize = 2 * 1024;
+/// Bytes of source that are compiled in less than 50 microseconds.
+const SHORT_SOURCE: usize = 512;
 
 /// The one shared, sandboxed Luau runtime of the app.
 ///
@@ -54,6 +54,7 @@ pub struct LuauRuntime {
     /// Processes that were spawned and not admitted, with the virtual time of their spawning.
     pending: VecDeque<(Entity, Duration)>,
     scripts: CompileCache,
+    compiler: CompileQueue,
     /// Isolates that have lost their last VM, longest ago first. They may have others by now.
     emptied_isolates: VecDeque<u32>,
     /// The isolate whose exits are taken next.
@@ -140,6 +141,7 @@ impl LuauRuntime {
             has_capacity: Vec::new(),
             pending: VecDeque::new(),
             scripts: CompileCache::default(),
+            compiler: CompileQueue::default(),
             emptied_isolates: VecDeque::new(),
             next_exits: 0,
             next_printed: 0,
@@ -297,12 +299,12 @@ impl LuauRuntime {
         self.pending.push_back((process, spawned_at));
     }
 
-    /// Whether a process that runs `script` can be admitted without holding up the tick: long scripts are
+    /// Whether a process of `vm` that runs `script` can be admitted without holding up the tick: long scripts are
     /// compiled in the background first, unless a tick may take as long as it likes.
-    pub(crate) fn is_ready(&mut self, script: &Script) -> bool {
+    pub(crate) fn is_ready(&mut self, vm: Entity, script: &Script) -> bool {
         self.budget == TickBudget::Unlimited
             || script.source().len() <= SHORT_SOURCE
-            || self.scripts.intern(script).compile_in_background()
+            || self.compiler.prepare(vm, &self.scripts.intern(script))
     }
 
     /// Gives a process its PID and its place on its VM's isolate, and the VM an isolate if it has none.

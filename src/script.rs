@@ -1,17 +1,27 @@
 //! Scripts: source text that is compiled once, however many processes run it.
 
+mod bytecode;
+mod cache;
+mod compile;
+mod directives;
+mod error;
+mod queue;
 mod reader;
 mod safepoints;
+pub(crate) mod scanner;
 
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use bevy::platform::collections::HashSet;
 use bevy::platform::hash::FixedHasher;
-use bevy::tasks::AsyncComputeTaskPool;
-use thiserror::Error;
+
+pub(crate) use cache::CompileCache;
+pub use error::CompileError;
+pub(crate) use queue::CompileQueue;
+
+use compile::compile;
 
 /// The source of a program, with the name under which errors and tracebacks show it.
 ///
@@ -75,50 +85,6 @@ impl Bytecode {
             .compile(source)
             .map(|code| Self(code.into()))
     }
-}
-
-/// Why a script has no code.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CompileError {
-    /// The source is not Luau.
-    #[error("{script}:{line}: {message}")]
-    Syntax {
-        /// The script's name.
-        script: String,
-        /// Where Luau's parser stopped, counted from 1.
-        line: u32,
-        /// What Luau's parser says.
-        message: String,
-    },
-    /// The source starts like compiled bytecode, which Luau would run unchecked.
-    #[error(
-        "{script}: this is compiled bytecode (it starts with byte {first_byte:#04x}); only source text is run"
-    )]
-    Bytecode {
-        /// The script's name.
-        script: String,
-        /// The byte that gave it away.
-        first_byte: u8,
-    },
-    /// A process could not be preempted for too long.
-    #[error(
-        "{script}:{line}: the function that begins here has an expression with hundreds of comparisons; split it"
-    )]
-    NoSafepoint {
-        /// The script's name.
-        script: String,
-        /// Where the function begins; 0 for the script itself.
-        line: u32,
-    },
-    /// The script is an asset that could not be loaded.
-    #[error("{message}")]
-    Asset {
-        /// The script's name.
-        script: String,
-        /// Why.
-        message: String,
-    },
 }
 
 impl Script {
@@ -188,29 +154,43 @@ impl Script {
     ///
     /// # Errors
     ///
-    /// [`CompileError`], the same one each time. A process of such a script fails with it.
+    /// [`CompileError`], the same one each time but for [`CompileError::NoThread`]. A process of such a script fails with it.
     pub fn compile(&self) -> Result<(), CompileError> {
-        self.bytecode().map(|_| ()).map_err(Clone::clone)
+        self.bytecode().map(|_| ())
     }
 
-    pub(crate) fn bytecode(&self) -> Result<&Bytecode, &CompileError> {
-        self.0.bytecode.get_or_init(|| compile(&self.0.name, &self.0.source)).as_ref()
-    }
-
-    /// Whether the script has been compiled; if not, sees to it that it will be.
-    pub(crate) fn compile_in_background(&self) -> bool {
-        if self.0.bytecode.get().is_some() {
-            return true;
-        }
-        let Some(pool) = AsyncComputeTaskPool::try_get() else {
-            _ = self.bytecode();
-            return true;
+    pub(crate) fn bytecode(&self) -> Result<&Bytecode, CompileError> {
+        let known = match self.0.bytecode.get() {
+            Some(known) => known,
+            None => match compile(&self.0.name, &self.0.source) {
+                Err(error @ CompileError::NoThread { .. }) => return Err(error),
+                compiled => self.0.bytecode.get_or_init(|| compiled.map(|code| Bytecode(code.into()))),
+            },
         };
-        if !self.0.compiles_in_background.swap(true, Ordering::Relaxed) {
-            let script = self.clone();
-            pool.spawn(async move { _ = script.bytecode() }).detach();
+        known.as_ref().map_err(Clone::clone)
+    }
+
+    /// Whether it is known what the script compiles to.
+    pub(crate) fn is_compiled(&self) -> bool {
+        self.0.bytecode.get().is_some()
+    }
+
+    /// Whether this is the first call of this: so that nobody queues a script twice.
+    fn is_queued_now(&self) -> bool {
+        !self.0.compiles_in_background.swap(true, Ordering::Relaxed)
+    }
+
+    /// Compiles a script that was queued.
+    fn compile_queued(&self) {
+        if self.bytecode().is_err() && !self.is_compiled() {
+            self.0.compiles_in_background.store(false, Ordering::Relaxed); // there was no thread: again
         }
-        false
+    }
+
+    /// Bytes that the script takes: its source, and its bytecode if it has been compiled.
+    pub(crate) fn bytes(&self) -> usize {
+        let bytecode = self.0.bytecode.get().and_then(|compiled| compiled.as_ref().ok());
+        self.source().len() + bytecode.map_or(0, |bytecode| bytecode.as_bytes().len())
     }
 
     /// A number that tells this script from all other scripts that live.
@@ -246,103 +226,9 @@ impl fmt::Debug for Script {
     }
 }
 
-/// What Luau writes at the start of bytecode: a version, which is below every character of text.
-const FIRST_TEXT_BYTE: u8 = b'\t';
-
-/// Slow instructions in a row without a safepoint, beyond which a script gets some where it has none.
-const LONG_STRETCH: u32 = 24;
-
-/// Beyond this a script is refused.
-const LONGEST_STRETCH: u32 = 256;
-
-fn compile(name: &str, source: &[u8]) -> Result<Bytecode, CompileError> {
-    if let Some(&first_byte) = source.first().filter(|&&byte| byte < FIRST_TEXT_BYTE) {
-        return Err(CompileError::Bytecode { script: name.to_owned(), first_byte });
-    }
-    let compiler = mlua::chunk::Compiler::new()
-        // Ours must be called: it keeps a process's globals its own.
-        .add_disabled_builtin("rawset")
-        // So must these: their quick paths go through whole strings.
-        .add_disabled_builtin("string.sub")
-        .add_disabled_builtin("tonumber");
-    let compile = |compiler: mlua::chunk::Compiler| {
-        let code = with_deep_stack(|| compiler.compile(source));
-        let mut code = code.map_err(|error| syntax_error(name, error))?;
-        let longest = safepoints::place(&mut code);
-        debug_assert!(longest.is_some(), "another version of bytecode");
-        Ok((code, longest.unwrap_or_default()))
-    };
-    let (code, longest) = compile(compiler.clone())?;
-    if longest.slow <= LONG_STRETCH {
-        return Ok(Bytecode(code.into()));
-    }
-    let (code, longest) = compile(compiler.set_coverage_level(2))?;
-    if longest.slow > LONGEST_STRETCH {
-        return Err(CompileError::NoSafepoint { script: name.to_owned(), line: longest.line });
-    }
-    Ok(Bytecode(code.into()))
-}
-
-/// Bytes. Luau's parser and compiler recurse up to 1,000 levels deep, which takes up to 4 MiB where the
-/// C++ code is not optimised, as in a game's plain `dev` profile.
-const COMPILER_STACK: usize = 16 << 20;
-
-/// Calls `f` where it has [`COMPILER_STACK`]: the threads of Bevy's task pools have 2 MiB, the main thread
-/// of Windows has 1 MiB, and a stack overflow would abort the game.
-fn with_deep_stack<T: Send>(f: impl FnOnce() -> mlua::Result<T> + Send) -> mlua::Result<T> {
-    std::thread::scope(|scope| {
-        let builder = std::thread::Builder::new().name("Luau compiler".to_owned()).stack_size(COMPILER_STACK);
-        let thread = builder.spawn_scoped(scope, f).map_err(mlua::Error::external)?;
-        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
-}
-
-fn syntax_error(name: &str, error: mlua::Error) -> CompileError {
-    let text = match error {
-        mlua::Error::SyntaxError { message, .. } => message,
-        other => other.to_string(),
-    };
-    // Luau writes ":LINE: MESSAGE"; mlua takes the first colon off.
-    let parsed = text
-        .trim_start_matches(':')
-        .split_once(": ")
-        .and_then(|(line, message)| Some((line.parse().ok()?, message.to_owned())));
-    let (line, message) = parsed.unwrap_or((1, text));
-    CompileError::Syntax { script: name.to_owned(), line, message }
-}
-
-/// Scripts by content, so that the same text given twice is compiled once.
-#[derive(Debug, Default)]
-pub(crate) struct CompileCache {
-    scripts: HashSet<Script>,
-    /// Of source.
-    bytes: usize,
-}
-
-/// Beyond this many, the cache starts anew: scripts that are still needed are compiled again.
-const CACHED_SCRIPTS: usize = 4096;
-
-/// The same for what they take: scripts start processes from source that they make up.
-const CACHED_BYTES: usize = 16 << 20;
-
-impl CompileCache {
-    /// The script with this content that came first.
-    pub(crate) fn intern(&mut self, script: &Script) -> Script {
-        if let Some(known) = self.scripts.get(script) {
-            return known.clone();
-        }
-        if self.scripts.len() == CACHED_SCRIPTS || self.bytes > CACHED_BYTES {
-            self.scripts.clear();
-            self.bytes = 0;
-        }
-        self.bytes += script.source().len();
-        self.scripts.insert(script.clone());
-        script.clone()
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::compile::FIRST_TEXT_BYTE;
     use super::*;
 
     #[test]
@@ -364,23 +250,5 @@ mod tests {
         assert_eq!(Script::new("literal", literal).compile(), Ok(()));
         assert_eq!(Script::new("empty", "").compile(), Ok(()));
         assert_eq!(Script::new("tab", "\treturn 1").compile(), Ok(()));
-    }
-
-    #[test]
-    fn the_same_content_is_interned_once() {
-        let mut cache = CompileCache::default();
-        let (a, b) = (Script::new("a", "return 1"), Script::new("a", "return 1"));
-        assert_eq!(cache.intern(&a).address(), cache.intern(&b).address());
-        assert_ne!(cache.intern(&Script::new("b", "return 1")).address(), a.address());
-        assert_ne!(cache.intern(&Script::new("a", "return 2")).address(), a.address());
-    }
-
-    #[test]
-    fn the_cache_is_bounded() {
-        let mut cache = CompileCache::default();
-        for i in 0..3 * CACHED_SCRIPTS {
-            cache.intern(&Script::new(i.to_string(), ""));
-        }
-        assert!(cache.scripts.len() <= CACHED_SCRIPTS);
     }
 }

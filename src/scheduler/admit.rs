@@ -91,9 +91,9 @@ fn start_batch(
 }
 
 /// What is refused anyway is not compiled first.
-fn is_ready(runtime: &mut LuauRuntime, script: &Script, limits: Option<&VmLimits>) -> bool {
+fn is_ready(runtime: &mut LuauRuntime, vm: Entity, script: &Script, limits: Option<&VmLimits>) -> bool {
     let is_too_long = limits.is_some_and(|limits| script.longest_source() > limits.source_bytes);
-    is_too_long || runtime.is_ready(script)
+    is_too_long || runtime.is_ready(vm, script)
 }
 
 /// Gives processes their isolate and PID, in the order in which they were spawned.
@@ -112,7 +112,7 @@ fn place_pending(
             && let Some(script) = load(&mut process.program, scripts, (entity, spawned_at))
         {
             match process_of.map(|vm| (vm.0, vms.get_mut(vm.0))) {
-                Some((_, Ok((_, limits)))) if !is_ready(runtime, &script, limits) => {
+                Some((vm, Ok((_, limits)))) if !is_ready(runtime, vm, &script, limits) => {
                     runtime.requeue(entity, spawned_at);
                 }
                 Some((vm_entity, Ok((mut vm, limits)))) => {

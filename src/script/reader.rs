@@ -8,7 +8,12 @@ impl<'a> Reader<'a> {
         Self(bytes)
     }
 
-    pub(super) fn take(&mut self, length: usize) -> Option<&'a mut [u8]> {
+    /// How many bytes are left.
+    pub(super) fn left(&self) -> usize {
+        self.0.len()
+    }
+
+    fn take(&mut self, length: usize) -> Option<&'a mut [u8]> {
         if length > self.0.len() {
             return None;
         }
