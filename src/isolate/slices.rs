@@ -11,10 +11,11 @@ use super::slots::Slot;
 use super::waiting::Waiting;
 use super::{Isolate, IsolateConfig, MIN_QUANTUM, Place, SlotId};
 use crate::console::ConsoleBuffer;
-use crate::luau::{Allowance, NORMAL_PRIORITY, SliceEnd, SliceLimits, Slices, ThreadId};
+use crate::luau::{Allowance, NORMAL_PRIORITY, SliceEnd, SliceLimits, Slices};
 use crate::types::Limits;
 use crate::types::ProcessState;
 use crate::types::{KillReason, Outcome};
+use crate::types::{ProcessIndex, VmIndex};
 use crate::value::Value;
 
 /// Safepoints between two looks at the clock: a fraction of a millisecond.
@@ -103,7 +104,7 @@ impl Isolate {
 
     fn end_as(&mut self, slot: u32, end: End) {
         let Some(state) = &mut self.state else { return };
-        let thread = ThreadId(slot);
+        let thread = ProcessIndex(slot);
         let outcome = match end {
             End::Returned => Outcome::Finished(state.results(thread)),
             End::Exited(results) => Outcome::Finished(results),
@@ -276,7 +277,7 @@ impl<'a> Pass<'a> {
         }
         let held = if self.is_exact { self.slices.category_bytes(slot.category) } else { 0 };
         if held > self.memory_limit || account.is_suspect() {
-            let coroutines = if self.config.limits { self.slices.coroutines(slot.place) } else { 0 };
+            let coroutines = if self.config.limits { self.slices.coroutines(VmIndex(slot.place)) } else { 0 };
             match account.turn(id.slot, Holdings { bytes: held, coroutines }, self.collections) {
                 Turn::Run => {}
                 Turn::Wait => {
@@ -319,7 +320,7 @@ impl<'a> Pass<'a> {
         let slices = if end == SliceEnd::Preempted { self.counts_as } else { 1 };
         slot.slices = slot.slices.saturating_add(slices);
         self.resumes += u64::from(slices);
-        if self.slices.coroutines(slot.place) > account.limits.coroutines {
+        if self.slices.coroutines(VmIndex(slot.place)) > account.limits.coroutines {
             account.suspect();
         }
         let context = self.slices.context();

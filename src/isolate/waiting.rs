@@ -16,8 +16,9 @@ use super::slots::Identity;
 use super::sweep::SweepAt;
 use super::{Isolate, SlotId};
 use crate::luau::request::KernelRequest;
-use crate::luau::{Reply, Request, TaskId, ThreadId, prefetch};
+use crate::luau::{Reply, Request, TaskId, prefetch};
 use crate::types::Pid;
+use crate::types::ProcessIndex;
 use crate::types::VirtualTime;
 use crate::value::Value;
 
@@ -279,7 +280,7 @@ impl Isolate {
             return;
         }
         let Some(state) = &mut self.state else { return };
-        match state.wake(ThreadId(wait.slot), wait.task, reply) {
+        match state.wake(ProcessIndex(wait.slot), wait.task, reply) {
             Err(()) => return,
             Ok(None) => {}
             Ok(Some(reply)) => {
@@ -325,7 +326,7 @@ impl Isolate {
         if let Some(state) = &mut self.state {
             let mail = &mut state.context().mail;
             if !mail.is_empty() {
-                mail.remove(&slot);
+                mail.remove(&ProcessIndex(slot));
             }
         }
         if !self.waiting.replies.is_empty() {

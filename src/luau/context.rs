@@ -16,6 +16,7 @@ use crate::luau::HostFunctions;
 use crate::luau::mailbox::Mailbox;
 use crate::luau::request::KernelRequest;
 use crate::random::Pcg32;
+use crate::types::{ProcessIndex, VmIndex};
 use crate::value::{Value, Values};
 
 /// What the host functions of a slice read and write.
@@ -24,9 +25,9 @@ pub(crate) struct Context {
     pub(crate) now: f64,
     /// What the process printed in this slice.
     pub(crate) console: ConsoleBuffer,
-    /// By slot, what is known of the last process that started there.
+    /// By [`ProcessIndex`], what is known of the last process that started there.
     pub(super) callers: Vec<Caller>,
-    /// Coroutines that scripts made and that have not been collected, by place.
+    /// Coroutines that scripts made and that have not been collected, by [`VmIndex`].
     pub(super) coroutines: Vec<u32>,
     pub(super) coroutine_limit: u32,
     pub(super) task_limit: usize,
@@ -35,16 +36,16 @@ pub(crate) struct Context {
     pub(crate) requests: Vec<(TaskId, Request)>,
     /// What the task that is resumed has waited for.
     pub(crate) reply: Option<Reply>,
-    /// Messages, by slot of their receiver.
-    pub(crate) mail: HashMap<u32, Mailbox>,
-    /// The VMs, by place.
+    /// Messages, by their receiver.
+    pub(crate) mail: HashMap<ProcessIndex, Mailbox>,
+    /// The VMs, by [`VmIndex`].
     pub(crate) vms: Vec<Entity>,
     /// What the process gave to `process.exit`.
     pub(crate) exit_results: Vec<Value>,
     /// The process that runs. Valid during its slice.
     pub(super) process: *mut ProcessThread,
-    /// Its slot.
-    pub(super) slot: u32,
+    /// Where it is kept.
+    pub(super) index: ProcessIndex,
     /// The number of the host function that panicked in this slice, and what it said.
     pub(super) host_panic: Option<(usize, String)>,
     pub(super) dropped_functions: DroppedFunctions,
@@ -56,15 +57,15 @@ pub(crate) struct Context {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Caller {
     pub(super) pid: u32,
-    /// Its VM's place.
-    pub(super) place: u32,
+    /// Where its VM is kept.
+    pub(super) vm: VmIndex,
     pub(super) random: Pcg32,
 }
 
 impl Caller {
-    /// The process with a number in the VM that has a place. Its random numbers start with `seed`.
-    pub(crate) fn new(pid: u32, place: u32, seed: u64) -> Self {
-        Self { pid, place, random: Pcg32::from_seed(seed) }
+    /// The process with a number in a VM. Its random numbers start with `seed`.
+    pub(crate) fn new(pid: u32, vm: VmIndex, seed: u64) -> Self {
+        Self { pid, vm, random: Pcg32::from_seed(seed) }
     }
 }
 
@@ -122,7 +123,7 @@ impl Context {
             vms: Vec::new(),
             exit_results: Vec::new(),
             process: ptr::null_mut(),
-            slot: 0,
+            index: ProcessIndex(0),
             host_panic: None,
             dropped_functions: DroppedFunctions::default(),
             has_handed_over: false,
@@ -131,13 +132,13 @@ impl Context {
 
     /// The process that runs.
     pub(super) fn caller(&mut self) -> &mut Caller {
-        &mut self.callers[self.slot as usize]
+        &mut self.callers[self.index.at()]
     }
 
     /// Its VM.
     pub(super) fn vm(&mut self) -> Entity {
-        let place = self.caller().place as usize;
-        self.vms.get(place).copied().unwrap_or(Entity::PLACEHOLDER)
+        let vm = self.caller().vm.at();
+        self.vms.get(vm).copied().unwrap_or(Entity::PLACEHOLDER)
     }
 
     /// Hands over the function with a registry reference.

@@ -250,7 +250,7 @@ pub(super) unsafe extern "C-unwind" fn receive(state: *mut lua_State) -> c_int {
 }
 
 fn take_message() -> Option<Message> {
-    with_context(|context| context.mail.get_mut(&context.slot).and_then(|mailbox| mailbox.pop())).flatten()
+    with_context(|context| context.mail.get_mut(&context.index).and_then(|mailbox| mailbox.pop())).flatten()
 }
 
 /// `signal.wait(name, timeout?)`: the next signal's payload and true, or nil when the time has passed.
