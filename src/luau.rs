@@ -51,7 +51,7 @@ pub(crate) use context::{Caller, Context, FunctionRef, Reply, Request};
 pub(crate) use host_functions::{BoxedFunction, Entry, HostFunctions, Parser};
 pub(crate) use modules::LoadedProgram;
 pub(crate) use prefetch::prefetch;
-pub(crate) use slice::{LimitViolation, SliceEnd, SliceLimits};
+pub(crate) use slice::{LimitViolation, SliceEnd, SliceLimits, SliceReport};
 pub(crate) use slices::{Allowance, Slices};
 pub(crate) use threads::{MAIN, TaskId};
 
