@@ -2,7 +2,6 @@
 //!
 //! Isolates share nothing, so each tick runs them in parallel. A VM never moves to another isolate.
 
-mod calls;
 mod categories;
 mod exits;
 mod garbage;
@@ -12,6 +11,7 @@ mod loaded;
 mod messages;
 mod places;
 mod prefetch;
+mod requests;
 mod run_queue;
 mod slices;
 mod slots;
@@ -41,9 +41,9 @@ use places::Place;
 use run_queue::RunQueue;
 use slots::{Identity, Slots};
 
-pub(crate) use calls::{CallId, PostedRequest, RawCall};
 pub(crate) use exits::{Exit, VmStatus, VmSummary};
 pub(crate) use places::PlaceId;
+pub(crate) use requests::{Posted, RequestId};
 pub(crate) use slots::SlotId;
 pub(crate) use waiting::WaitId;
 
@@ -62,7 +62,7 @@ pub(crate) struct Start {
     /// What it runs instead of its script.
     pub(crate) function: Option<FunctionRef>,
     /// The `process.spawn` that waits for its PID.
-    pub(crate) parent: Option<CallId>,
+    pub(crate) parent: Option<RequestId>,
 }
 
 /// What isolates need to know to run.
@@ -164,7 +164,7 @@ impl Isolate {
             && self.exits.is_empty()
             && self.vms_without_processes.is_empty()
             && !self.has_printed()
-            && !self.waiting.has_calls()
+            && !self.waiting.has_requests()
             && !self.collection_is_due()
     }
 

@@ -18,6 +18,7 @@
 )]
 
 mod context;
+mod function_ref;
 mod host_functions;
 mod library;
 pub(crate) mod mailbox;
@@ -28,6 +29,7 @@ mod prefetch;
 mod processes;
 #[cfg(test)]
 mod reachable;
+mod replies;
 pub(crate) mod request;
 mod reset;
 mod roots;
@@ -47,10 +49,13 @@ use crate::types::{ProcessIndex, ScriptError, VmIndex};
 
 use modules::TableRef;
 
-pub(crate) use context::{Caller, Context, FunctionRef, Reply, Request};
+pub(crate) use context::{Caller, Context};
+pub(crate) use function_ref::FunctionRef;
 pub(crate) use host_functions::{BoxedFunction, Entry, HostFunctions, Parser};
 pub(crate) use modules::LoadedProgram;
 pub(crate) use prefetch::prefetch;
+pub(crate) use replies::Reply;
+pub(crate) use request::Request;
 pub(crate) use slice::{LimitViolation, SliceEnd, SliceLimits, SliceReport};
 pub(crate) use slices::{Allowance, Slices};
 pub(crate) use threads::{MAIN, TaskId};

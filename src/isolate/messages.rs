@@ -141,7 +141,7 @@ impl Isolate {
         let Some(slot) = self.slots.live(id) else { return Err("no such process") };
         let place = slot.place;
         if let Some(wait) = self.next_receiver(id.slot) {
-            self.answer(wait, Ok(smallvec![value, sender]));
+            self.reply(wait, Ok(smallvec![value, sender]));
             return Ok(());
         }
         let limits = &self.accounts[place as usize].limits;
@@ -174,7 +174,7 @@ impl Isolate {
             listeners.retain(|listener| matches!(listener, Listener::Connection(_)));
             for listener in now {
                 match listener {
-                    Listener::Once(wait) => self.answer(wait, Ok(smallvec![payload.clone(), true.into()])),
+                    Listener::Once(wait) => self.reply(wait, Ok(smallvec![payload.clone(), true.into()])),
                     Listener::Connection(wait) => self.call_connection(place, wait, payload),
                 }
             }
@@ -234,7 +234,7 @@ impl Isolate {
             mailbox.release();
         }
         let (value, sender) = end_message(pid, end, true);
-        self.answer(wait, Ok(smallvec![value, sender]));
+        self.reply(wait, Ok(smallvec![value, sender]));
     }
 
     /// The task of a process that has waited longest for a message.
@@ -278,7 +278,7 @@ impl Isolate {
         }
         for watcher in watchers.into_iter().flatten() {
             match watcher {
-                Watcher::Join(wait) => self.answer(wait, Ok(end.clone())),
+                Watcher::Join(wait) => self.reply(wait, Ok(end.clone())),
                 Watcher::Monitor(id) => self.post_end(id, pid, &end),
             }
         }

@@ -12,6 +12,7 @@ use super::slots::Slot;
 use super::waiting::Waiting;
 use super::{Isolate, IsolateConfig, MIN_QUANTUM, Place, SlotId};
 use crate::console::ConsoleBuffer;
+use crate::luau::Request;
 use crate::luau::{Allowance, NORMAL_PRIORITY, SliceEnd, SliceLimits, SliceReport, Slices};
 use crate::types::Limits;
 use crate::types::ProcessState;
@@ -304,9 +305,6 @@ impl<'a> Pass<'a> {
         account.charge_to_last_runner(id.slot);
         self.vm_ticks += u64::from(is_first_of_tick);
         slot.state = ProcessState::Running;
-        if self.waiting.has_replies() {
-            self.slices.context().reply = self.waiting.take_reply(id.slot);
-        }
         let memory_bytes = (self.memory_limit - held_bytes).min(self.slice_bytes);
         Some(Turn { process: id, quantum, memory_bytes, held_bytes })
     }
@@ -401,6 +399,9 @@ impl<'a> Pass<'a> {
         }
         // Some of its tasks may wait while others run.
         for (task, mut request) in context.requests.drain(..).filter(|_| end.is_none()) {
+            if matches!(request, Request::Cancel) {
+                context.replies.take(id.thread(), task);
+            }
             let wait = self.waiting.next_wait(id, task);
             self.subscribers.begin(slot.place, wait, &mut request);
             self.waiting.begin(wait, request, self.now, self.config.syscall_timeout);

@@ -1,23 +1,22 @@
 //! What the functions that scripts call share with the isolate: the process that runs, and what it leaves behind.
 
-use std::any::Any;
 use std::ffi::c_int;
 use std::ptr;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use bevy::platform::collections::HashMap;
 use bevy::prelude::Entity;
 
+use super::HostFunctions;
+use super::function_ref::{DroppedFunctions, FunctionRef};
+use super::mailbox::Mailbox;
+use super::replies::{Replies, Reply};
+use super::request::Request;
 use super::slice;
 use super::threads::{ProcessThread, TaskId};
 use crate::console::ConsoleBuffer;
-use crate::luau::HostFunctions;
-use crate::luau::mailbox::Mailbox;
-use crate::luau::request::KernelRequest;
 use crate::random::Pcg32;
 use crate::types::{ProcessIndex, VmIndex};
-use crate::value::{Value, Values};
+use crate::value::Value;
 
 /// What the host functions of a slice read and write.
 pub(crate) struct Context {
@@ -32,10 +31,10 @@ pub(crate) struct Context {
     pub(super) coroutine_limit: u32,
     pub(super) task_limit: usize,
     pub(super) host: HostFunctions,
-    /// What tasks of the process wait for from the end of this slice on.
+    /// What tasks of the process have asked for in this slice.
     pub(crate) requests: Vec<(TaskId, Request)>,
-    /// What the task that is resumed has waited for.
-    pub(crate) reply: Option<Reply>,
+    /// What woken tasks go on with.
+    pub(crate) replies: Replies,
     /// Messages, by their receiver.
     pub(crate) mail: HashMap<ProcessIndex, Mailbox>,
     /// The VMs, by [`VmIndex`].
@@ -69,44 +68,6 @@ impl Caller {
     }
 }
 
-/// What a process waits for.
-pub(crate) enum Request {
-    /// For a time to pass.
-    Sleep(Duration),
-    /// For the answer to a syscall, by its number.
-    Syscall { function: usize, args: Box<dyn Any + Send + Sync> },
-    /// For the answer of the system.
-    System(Box<KernelRequest>),
-    /// For a message.
-    Receive { timeout: Option<Duration> },
-    /// For a signal.
-    Signal { name: Box<[u8]>, timeout: Option<Duration> },
-    /// For nothing: its number is that of a connection to a signal, which begins.
-    Connect { name: Box<[u8]> },
-    /// For nothing any more: it was cancelled.
-    Forget,
-}
-
-/// A function that a process handed over: a registry reference, given back when this is dropped.
-#[derive(Debug)]
-pub(crate) struct FunctionRef {
-    pub(super) reference: c_int,
-    pub(super) dropped: DroppedFunctions,
-}
-
-/// References of a state to be given back, from wherever their owners are dropped. Whose they are is told by where
-/// the list is.
-pub(super) type DroppedFunctions = Arc<Mutex<Vec<c_int>>>;
-
-impl Drop for FunctionRef {
-    fn drop(&mut self) {
-        self.dropped.lock().unwrap_or_else(PoisonError::into_inner).push(self.reference);
-    }
-}
-
-/// What a task gets that has waited: values, or an error to raise.
-pub(crate) type Reply = Result<Values, String>;
-
 impl Context {
     pub(super) fn new(host: HostFunctions) -> Self {
         Self {
@@ -118,7 +79,7 @@ impl Context {
             task_limit: 0,
             host,
             requests: Vec::new(),
-            reply: None,
+            replies: Replies::default(),
             mail: HashMap::default(),
             vms: Vec::new(),
             exit_results: Vec::new(),
@@ -151,6 +112,11 @@ impl Context {
     pub(super) fn print(&mut self) -> &mut ConsoleBuffer {
         slice::flag_outcome();
         &mut self.console
+    }
+
+    /// What a task of the process that runs has waited for.
+    pub(super) fn take_reply(&mut self, task: TaskId) -> Option<Reply> {
+        self.replies.take(self.index, task)
     }
 
     /// A task of the process that runs asks for something.

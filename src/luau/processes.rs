@@ -97,7 +97,7 @@ impl LuauState {
         let (Ok(Some(root)), Some(tasks)) = (root, self.threads[thread.at()].tasks_mut()) else {
             return false;
         };
-        tasks.push_ready(Task { id, root, chain: Vec::new(), arguments: 1, is_new: true, reply: None });
+        tasks.push_ready(Task { id, root, chain: Vec::new(), arguments: 1, is_new: true });
         true
     }
 
@@ -135,18 +135,15 @@ impl LuauState {
         process.root
     }
 
-    /// Makes a task that waits ready; of the main chunk of a process without other tasks, it hands the reply
-    /// back. `Err` if the task has ended.
-    pub(crate) fn wake(
-        &mut self,
-        thread: ProcessIndex,
-        task: TaskId,
-        reply: Option<Reply>,
-    ) -> Result<Option<Reply>, ()> {
-        match self.threads[thread.at()].tasks_mut() {
-            None if task == MAIN => Ok(reply),
-            None => Err(()),
-            Some(tasks) => tasks.wake(task, reply).then_some(None).ok_or(()),
+    /// Lets a task that waits go on, with what it has waited for. `false` if the task has ended.
+    pub(crate) fn wake(&mut self, process: ProcessIndex, task: TaskId, reply: Option<Reply>) -> bool {
+        let is_there = match self.threads[process.at()].tasks_mut() {
+            None => task == MAIN,
+            Some(tasks) => tasks.wake(task),
+        };
+        if let Some(reply) = reply.filter(|_| is_there) {
+            self.context().replies.insert(process, task, reply);
         }
+        is_there
     }
 }
