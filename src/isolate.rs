@@ -2,7 +2,6 @@
 //!
 //! Isolates share nothing, so each tick runs them in parallel. A VM never moves to another isolate.
 
-mod calls;
 mod categories;
 mod exits;
 mod garbage;
@@ -12,6 +11,7 @@ mod loaded;
 mod messages;
 mod places;
 mod prefetch;
+mod requests;
 mod run_queue;
 mod slices;
 mod slots;
@@ -27,10 +27,11 @@ use bevy::platform::collections::HashMap;
 use bevy::prelude::*;
 
 use crate::luau::HostFunctions;
-use crate::luau::{Caller, FunctionRef, LuauState, ThreadId};
+use crate::luau::{Caller, FunctionRef, LuauState};
 use crate::random;
 use crate::script::Script;
 use crate::types::{CpuUsage, IsolateStats, KillReason, Outcome, Pid, ProcessState, ScriptError};
+use crate::types::{ProcessIndex, VmIndex};
 use crate::value::Value;
 
 use categories::Categories;
@@ -40,9 +41,9 @@ use places::Place;
 use run_queue::RunQueue;
 use slots::{Identity, Slots};
 
-pub(crate) use calls::{CallId, PostedRequest, RawCall};
 pub(crate) use exits::{Exit, VmStatus, VmSummary};
 pub(crate) use places::PlaceId;
+pub(crate) use requests::{Posted, RequestId};
 pub(crate) use slots::SlotId;
 pub(crate) use waiting::WaitId;
 
@@ -61,7 +62,7 @@ pub(crate) struct Start {
     /// What it runs instead of its script.
     pub(crate) function: Option<FunctionRef>,
     /// The `process.spawn` that waits for its PID.
-    pub(crate) parent: Option<CallId>,
+    pub(crate) parent: Option<RequestId>,
 }
 
 /// What isolates need to know to run.
@@ -163,7 +164,7 @@ impl Isolate {
             && self.exits.is_empty()
             && self.vms_without_processes.is_empty()
             && !self.has_printed()
-            && !self.waiting.has_calls()
+            && !self.waiting.has_requests()
             && !self.collection_is_due()
     }
 
@@ -219,7 +220,7 @@ impl Isolate {
         let category = self.assign_category(slot);
         // Not the entity's bits alone: a process that takes over an entity gets other numbers.
         let seed = random::mix(self.config.seed ^ random::mix(process.to_bits()) ^ u64::from(pid));
-        let caller = Caller::new(pid, place, seed);
+        let caller = Caller::new(pid, VmIndex(place), seed);
         let state = self.state.as_mut().expect("it is open");
         let vms = &mut state.context().vms;
         if vms.len() <= place as usize {
@@ -227,15 +228,15 @@ impl Isolate {
         }
         vms[place as usize] = self.places[place as usize].vm;
         let program = self.loaded.load(state, script)?;
-        let Some(start) = start else { return state.start(ThreadId(slot), program, category, caller) };
+        let Some(start) = start else { return state.start(ProcessIndex(slot), program, category, caller) };
         let Start { name, arguments, function, .. } = *start;
         let program = match &function {
             Some(function) => program.with_main(state.main_function(function)?),
             None => program,
         };
         state
-            .start(ThreadId(slot), program, category, caller)
-            .and_then(|()| state.pass(ThreadId(slot), category, name, &arguments))
+            .start(ProcessIndex(slot), program, category, caller)
+            .and_then(|()| state.pass(ProcessIndex(slot), category, name, &arguments))
     }
 
     /// Makes a process run another script, from its start. `None` if it has ended.
@@ -251,7 +252,7 @@ impl Isolate {
         let id = SlotId { generation: slot.generation, ..id };
         self.forget_waiting(id.slot);
         if let Some(state) = &mut self.state {
-            state.restart(ThreadId(id.slot));
+            state.restart(ProcessIndex(id.slot));
         }
         self.start_later(id, script, start);
         Some(id)
@@ -332,7 +333,7 @@ impl Isolate {
         self.accounts[slot.place as usize].forget(slot_index);
         let category = std::mem::take(&mut slot.category);
         if let Some(state) = &mut self.state {
-            state.retire(ThreadId(slot_index), category);
+            state.retire(ProcessIndex(slot_index), category);
         }
         if category > 0 {
             self.categories.remove_thread(category);

@@ -6,7 +6,7 @@
 //!   access to everything in it, and moving it to another operating-system thread is fine.
 //! - Its allocator ([`memory`]) and its sandbox ([`open`]) are ours, so no other code finds its way in.
 //! - Every `lua_State` pointer kept here belongs to a thread that the state's registry anchors: the
-//!   main thread, or the root of a process, held by its [`ThreadId`]'s entry in an anchor table from
+//!   main thread, or the root of a process, held by its process's entry in an anchor table from
 //!   the moment it is made until the entry is overwritten. Coroutines of a break chain are kept
 //!   alive by their parents' stacks.
 //! - Calls that can throw are made inside [`LuauState::protect`], or by Luau itself.
@@ -18,6 +18,7 @@
 )]
 
 mod context;
+mod function_ref;
 mod host_functions;
 mod library;
 pub(crate) mod mailbox;
@@ -28,6 +29,7 @@ mod prefetch;
 mod processes;
 #[cfg(test)]
 mod reachable;
+mod replies;
 pub(crate) mod request;
 mod reset;
 mod roots;
@@ -43,15 +45,18 @@ use bevy::platform::collections::HashMap;
 use mlua::ffi::{self, lua_State};
 
 use crate::script::Bytecode;
-use crate::types::ScriptError;
+use crate::types::{ProcessIndex, ScriptError, VmIndex};
 
 use modules::TableRef;
 
-pub(crate) use context::{Caller, Context, FunctionRef, Reply, Request};
+pub(crate) use context::{Caller, Context};
+pub(crate) use function_ref::FunctionRef;
 pub(crate) use host_functions::{BoxedFunction, Entry, HostFunctions, Parser};
 pub(crate) use modules::LoadedProgram;
 pub(crate) use prefetch::prefetch;
-pub(crate) use slice::{LimitViolation, SliceEnd, SliceLimits};
+pub(crate) use replies::Reply;
+pub(crate) use request::Request;
+pub(crate) use slice::{LimitViolation, SliceEnd, SliceLimits, SliceReport};
 pub(crate) use slices::{Allowance, Slices};
 pub(crate) use threads::{MAIN, TaskId};
 
@@ -63,10 +68,6 @@ use threads::ProcessThread;
 /// A factor of one on the quantum, in sixteenths.
 pub(crate) const NORMAL_PRIORITY: u8 = 16;
 
-/// The root thread of one process, by its place in the state's table of threads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ThreadId(pub(crate) u32);
-
 /// A loaded script: the registry reference of its main function.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MainFunction(c_int);
@@ -74,9 +75,10 @@ pub(crate) struct MainFunction(c_int);
 /// One sandboxed Luau state and the threads of its processes.
 pub(crate) struct LuauState {
     main: *mut lua_State,
+    /// By [`ProcessIndex`].
     threads: Vec<ProcessThread>,
     /// The state tables of threads that were restarted and not started since.
-    handed_over: HashMap<u32, TableRef>,
+    handed_over: HashMap<ProcessIndex, TableRef>,
     /// Registry references of the anchor tables; see [`roots`].
     roots: Roots,
     /// Whether threads can be [prefetched](prefetch::knows_layout).
@@ -213,9 +215,9 @@ impl LuauState {
         unsafe { ffi::lua_totalbytes(self.main, c_int::from(category)) }
     }
 
-    /// Coroutines that the scripts of one place have made, garbage included.
-    pub(crate) fn coroutines(&mut self, place: u32) -> u32 {
-        self.context().coroutines.get(place as usize).copied().unwrap_or_default()
+    /// Coroutines that the scripts of a VM have made, garbage included.
+    pub(crate) fn coroutines(&mut self, vm: VmIndex) -> u32 {
+        self.context().coroutines.get(vm.at()).copied().unwrap_or_default()
     }
 
     /// Collects all garbage, however long it takes.

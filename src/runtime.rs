@@ -1,7 +1,7 @@
 //! The shared Luau runtime: isolates, and who lives where.
 
-mod inbox;
 pub(crate) mod isolates;
+mod requests;
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
@@ -14,17 +14,18 @@ use smallvec::smallvec;
 
 use crate::console::ConsoleBuffer;
 use crate::isolate::{
-    CallId, Exit, Isolate, IsolateConfig, MAX_EXACT_VMS, MIN_QUANTUM, PlaceId, PostedRequest, RawCall,
-    SlotId, Start, VmSummary,
+    Exit, Isolate, IsolateConfig, MAX_EXACT_VMS, MIN_QUANTUM, PlaceId, SlotId, Start, VmSummary,
 };
-use crate::luau::{BoxedFunction, Entry, HostFunctions, LuauState, Parser, Reply};
+use crate::luau::{BoxedFunction, Entry, HostFunctions, LuauState, Parser};
 use crate::script::{CompileCache, CompileQueue, Script};
 use crate::types::{Limits, Pid, TickBudget};
 use crate::value::Value;
 
 use isolates::Isolates;
 
-pub(crate) use inbox::Inbox;
+use requests::Requests;
+
+pub(crate) use requests::Inbox;
 
 /// Bytes of source that are compiled in less than 50 microseconds.
 const SHORT_SOURCE: usize = 512;
@@ -38,12 +39,7 @@ pub struct LuauRuntime {
     pub(crate) isolates: Isolates,
     config: IsolateConfig,
     host: HostFunctions,
-    /// How many syscalls there are.
-    syscalls: usize,
-    /// Answers to them.
-    inbox: Inbox,
-    /// Questions of scripts that wait for the system.
-    kernel_requests: VecDeque<PostedRequest>,
+    requests: Requests,
     vms_per_isolate: usize,
     workers: usize,
     budget: TickBudget,
@@ -131,9 +127,7 @@ impl LuauRuntime {
             isolates: Isolates::default(),
             config: IsolateConfig { quantum, overrun_limit, syscall_timeout, seed, exact_memory, limits },
             host: HostFunctions::default(),
-            syscalls: 0,
-            inbox: Inbox::default(),
-            kernel_requests: VecDeque::new(),
+            requests: Requests::default(),
             vms_per_isolate: settings.vms_per_isolate,
             workers: settings.workers,
             budget: settings.budget,
@@ -201,56 +195,15 @@ impl LuauRuntime {
         self.host.add(path, Entry::Function(function));
     }
 
-    /// Returns where the answers go.
+    /// Returns where the replies go.
     ///
     /// # Panics
     ///
     /// As [`LuauRuntime::add_host_function`].
     pub(crate) fn add_syscall(&mut self, path: &str, parser: Parser) -> Inbox {
-        self.host.add(path, Entry::Syscall(self.syscalls, parser));
-        self.syscalls += 1;
-        self.inbox.clone()
-    }
-
-    /// Takes the syscalls made since the last call, by their numbers, isolate after isolate.
-    pub(crate) fn take_calls(&mut self) -> Vec<Vec<RawCall>> {
-        let mut calls: Vec<Vec<RawCall>> = std::iter::repeat_with(Vec::new).take(self.syscalls).collect();
-        if self.syscalls > 0 {
-            for (i, isolate) in self.isolates.busy_mut() {
-                isolate.take_calls(i, |function, call| calls[function].push(call));
-            }
-        }
-        calls
-    }
-
-    /// Hands the answers to the processes that wait for them.
-    pub(crate) fn deliver_answers(&mut self) {
-        for (call, reply) in self.inbox.take() {
-            let reply = reply.map(|value| smallvec![value]);
-            self.isolates.get_mut(call.isolate).answer(call.wait, reply);
-        }
-    }
-
-    /// Takes the questions that scripts have asked the system, isolate after isolate, unless there are some left. Until
-    /// then they stay where those are swept out that nobody waits for any more.
-    pub(crate) fn take_kernel_requests(&mut self) {
-        if !self.kernel_requests.is_empty() {
-            return;
-        }
-        let calls = &mut self.kernel_requests;
-        for (i, isolate) in self.isolates.busy_mut() {
-            isolate.take_kernel_requests(i, |call| calls.push_back(call));
-        }
-    }
-
-    /// The question that was asked first.
-    pub(crate) fn next_kernel_request(&mut self) -> Option<PostedRequest> {
-        self.kernel_requests.pop_front()
-    }
-
-    /// Answers a question.
-    pub(crate) fn answer(&mut self, call: CallId, reply: Reply) {
-        self.isolates.get_mut(call.isolate).answer(call.wait, reply);
+        self.host.add(path, Entry::Syscall(self.requests.syscalls, parser));
+        self.requests.syscalls += 1;
+        self.requests.inbox.clone()
     }
 
     /// The isolate of a process or VM.
@@ -320,7 +273,7 @@ impl LuauRuntime {
         let slot = isolate.admit(handle.place, entity, pid, script, start, spawned_at);
         if let Some(parent) = parent {
             isolate.retain_exit(handle.place.place(), pid.get());
-            self.answer(parent, Ok(smallvec![f64::from(pid.get()).into()]));
+            self.reply(parent, Ok(smallvec![f64::from(pid.get()).into()]));
         }
         Admission { vm: handle, pid, process: ProcessHandle { isolate: handle.isolate, slot } }
     }

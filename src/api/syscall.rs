@@ -1,6 +1,5 @@
 //! Syscalls: calls of scripts that an ordinary Bevy system answers.
 
-use std::any::Any;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -8,7 +7,8 @@ use bevy::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::isolate::{CallId, RawCall};
+use crate::isolate::{Posted, RequestId};
+use crate::luau::request::SyscallArgs;
 use crate::runtime::{Inbox, LuauRuntime};
 use crate::types::Pid;
 use crate::value::{Arguments, Value, arguments};
@@ -48,7 +48,7 @@ impl<Args, Reply: Serialize> Syscall<Args, Reply> {
 /// If the process has ended in the meantime, answers go nowhere.
 #[derive(Debug)]
 pub struct ReplyTo<Reply> {
-    call: CallId,
+    request: RequestId,
     inbox: Option<Inbox>,
     reply: PhantomData<fn(Reply)>,
 }
@@ -69,7 +69,7 @@ impl<Reply: Serialize> ReplyTo<Reply> {
 impl<Reply> ReplyTo<Reply> {
     fn send(&mut self, reply: Result<Value, String>) {
         if let Some(inbox) = self.inbox.take() {
-            inbox.push(self.call, reply);
+            inbox.push(self.request, reply);
         }
     }
 }
@@ -80,7 +80,7 @@ impl<Reply> Drop for ReplyTo<Reply> {
     }
 }
 
-type Dispatcher = Arc<dyn Fn(&mut World, Vec<RawCall>) + Send + Sync>;
+type Dispatcher = Arc<dyn Fn(&mut World, Vec<Posted<SyscallArgs>>) + Send + Sync>;
 
 /// The systems that answer syscalls, by number.
 #[derive(Resource, Default)]
@@ -153,7 +153,7 @@ impl SyscallAppExt for App {
         };
         let inbox = runtime.add_syscall(path, Box::new(parse::<Args>));
         let system = world.register_system(system);
-        let dispatch = move |world: &mut World, calls: Vec<RawCall>| {
+        let dispatch = move |world: &mut World, calls: Vec<Posted<SyscallArgs>>| {
             let calls = calls.into_iter().map(|call| typed(call, &inbox)).collect();
             if let Err(error) = world.run_system_with(system, calls) {
                 error!("a system that answers syscalls did not run: {error}");
@@ -166,14 +166,14 @@ impl SyscallAppExt for App {
 
 fn parse<Args: DeserializeOwned + Send + Sync + 'static>(
     arguments: Arguments,
-) -> Result<Box<dyn Any + Send + Sync>, String> {
+) -> Result<SyscallArgs, String> {
     let args = arguments::to::<Args>(arguments).map_err(|error| error.to_string())?;
     Ok(Box::new(args))
 }
 
-fn typed<Args: 'static, Reply>(call: RawCall, inbox: &Inbox) -> Syscall<Args, Reply> {
-    let RawCall { call, vm, process, pid, args } = call;
-    let args = *args.downcast().expect("what this syscall's parser made");
-    let reply_to = ReplyTo { call, inbox: Some(inbox.clone()), reply: PhantomData };
+fn typed<Args: 'static, Reply>(call: Posted<SyscallArgs>, inbox: &Inbox) -> Syscall<Args, Reply> {
+    let Posted { id, vm, process, pid, request } = call;
+    let args = *request.downcast().expect("what this syscall's parser made");
+    let reply_to = ReplyTo { request: id, inbox: Some(inbox.clone()), reply: PhantomData };
     Syscall { vm, process, pid, args, reply_to }
 }

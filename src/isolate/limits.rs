@@ -23,7 +23,7 @@ const USUAL_NS_PER_SLICE: u64 = 4_000;
 
 /// What a process may do when it is its turn.
 #[derive(Debug)]
-pub(super) enum Turn {
+pub(super) enum Verdict {
     Run,
     /// Its VM has so much garbage that it cannot be told what it really needs.
     Wait,
@@ -87,7 +87,7 @@ impl VmAccount {
         }
     }
 
-    /// Whether it must be asked what the VM's processes [may do](VmAccount::turn) even if its memory is in order.
+    /// Whether it must be asked what the VM's processes [may do](VmAccount::verdict) even if its memory is in order.
     pub(super) fn is_suspect(&self) -> bool {
         self.collected_by != 0
     }
@@ -98,11 +98,11 @@ impl VmAccount {
     }
 
     /// What the VM's process in `slot` may do now.
-    pub(super) fn turn(&mut self, slot: u32, holdings: Holdings, collections: Collections) -> Turn {
+    pub(super) fn verdict(&mut self, slot: u32, holdings: Holdings, collections: Collections) -> Verdict {
         let limits = &*self.limits;
         if holdings.bytes <= limits.memory_bytes && holdings.coroutines <= limits.coroutines {
             self.collected_by = 0;
-            return Turn::Run;
+            return Verdict::Run;
         }
         let is_known = !matches!(self.collected_by, 0 | UNKNOWN);
         let is_certain = is_known && collections.finished >= self.collected_by;
@@ -110,7 +110,7 @@ impl VmAccount {
         if !is_known || (is_certain && is_to_blame) {
             self.collected_by = collections.finished + 1 + u32::from(collections.one_is_underway);
         }
-        if is_certain && is_to_blame { Turn::Kill(excess(limits, holdings)) } else { Turn::Wait }
+        if is_certain && is_to_blame { Verdict::Kill(excess(limits, holdings)) } else { Verdict::Wait }
     }
 
     /// What each slice of the VM's processes may use.
@@ -268,34 +268,37 @@ mod tests {
         let mut account = account(Limits { memory_bytes: 1000, ..default() });
         let holdings = |bytes| Holdings { bytes, coroutines: 0 };
         assert!(account.is_suspect());
-        assert!(matches!(account.turn(5, holdings(400), collections(7, false)), Turn::Run));
+        assert!(matches!(account.verdict(5, holdings(400), collections(7, false)), Verdict::Run));
         assert!(!account.is_suspect());
         account.charge_to_last_runner(5);
-        assert!(matches!(account.turn(5, holdings(1001), collections(7, true)), Turn::Wait));
-        assert!(matches!(account.turn(5, holdings(1001), collections(8, false)), Turn::Wait));
+        assert!(matches!(account.verdict(5, holdings(1001), collections(7, true)), Verdict::Wait));
+        assert!(matches!(account.verdict(5, holdings(1001), collections(8, false)), Verdict::Wait));
         assert!(
-            matches!(account.turn(6, holdings(1001), collections(9, false)), Turn::Wait),
+            matches!(account.verdict(6, holdings(1001), collections(9, false)), Verdict::Wait),
             "not to charge_to_last_runner"
         );
-        let killed = account.turn(5, holdings(1001), collections(9, false));
-        assert!(matches!(killed, Turn::Kill(KillReason::Memory { limit: 1000, used: 1001 })), "{killed:?}");
+        let killed = account.verdict(5, holdings(1001), collections(9, false));
+        assert!(
+            matches!(killed, Verdict::Kill(KillReason::Memory { limit: 1000, used: 1001 })),
+            "{killed:?}"
+        );
         // The VM's next process is not killed before what this one held has been collected.
-        assert!(matches!(account.turn(6, holdings(1001), collections(9, false)), Turn::Wait));
+        assert!(matches!(account.verdict(6, holdings(1001), collections(9, false)), Verdict::Wait));
         assert!(account.is_suspect());
-        assert!(matches!(account.turn(6, holdings(1000), collections(10, false)), Turn::Run));
+        assert!(matches!(account.verdict(6, holdings(1000), collections(10, false)), Verdict::Run));
     }
 
     #[test]
     fn a_vm_is_suspect_until_it_is_looked_at_and_what_was_found_stays() {
         let mut account = account(Limits { coroutines: 10, ..default() });
         let holdings = |coroutines| Holdings { bytes: 0, coroutines };
-        assert!(matches!(account.turn(5, holdings(10), collections(0, false)), Turn::Run));
+        assert!(matches!(account.verdict(5, holdings(10), collections(0, false)), Verdict::Run));
         assert!(!account.is_suspect());
         account.set_limits(Limits { coroutines: 9, ..default() }.into());
         assert!(account.is_suspect());
-        assert!(matches!(account.turn(5, holdings(10), collections(0, false)), Turn::Wait));
+        assert!(matches!(account.verdict(5, holdings(10), collections(0, false)), Verdict::Wait));
         account.suspect();
-        assert!(matches!(account.turn(5, holdings(10), collections(1, false)), Turn::Kill(_)));
+        assert!(matches!(account.verdict(5, holdings(10), collections(1, false)), Verdict::Kill(_)));
     }
 
     #[test]

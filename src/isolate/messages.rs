@@ -8,8 +8,9 @@ use smallvec::smallvec;
 use super::sweep::SweepAt;
 use super::waiting::{WaitId, Waiting};
 use super::{Isolate, SlotId};
-use crate::luau::{Request, ThreadId};
+use crate::luau::Request;
 use crate::types::Outcome;
+use crate::types::ProcessIndex;
 use crate::types::ProcessState;
 use crate::value::Value;
 use crate::value::Values;
@@ -140,19 +141,19 @@ impl Isolate {
         let Some(slot) = self.slots.live(id) else { return Err("no such process") };
         let place = slot.place;
         if let Some(wait) = self.next_receiver(id.slot) {
-            self.answer(wait, Ok(smallvec![value, sender]));
+            self.reply(wait, Ok(smallvec![value, sender]));
             return Ok(());
         }
         let limits = &self.accounts[place as usize].limits;
         let (messages, bytes) = (limits.mailbox_messages, limits.mailbox_bytes);
         let Some(state) = &mut self.state else { return Err("it has not started") };
-        state.context().mail.entry(id.slot).or_default().push((value, sender), messages, bytes)
+        state.context().mail.entry(ProcessIndex(id.slot)).or_default().push((value, sender), messages, bytes)
     }
 
     /// Messages that a process has not received.
     pub(crate) fn mailbox_len(&mut self, id: SlotId) -> usize {
         let state = self.state.as_mut();
-        state.and_then(|state| Some(state.context().mail.get(&id.slot)?.len())).unwrap_or(0)
+        state.and_then(|state| Some(state.context().mail.get(&ProcessIndex(id.slot))?.len())).unwrap_or(0)
     }
 
     /// Whether some process may want signals.
@@ -173,7 +174,7 @@ impl Isolate {
             listeners.retain(|listener| matches!(listener, Listener::Connection(_)));
             for listener in now {
                 match listener {
-                    Listener::Once(wait) => self.answer(wait, Ok(smallvec![payload.clone(), true.into()])),
+                    Listener::Once(wait) => self.reply(wait, Ok(smallvec![payload.clone(), true.into()])),
                     Listener::Connection(wait) => self.call_connection(place, wait, payload),
                 }
             }
@@ -186,7 +187,7 @@ impl Isolate {
         let Some(slot) = self.slots.live(id) else { return };
         let category = slot.category;
         let Some(state) = &mut self.state else { return };
-        let thread = ThreadId(id.slot);
+        let thread = ProcessIndex(id.slot);
         if state.call_connection(thread, category, connection.task, payload, limit) {
             self.make_runnable(id);
         }
@@ -212,7 +213,7 @@ impl Isolate {
         }
         let limit = self.accounts[place as usize].limits.mailbox_messages;
         let Some(state) = &mut self.state else { return Err("it has not started") };
-        state.context().mail.entry(id.slot).or_default().reserve(limit)?;
+        state.context().mail.entry(ProcessIndex(id.slot)).or_default().reserve(limit)?;
         self.subscribers.watch(place, pid, Watcher::Monitor(id));
         Ok(())
     }
@@ -223,15 +224,17 @@ impl Isolate {
         let limit = self.accounts[slot.place as usize].limits.mailbox_bytes;
         let Some(wait) = self.next_receiver(id.slot) else {
             let Some(state) = &mut self.state else { return };
-            let mailbox = state.context().mail.entry(id.slot).or_default();
+            let mailbox = state.context().mail.entry(ProcessIndex(id.slot)).or_default();
             mailbox.push_reserved(end_message(pid, end, true), || end_message(pid, end, false), limit);
             return;
         };
-        if let Some(mailbox) = self.state.as_mut().and_then(|state| state.context().mail.get_mut(&id.slot)) {
+        if let Some(mailbox) =
+            self.state.as_mut().and_then(|state| state.context().mail.get_mut(&ProcessIndex(id.slot)))
+        {
             mailbox.release();
         }
         let (value, sender) = end_message(pid, end, true);
-        self.answer(wait, Ok(smallvec![value, sender]));
+        self.reply(wait, Ok(smallvec![value, sender]));
     }
 
     /// The task of a process that has waited longest for a message.
@@ -275,7 +278,7 @@ impl Isolate {
         }
         for watcher in watchers.into_iter().flatten() {
             match watcher {
-                Watcher::Join(wait) => self.answer(wait, Ok(end.clone())),
+                Watcher::Join(wait) => self.reply(wait, Ok(end.clone())),
                 Watcher::Monitor(id) => self.post_end(id, pid, &end),
             }
         }

@@ -1,9 +1,10 @@
 //! Running the processes of an isolate.
 
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use super::garbage::Estimate;
-use super::limits::{Collections, Holdings, Stopwatch, Turn, VmAccount, kill_reason};
+use super::limits::{Collections, Holdings, Stopwatch, Verdict, VmAccount, kill_reason};
 use super::messages::Subscribers;
 use super::prefetch::prefetch_next;
 use super::run_queue::RunQueue;
@@ -11,10 +12,12 @@ use super::slots::Slot;
 use super::waiting::Waiting;
 use super::{Isolate, IsolateConfig, MIN_QUANTUM, Place, SlotId};
 use crate::console::ConsoleBuffer;
-use crate::luau::{Allowance, NORMAL_PRIORITY, SliceEnd, SliceLimits, Slices, ThreadId};
+use crate::luau::Request;
+use crate::luau::{Allowance, NORMAL_PRIORITY, SliceEnd, SliceLimits, SliceReport, Slices};
 use crate::types::Limits;
 use crate::types::ProcessState;
 use crate::types::{KillReason, Outcome};
+use crate::types::{ProcessIndex, VmIndex};
 use crate::value::Value;
 
 /// Safepoints between two looks at the clock: a fraction of a millisecond.
@@ -79,11 +82,11 @@ impl Isolate {
         deadline: Option<Instant>,
         next: Option<&Self>,
     ) {
-        let Some(mut pass) = Pass::new(self, quantum, tick, now, deadline) else {
+        let Some(mut pass) = Pass::new(self, quantum, tick, now, deadline, next) else {
             self.queue = RunQueue::default(); // whoever is queued has ended
             return;
         };
-        pass.run(deadline, next);
+        pass.run();
         let Pass { queue, ended, watch, resumes, vm_ticks, .. } = pass;
         self.queue = queue;
         self.stats.resumes += resumes;
@@ -103,7 +106,7 @@ impl Isolate {
 
     fn end_as(&mut self, slot: u32, end: End) {
         let Some(state) = &mut self.state else { return };
-        let thread = ThreadId(slot);
+        let thread = ProcessIndex(slot);
         let outcome = match end {
             End::Returned => Outcome::Finished(state.results(thread)),
             End::Exited(results) => Outcome::Finished(results),
@@ -121,6 +124,17 @@ enum End {
     Exited(Vec<Value>),
     Failed,
     Killed(KillReason),
+}
+
+/// A slice that is about to run.
+#[derive(Clone, Copy, Debug)]
+struct Turn {
+    process: SlotId,
+    quantum: u32,
+    /// Bytes that it may allocate.
+    memory_bytes: usize,
+    /// Bytes that its VM holds.
+    held_bytes: usize,
 }
 
 /// The slices of one pass, or of a part of it: what they need of the isolate, borrowed once.
@@ -144,6 +158,9 @@ struct Pass<'a> {
     counts_as: u32,
     tick: u32,
     now: Duration,
+    deadline: Option<Instant>,
+    /// The isolate that this operating-system thread runs next, if that is known.
+    next: Option<&'a Isolate>,
     watch: Option<Stopwatch>,
     /// Whether it watches each slice.
     is_close: bool,
@@ -173,6 +190,7 @@ impl<'a> Pass<'a> {
         tick: u32,
         now: Duration,
         deadline: Option<Instant>,
+        next: Option<&'a Isolate>,
     ) -> Option<Self> {
         let most_bytes =
             if deadline.is_some() { isolate.garbage.most_bytes(isolate.live) } else { usize::MAX };
@@ -199,6 +217,8 @@ impl<'a> Pass<'a> {
             counts_as: u32::from(quantum == config.quantum),
             tick,
             now,
+            deadline,
+            next,
             watch: is_timed.then(|| Stopwatch::new(quantum, isolate.is_slow)),
             is_close: is_timed && isolate.is_slow,
             slices_since_check: 0,
@@ -214,17 +234,11 @@ impl<'a> Pass<'a> {
         })
     }
 
-    fn run(&mut self, deadline: Option<Instant>, next: Option<&Isolate>) {
-        while let Some(id) = self.queue.next_in_pass() {
-            prefetch_next(self.slices.state(), self.queue.upcoming(), next);
-            let Some(passed) = self.turn(id) else { continue };
-            self.slices_since_check += 1;
-            self.safepoints_to_check -= SAFEPOINTS_PER_SLICE + passed.cast_signed();
-            if self.safepoints_to_check > 0 && !self.is_close {
-                continue;
-            }
-            let is_late = self.check_clock().zip(deadline).is_some_and(|(now, deadline)| now >= deadline);
-            if is_late || self.slices.state().object_bytes() > self.most_bytes {
+    /// Runs slices until nobody is left in the pass, or it has to stop.
+    fn run(&mut self) {
+        while let Some(turn) = self.next_turn() {
+            let report = self.slices.run(turn.process.thread(), turn.quantum, turn.memory_bytes);
+            if self.after_slice(turn, report).is_break() {
                 break;
             }
         }
@@ -233,25 +247,22 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Looks at the clock, if slices are timed.
-    #[cold]
-    fn check_clock(&mut self) -> Option<Instant> {
-        let is_due = self.safepoints_to_check <= 0;
-        if is_due {
-            self.safepoints_to_check = SAFEPOINTS_PER_CLOCK_LOOK;
+    /// Whose slice is next, and what it may use.
+    #[inline]
+    fn next_turn(&mut self) -> Option<Turn> {
+        loop {
+            let process = self.queue.next_in_pass()?;
+            prefetch_next(self.slices.state(), self.queue.upcoming(), self.next);
+            let turn = self.turn_of(process);
+            if turn.is_some() {
+                return turn;
+            }
         }
-        let watch = self.watch.as_mut()?;
-        if !is_due {
-            return Some(Instant::now());
-        }
-        let now = watch.batch(std::mem::take(&mut self.slices_since_check));
-        self.is_close = watch.is_close();
-        Some(now)
     }
 
-    /// The turn of a process. If it had a slice: the safepoints that it passed.
+    /// The turn of a process, unless it has ended, is suspended or must wait.
     #[inline]
-    fn turn(&mut self, id: SlotId) -> Option<u64> {
+    fn turn_of(&mut self, id: SlotId) -> Option<Turn> {
         let slot = &mut self.slots[id.slot as usize];
         if slot.generation != id.generation {
             return None; // it was removed while it was queued
@@ -274,17 +285,18 @@ impl<'a> Pass<'a> {
                 false => Allowance::unlimited(account.limits.console_bytes),
             });
         }
-        let held = if self.is_exact { self.slices.category_bytes(slot.category) } else { 0 };
-        if held > self.memory_limit || account.is_suspect() {
-            let coroutines = if self.config.limits { self.slices.coroutines(slot.place) } else { 0 };
-            match account.turn(id.slot, Holdings { bytes: held, coroutines }, self.collections) {
-                Turn::Run => {}
-                Turn::Wait => {
+        let held_bytes = if self.is_exact { self.slices.category_bytes(slot.category) } else { 0 };
+        if held_bytes > self.memory_limit || account.is_suspect() {
+            let vm = VmIndex(slot.place);
+            let coroutines = if self.config.limits { self.slices.coroutines(vm) } else { 0 };
+            match account.verdict(id.slot, Holdings { bytes: held_bytes, coroutines }, self.collections) {
+                Verdict::Run => {}
+                Verdict::Wait => {
                     self.garbage.request_collection();
                     self.queue.keep(id);
                     return None;
                 }
-                Turn::Kill(reason) => {
+                Verdict::Kill(reason) => {
                     self.ended.push((id.slot, End::Killed(reason)));
                     return None;
                 }
@@ -293,33 +305,67 @@ impl<'a> Pass<'a> {
         account.charge_to_last_runner(id.slot);
         self.vm_ticks += u64::from(is_first_of_tick);
         slot.state = ProcessState::Running;
-        if self.waiting.has_replies() {
-            self.slices.context().reply = self.waiting.take_reply(id.slot);
-        }
-        let memory_bytes = (self.memory_limit - held).min(self.slice_bytes);
-        let report = self.slices.run(id.thread(), quantum, memory_bytes);
+        let memory_bytes = (self.memory_limit - held_bytes).min(self.slice_bytes);
+        Some(Turn { process: id, quantum, memory_bytes, held_bytes })
+    }
+
+    /// Takes note of what a slice did. The pass stops where the deadline is past, or too much memory is in use.
+    #[inline]
+    fn after_slice(&mut self, turn: Turn, report: SliceReport) -> ControlFlow<()> {
+        let slot = &mut self.slots[turn.process.slot as usize];
         slot.safepoints += report.safepoints;
         slot.state = ProcessState::Runnable;
         match report.outcome {
             None if !self.is_close => {
                 slot.slices = slot.slices.saturating_add(self.counts_as);
                 self.resumes += u64::from(self.counts_as);
-                self.queue.keep(id);
+                self.queue.keep(turn.process);
             }
-            outcome => self.after_slice(id, outcome.unwrap_or(SliceEnd::Preempted), held),
+            outcome => self.take_outcome(turn, outcome.unwrap_or(SliceEnd::Preempted)),
         }
-        Some(report.safepoints)
+        self.slices_since_check += 1;
+        self.safepoints_to_check -= SAFEPOINTS_PER_SLICE + report.safepoints.cast_signed();
+        if self.safepoints_to_check > 0 && !self.is_close {
+            return ControlFlow::Continue(());
+        }
+        self.check()
     }
 
-    /// Takes what a slice leaves: output, requests, time used, its end. Its VM held so many `bytes` when it began.
+    /// Whether the pass goes on.
     #[cold]
-    fn after_slice(&mut self, id: SlotId, end: SliceEnd, bytes: usize) {
+    fn check(&mut self) -> ControlFlow<()> {
+        let is_late = self.check_clock().zip(self.deadline).is_some_and(|(now, deadline)| now >= deadline);
+        match is_late || self.slices.state().object_bytes() > self.most_bytes {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    }
+
+    /// The time, if slices are timed.
+    fn check_clock(&mut self) -> Option<Instant> {
+        let is_due = self.safepoints_to_check <= 0;
+        if is_due {
+            self.safepoints_to_check = SAFEPOINTS_PER_CLOCK_LOOK;
+        }
+        let watch = self.watch.as_mut()?;
+        if !is_due {
+            return Some(Instant::now());
+        }
+        let now = watch.batch(std::mem::take(&mut self.slices_since_check));
+        self.is_close = watch.is_close();
+        Some(now)
+    }
+
+    /// Takes what a slice leaves beyond safepoints: output, requests, time used, its end.
+    #[cold]
+    fn take_outcome(&mut self, turn: Turn, end: SliceEnd) {
+        let id = turn.process;
         let slot = &mut self.slots[id.slot as usize];
         let account = &mut self.accounts[slot.place as usize];
         let slices = if end == SliceEnd::Preempted { self.counts_as } else { 1 };
         slot.slices = slot.slices.saturating_add(slices);
         self.resumes += u64::from(slices);
-        if self.slices.coroutines(slot.place) > account.limits.coroutines {
+        if self.slices.coroutines(VmIndex(slot.place)) > account.limits.coroutines {
             account.suspect();
         }
         let context = self.slices.context();
@@ -342,7 +388,7 @@ impl<'a> Pass<'a> {
             SliceEnd::Exited => Some(End::Exited(std::mem::take(&mut context.exit_results))),
             SliceEnd::Failed => Some(End::Failed),
             SliceEnd::Exceeded(excess) => {
-                Some(End::Killed(kill_reason(excess, context, &account.limits, overrun, bytes)))
+                Some(End::Killed(kill_reason(excess, context, &account.limits, overrun, turn.held_bytes)))
             }
         };
         if let Some(time) = self.watch.as_mut().and_then(Stopwatch::slice) {
@@ -353,6 +399,9 @@ impl<'a> Pass<'a> {
         }
         // Some of its tasks may wait while others run.
         for (task, mut request) in context.requests.drain(..).filter(|_| end.is_none()) {
+            if matches!(request, Request::Cancel) {
+                context.replies.take(id.thread(), task);
+            }
             let wait = self.waiting.next_wait(id, task);
             self.subscribers.begin(slot.place, wait, &mut request);
             self.waiting.begin(wait, request, self.now, self.config.syscall_timeout);

@@ -7,8 +7,9 @@ use std::ops::{Index, IndexMut};
 
 use bevy::prelude::*;
 
-use crate::luau::{NORMAL_PRIORITY, ThreadId};
+use crate::luau::NORMAL_PRIORITY;
 use crate::types::CpuUsage;
+use crate::types::ProcessIndex;
 use crate::types::ProcessState;
 use crate::types::VirtualTime;
 
@@ -20,8 +21,8 @@ pub(crate) struct SlotId {
 }
 
 impl SlotId {
-    pub(super) fn thread(self) -> ThreadId {
-        ThreadId(self.slot)
+    pub(super) fn thread(self) -> ProcessIndex {
+        ProcessIndex(self.slot)
     }
 }
 

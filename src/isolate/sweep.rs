@@ -2,7 +2,7 @@
 //! looked for at once: they are swept out when there may be as many of them as of others.
 
 use super::{Isolate, SlotId};
-use crate::luau::ThreadId;
+use crate::types::ProcessIndex;
 
 /// Below that it is not worth it.
 const MIN_SWEEP: usize = 64;
@@ -35,10 +35,11 @@ impl Isolate {
         let Self { waiting, subscribers, slots, state: Some(state), .. } = self else { return };
         state.release_functions();
         let is_alive = |id: SlotId| slots.live(id).is_some();
-        waiting
-            .sweep(|wait| is_alive(wait.slot()) && state.is_waiting(ThreadId(wait.slot().slot), wait.task));
+        waiting.sweep(|wait| {
+            is_alive(wait.slot()) && state.is_waiting(ProcessIndex(wait.slot().slot), wait.task)
+        });
         let is_connected = |wait: super::WaitId| {
-            is_alive(wait.slot()) && state.is_connected(ThreadId(wait.slot().slot), wait.task)
+            is_alive(wait.slot()) && state.is_connected(ProcessIndex(wait.slot().slot), wait.task)
         };
         subscribers.sweep(|wait| waiting.is_pending(wait), is_connected, is_alive);
     }

@@ -2,22 +2,20 @@
 
 mod timers;
 
-use std::any::Any;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bevy::platform::collections::HashMap;
 use smallvec::{SmallVec, smallvec};
 
-use super::CallId;
-use super::PostedRequest;
-use super::RawCall;
 use super::slots::Identity;
 use super::sweep::SweepAt;
 use super::{Isolate, SlotId};
-use crate::luau::request::KernelRequest;
-use crate::luau::{Reply, Request, TaskId, ThreadId, prefetch};
+use super::{Posted, RequestId};
+use crate::luau::request::ExternalRequest;
+use crate::luau::{Context, Reply, Request, TaskId, prefetch};
 use crate::types::Pid;
+use crate::types::ProcessIndex;
 use crate::types::VirtualTime;
 use crate::value::Value;
 
@@ -52,29 +50,19 @@ struct Pending {
     number: u64,
 }
 
-/// A syscall that has not reached its system.
-struct NewCall {
-    wait: WaitId,
-    function: usize,
-    args: Box<dyn Any + Send + Sync>,
-}
-
 /// What the waiting tasks of an isolate wait for.
 #[derive(Default)]
 pub(super) struct Waiting {
     timers: Timers,
     sweep_timers_at: SweepAt,
-    new_calls: Vec<NewCall>,
-    /// Questions to the system that have not been asked.
-    kernel_requests: Vec<(WaitId, KernelRequest)>,
-    sweep_kernel_requests_at: SweepAt,
+    /// What others must answer and have not been asked yet.
+    requests: Vec<(WaitId, ExternalRequest)>,
+    sweep_requests_at: SweepAt,
     /// By slot.
     pending: HashMap<u32, SmallVec<[Pending; 1]>>,
     /// Syscalls, answered ones included, in the order of their deadlines: each has the same time.
     deadlines: VecDeque<(VirtualTime, WaitId)>,
     sweep_deadlines_at: SweepAt,
-    /// What main chunks that were woken get, by slot.
-    replies: HashMap<u32, Reply>,
     /// Waits so far.
     count: u64,
 }
@@ -88,19 +76,9 @@ impl Waiting {
         Self { count: old.count, ..Self::default() }
     }
 
-    /// Whether there are calls that have not left the isolate.
-    pub(super) fn has_calls(&self) -> bool {
-        !self.new_calls.is_empty() || !self.kernel_requests.is_empty()
-    }
-
-    /// Whether some process that was woken has something to get.
-    pub(super) fn has_replies(&self) -> bool {
-        !self.replies.is_empty()
-    }
-
-    /// What a process that was woken gets.
-    pub(super) fn take_reply(&mut self, slot: u32) -> Option<Reply> {
-        self.replies.remove(&slot)
+    /// Whether there are requests that have not left the isolate.
+    pub(super) fn has_requests(&self) -> bool {
+        !self.requests.is_empty()
     }
 
     /// The next wait of a task.
@@ -116,14 +94,12 @@ impl Waiting {
                 let due = now + time.max(MIN_WAIT);
                 self.timers.push(Timer::new(due.into(), wait, false));
             }
-            Request::Syscall { function, args } => {
+            Request::External(request) => {
                 self.pend(wait);
-                self.deadlines.push_back(((now + timeout).into(), wait));
-                self.new_calls.push(NewCall { wait, function, args });
-            }
-            Request::System(call) => {
-                self.pend(wait);
-                self.kernel_requests.push((wait, *call));
+                if let ExternalRequest::Syscall { .. } = request {
+                    self.deadlines.push_back(((now + timeout).into(), wait));
+                }
+                self.requests.push((wait, request));
             }
             request @ (Request::Receive { .. } | Request::Signal { .. }) => {
                 let timeout = Self::timeout_of(&request);
@@ -134,7 +110,7 @@ impl Waiting {
             }
             // Not a wait; see `Subscribers::begin`.
             Request::Connect { .. } => {}
-            Request::Forget => {
+            Request::Cancel => {
                 if let Some(pending) = self.pending.get_mut(&wait.slot) {
                     pending.retain(|pending| pending.task != wait.task);
                     if pending.is_empty() {
@@ -197,7 +173,7 @@ impl Waiting {
     /// Timers, deadlines and calls, those of waits that are over included.
     #[cfg(test)]
     pub(super) fn entries(&self) -> usize {
-        self.timers.len() + self.deadlines.len() + self.kernel_requests.len() + self.new_calls.len()
+        self.timers.len() + self.deadlines.len() + self.requests.len()
     }
 
     /// Throws out timers and calls of waits that are over. `is_waiting` tells whether a task waits at all.
@@ -217,11 +193,11 @@ impl Waiting {
             self.sweep_deadlines_at.swept(deadlines.len());
             self.deadlines = deadlines;
         }
-        if self.sweep_kernel_requests_at.is_due(self.kernel_requests.len()) {
-            let mut calls = std::mem::take(&mut self.kernel_requests);
-            calls.retain(|&(wait, _)| self.is_pending(wait));
-            self.sweep_kernel_requests_at.swept(calls.len());
-            self.kernel_requests = calls;
+        if self.sweep_requests_at.is_due(self.requests.len()) {
+            let mut requests = std::mem::take(&mut self.requests);
+            requests.retain(|&(wait, _)| self.is_pending(wait));
+            self.sweep_requests_at.swept(requests.len());
+            self.requests = requests;
         }
     }
 }
@@ -251,7 +227,7 @@ impl Isolate {
                 self.waiting.deadlines.front().copied().filter(|&(deadline, _)| deadline <= now)
             {
                 self.waiting.deadlines.pop_front();
-                self.answer(wait, Err("the game did not answer in time".to_owned()));
+                self.reply(wait, Err("the game did not answer in time".to_owned()));
             } else {
                 break;
             }
@@ -263,7 +239,7 @@ impl Isolate {
     }
 
     /// Ends a wait, unless it has ended or its process has.
-    pub(crate) fn answer(&mut self, wait: WaitId, reply: Reply) {
+    pub(crate) fn reply(&mut self, wait: WaitId, reply: Reply) {
         if self.waiting.finish(wait) {
             self.resume_waiting(wait, Some(reply));
         }
@@ -279,14 +255,9 @@ impl Isolate {
             return;
         }
         let Some(state) = &mut self.state else { return };
-        match state.wake(ThreadId(wait.slot), wait.task, reply) {
-            Err(()) => return,
-            Ok(None) => {}
-            Ok(Some(reply)) => {
-                self.waiting.replies.insert(wait.slot, reply);
-            }
+        if state.wake(ProcessIndex(wait.slot), wait.task, reply) {
+            self.make_runnable(wait.slot());
         }
-        self.make_runnable(wait.slot());
     }
 
     /// Ends a wait for the end of a process after some time.
@@ -294,28 +265,30 @@ impl Isolate {
         self.waiting.set_timeout(wait, due);
     }
 
-    /// Takes the questions to the system since the last call.
-    pub(crate) fn take_kernel_requests(&mut self, isolate: u32, mut each: impl FnMut(PostedRequest)) {
-        for (wait, call) in std::mem::take(&mut self.waiting.kernel_requests) {
-            // Its process may have ended, or its task been cancelled.
-            if self.waiting.is_pending(wait) {
-                let vm = self.places[self.slots[wait.slot].place as usize].vm;
-                let Identity { process, pid, .. } = self.slots.identity(wait.slot);
-                each(PostedRequest { id: CallId { isolate, wait }, vm, process, pid, call });
-            }
-        }
+    /// Whether a wait has not ended.
+    pub(crate) fn is_pending(&self, wait: WaitId) -> bool {
+        self.waiting.is_pending(wait)
     }
 
-    /// Takes the syscalls made since the last call, with the numbers of their functions.
-    pub(crate) fn take_calls(&mut self, isolate: u32, mut each: impl FnMut(usize, RawCall)) {
-        for NewCall { wait, function, args } in std::mem::take(&mut self.waiting.new_calls) {
+    /// Takes what processes have asked others for, as far as it is wanted.
+    pub(crate) fn take_requests(
+        &mut self,
+        isolate: u32,
+        is_wanted: impl Fn(&ExternalRequest) -> bool,
+        mut each: impl FnMut(Posted<()>, ExternalRequest),
+    ) {
+        let requests = std::mem::take(&mut self.waiting.requests).into_iter();
+        let (wanted, left) = requests.partition(|(_, request)| is_wanted(request));
+        self.waiting.requests = left;
+        let wanted: Vec<(WaitId, ExternalRequest)> = wanted;
+        for (wait, request) in wanted {
             if !self.waiting.is_pending(wait) {
                 continue; // its process has ended, or its task was cancelled
             }
             let vm = self.places[self.slots[wait.slot].place as usize].vm;
             let Identity { process, pid, .. } = self.slots.identity(wait.slot);
             let pid = Pid(pid.try_into().expect("PIDs start at 1"));
-            each(function, RawCall { call: CallId { isolate, wait }, vm, process, pid, args });
+            each(Posted { id: RequestId { isolate, wait }, vm, process, pid, request: () }, request);
         }
     }
 
@@ -323,13 +296,11 @@ impl Isolate {
     pub(super) fn forget_waiting(&mut self, slot: u32) {
         self.subscribers.forget_slot(slot);
         if let Some(state) = &mut self.state {
-            let mail = &mut state.context().mail;
+            let Context { mail, replies, .. } = state.context();
             if !mail.is_empty() {
-                mail.remove(&slot);
+                mail.remove(&ProcessIndex(slot));
             }
-        }
-        if !self.waiting.replies.is_empty() {
-            self.waiting.replies.remove(&slot);
+            replies.forget(ProcessIndex(slot));
         }
         if !self.waiting.pending.is_empty() {
             self.waiting.pending.remove(&slot);

@@ -1,22 +1,22 @@
 //! What the functions that scripts call share with the isolate: the process that runs, and what it leaves behind.
 
-use std::any::Any;
 use std::ffi::c_int;
 use std::ptr;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use bevy::platform::collections::HashMap;
 use bevy::prelude::Entity;
 
+use super::HostFunctions;
+use super::function_ref::{DroppedFunctions, FunctionRef};
+use super::mailbox::Mailbox;
+use super::replies::{Replies, Reply};
+use super::request::Request;
 use super::slice;
 use super::threads::{ProcessThread, TaskId};
 use crate::console::ConsoleBuffer;
-use crate::luau::HostFunctions;
-use crate::luau::mailbox::Mailbox;
-use crate::luau::request::KernelRequest;
 use crate::random::Pcg32;
-use crate::value::{Value, Values};
+use crate::types::{ProcessIndex, VmIndex};
+use crate::value::Value;
 
 /// What the host functions of a slice read and write.
 pub(crate) struct Context {
@@ -24,27 +24,27 @@ pub(crate) struct Context {
     pub(crate) now: f64,
     /// What the process printed in this slice.
     pub(crate) console: ConsoleBuffer,
-    /// By slot, what is known of the last process that started there.
+    /// By [`ProcessIndex`], what is known of the last process that started there.
     pub(super) callers: Vec<Caller>,
-    /// Coroutines that scripts made and that have not been collected, by place.
+    /// Coroutines that scripts made and that have not been collected, by [`VmIndex`].
     pub(super) coroutines: Vec<u32>,
     pub(super) coroutine_limit: u32,
     pub(super) task_limit: usize,
     pub(super) host: HostFunctions,
-    /// What tasks of the process wait for from the end of this slice on.
+    /// What tasks of the process have asked for in this slice.
     pub(crate) requests: Vec<(TaskId, Request)>,
-    /// What the task that is resumed has waited for.
-    pub(crate) reply: Option<Reply>,
-    /// Messages, by slot of their receiver.
-    pub(crate) mail: HashMap<u32, Mailbox>,
-    /// The VMs, by place.
+    /// What woken tasks go on with.
+    pub(crate) replies: Replies,
+    /// Messages, by their receiver.
+    pub(crate) mail: HashMap<ProcessIndex, Mailbox>,
+    /// The VMs, by [`VmIndex`].
     pub(crate) vms: Vec<Entity>,
     /// What the process gave to `process.exit`.
     pub(crate) exit_results: Vec<Value>,
     /// The process that runs. Valid during its slice.
     pub(super) process: *mut ProcessThread,
-    /// Its slot.
-    pub(super) slot: u32,
+    /// Where it is kept.
+    pub(super) index: ProcessIndex,
     /// The number of the host function that panicked in this slice, and what it said.
     pub(super) host_panic: Option<(usize, String)>,
     pub(super) dropped_functions: DroppedFunctions,
@@ -56,55 +56,17 @@ pub(crate) struct Context {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Caller {
     pub(super) pid: u32,
-    /// Its VM's place.
-    pub(super) place: u32,
+    /// Where its VM is kept.
+    pub(super) vm: VmIndex,
     pub(super) random: Pcg32,
 }
 
 impl Caller {
-    /// The process with a number in the VM that has a place. Its random numbers start with `seed`.
-    pub(crate) fn new(pid: u32, place: u32, seed: u64) -> Self {
-        Self { pid, place, random: Pcg32::from_seed(seed) }
+    /// The process with a number in a VM. Its random numbers start with `seed`.
+    pub(crate) fn new(pid: u32, vm: VmIndex, seed: u64) -> Self {
+        Self { pid, vm, random: Pcg32::from_seed(seed) }
     }
 }
-
-/// What a process waits for.
-pub(crate) enum Request {
-    /// For a time to pass.
-    Sleep(Duration),
-    /// For the answer to a syscall, by its number.
-    Syscall { function: usize, args: Box<dyn Any + Send + Sync> },
-    /// For the answer of the system.
-    System(Box<KernelRequest>),
-    /// For a message.
-    Receive { timeout: Option<Duration> },
-    /// For a signal.
-    Signal { name: Box<[u8]>, timeout: Option<Duration> },
-    /// For nothing: its number is that of a connection to a signal, which begins.
-    Connect { name: Box<[u8]> },
-    /// For nothing any more: it was cancelled.
-    Forget,
-}
-
-/// A function that a process handed over: a registry reference, given back when this is dropped.
-#[derive(Debug)]
-pub(crate) struct FunctionRef {
-    pub(super) reference: c_int,
-    pub(super) dropped: DroppedFunctions,
-}
-
-/// References of a state to be given back, from wherever their owners are dropped. Whose they are is told by where
-/// the list is.
-pub(super) type DroppedFunctions = Arc<Mutex<Vec<c_int>>>;
-
-impl Drop for FunctionRef {
-    fn drop(&mut self) {
-        self.dropped.lock().unwrap_or_else(PoisonError::into_inner).push(self.reference);
-    }
-}
-
-/// What a task gets that has waited: values, or an error to raise.
-pub(crate) type Reply = Result<Values, String>;
 
 impl Context {
     pub(super) fn new(host: HostFunctions) -> Self {
@@ -117,12 +79,12 @@ impl Context {
             task_limit: 0,
             host,
             requests: Vec::new(),
-            reply: None,
+            replies: Replies::default(),
             mail: HashMap::default(),
             vms: Vec::new(),
             exit_results: Vec::new(),
             process: ptr::null_mut(),
-            slot: 0,
+            index: ProcessIndex(0),
             host_panic: None,
             dropped_functions: DroppedFunctions::default(),
             has_handed_over: false,
@@ -131,13 +93,13 @@ impl Context {
 
     /// The process that runs.
     pub(super) fn caller(&mut self) -> &mut Caller {
-        &mut self.callers[self.slot as usize]
+        &mut self.callers[self.index.at()]
     }
 
     /// Its VM.
     pub(super) fn vm(&mut self) -> Entity {
-        let place = self.caller().place as usize;
-        self.vms.get(place).copied().unwrap_or(Entity::PLACEHOLDER)
+        let vm = self.caller().vm.at();
+        self.vms.get(vm).copied().unwrap_or(Entity::PLACEHOLDER)
     }
 
     /// Hands over the function with a registry reference.
@@ -150,6 +112,11 @@ impl Context {
     pub(super) fn print(&mut self) -> &mut ConsoleBuffer {
         slice::flag_outcome();
         &mut self.console
+    }
+
+    /// What a task of the process that runs has waited for.
+    pub(super) fn take_reply(&mut self, task: TaskId) -> Option<Reply> {
+        self.replies.take(self.index, task)
     }
 
     /// A task of the process that runs asks for something.

@@ -12,9 +12,9 @@ use std::ptr;
 use bevy::platform::collections::{HashMap, HashSet};
 use mlua::ffi::{self, lua_State};
 
-use super::{LuauState, MainFunction, ThreadId, chunk_name};
+use super::{LuauState, MainFunction, chunk_name};
 use crate::script::Script;
-use crate::types::ScriptError;
+use crate::types::{ProcessIndex, ScriptError};
 
 /// Where the records are, in the registry.
 const RECORDS: &CStr = c"bevy_luau_os.records";
@@ -119,9 +119,9 @@ impl LuauState {
 
     /// Ends whatever runs on `thread`, like [`LuauState::reset`], and keeps its state table for the
     /// process that starts there next.
-    pub(crate) fn restart(&mut self, thread: ThreadId) {
-        let not_started = self.handed_over.remove(&thread.0);
-        let root = self.threads.get(thread.0 as usize).map_or(ptr::null_mut(), |process| process.root);
+    pub(crate) fn restart(&mut self, thread: ProcessIndex) {
+        let not_started = self.handed_over.remove(&thread);
+        let root = self.threads.get(thread.at()).map_or(ptr::null_mut(), |process| process.root);
         let mut kept = None;
         if !root.is_null() {
             // SAFETY: `root` is live and not running.
@@ -130,10 +130,10 @@ impl LuauState {
         self.reset(thread);
         match (kept, not_started) {
             (Some(kept), not_started) => {
-                self.handed_over.insert(thread.0, kept);
+                self.handed_over.insert(thread, kept);
                 not_started.into_iter().for_each(|table| self.forget(table));
             }
-            (None, Some(not_started)) => drop(self.handed_over.insert(thread.0, not_started)),
+            (None, Some(not_started)) => drop(self.handed_over.insert(thread, not_started)),
             (None, None) => {}
         }
     }
@@ -164,9 +164,9 @@ impl LuauState {
     }
 
     /// Forgets the state table that was kept for the next process on `thread`.
-    pub(super) fn forget_state(&mut self, thread: ThreadId) {
+    pub(super) fn forget_state(&mut self, thread: ProcessIndex) {
         if !self.handed_over.is_empty()
-            && let Some(table) = self.handed_over.remove(&thread.0)
+            && let Some(table) = self.handed_over.remove(&thread)
         {
             self.forget(table);
         }

@@ -6,7 +6,8 @@
 
 use mlua::ffi::{self, lua_State};
 
-use super::{LuauState, ThreadId};
+use super::LuauState;
+use crate::types::ProcessIndex;
 
 /// Bytes of a long array that are loaded.
 const BEGINNING: usize = 1 << 10;
@@ -49,7 +50,7 @@ const LAST_USED: usize = 80;
 impl LuauState {
     /// Starts loading the thread of a process that will be resumed soon.
     #[inline]
-    pub(crate) fn prefetch_thread(&self, thread: ThreadId) {
+    pub(crate) fn prefetch_thread(&self, thread: ProcessIndex) {
         if let Some(root) = self.root(thread) {
             prefetch_thread(root);
         }
@@ -57,7 +58,7 @@ impl LuauState {
 
     /// Starts loading the call frame and the stack of one whose thread was prefetched a while ago.
     #[inline]
-    pub(crate) fn prefetch_frame(&self, thread: ThreadId) {
+    pub(crate) fn prefetch_frame(&self, thread: ProcessIndex) {
         if self.knows_layout
             && let Some(root) = self.root(thread)
         {
@@ -68,7 +69,7 @@ impl LuauState {
 
     /// Starts loading the function of one whose stack was prefetched a while ago.
     #[inline]
-    pub(crate) fn prefetch_function(&self, thread: ThreadId) {
+    pub(crate) fn prefetch_function(&self, thread: ProcessIndex) {
         if self.knows_layout
             && let Some(root) = self.root(thread)
         {
@@ -79,7 +80,7 @@ impl LuauState {
 
     /// As [`Self::prefetch_frame`], with the frame and the stack of the function that called the one which was
     /// interrupted or waits.
-    pub(crate) fn prefetch_frames(&self, thread: ThreadId) {
+    pub(crate) fn prefetch_frames(&self, thread: ProcessIndex) {
         if let Some(root) = self.root(thread).filter(|_| self.knows_layout) {
             // SAFETY: roots are anchored, and their layout is known.
             let [frame, base, stack] = [CI, BASE, STACK].map(|offset| unsafe { word(root, offset) });
@@ -94,7 +95,7 @@ impl LuauState {
 
     /// Starts loading the functions of one whose frames were prefetched a while ago: the one that was interrupted or
     /// waits, the main chunk, and the code of the one that called it. And its globals.
-    pub(crate) fn prefetch_functions(&self, thread: ThreadId) {
+    pub(crate) fn prefetch_functions(&self, thread: ProcessIndex) {
         if let Some(root) = self.root(thread).filter(|_| self.knows_layout) {
             // SAFETY: roots are anchored, and their layout is known. A stack has room for more than two values, of
             // which the first function that was called is the second. Frames are in one array.
@@ -118,21 +119,21 @@ impl LuauState {
         self.category_bytes(category);
     }
 
-    fn root(&self, thread: ThreadId) -> Option<*const lua_State> {
-        let root = self.threads.get(thread.0 as usize)?.root.cast_const();
+    fn root(&self, thread: ProcessIndex) -> Option<*const lua_State> {
+        let root = self.threads.get(thread.at())?.root.cast_const();
         (!root.is_null()).then_some(root)
     }
 
     /// Starts loading where the thread of a process is.
-    pub(crate) fn prefetch_thread_entry(&self, thread: ThreadId) {
-        self.threads.get(thread.0 as usize).into_iter().for_each(prefetch);
+    pub(crate) fn prefetch_thread_entry(&self, thread: ProcessIndex) {
+        self.threads.get(thread.at()).into_iter().for_each(prefetch);
     }
 
     /// Starts loading what is kept of a process beside its thread: where that is, and who it is.
-    pub(crate) fn prefetch_process(&self, thread: ThreadId) {
+    pub(crate) fn prefetch_process(&self, thread: ProcessIndex) {
         self.prefetch_thread_entry(thread);
         // SAFETY: it lives as long as we do, and is used by nobody else.
-        if let Some(caller) = unsafe { &*self.context }.callers.get(thread.0 as usize) {
+        if let Some(caller) = unsafe { &*self.context }.callers.get(thread.at()) {
             prefetch(caller);
         }
     }

@@ -7,32 +7,32 @@ use std::sync::Arc;
 use mlua::ffi::{self, lua_State};
 
 use super::threads::{MAIN, ProcessThread, Task, TaskId};
-use super::{LuauState, Reply, ThreadId, transfer};
-use crate::types::ScriptError;
+use super::{LuauState, Reply, transfer};
+use crate::types::{ProcessIndex, ScriptError};
 use crate::value::Value;
 
 impl LuauState {
     /// Whether a task waits.
-    pub(crate) fn is_waiting(&self, thread: ThreadId, task: TaskId) -> bool {
-        let tasks = self.threads.get(thread.0 as usize).and_then(ProcessThread::tasks);
+    pub(crate) fn is_waiting(&self, thread: ProcessIndex, task: TaskId) -> bool {
+        let tasks = self.threads.get(thread.at()).and_then(ProcessThread::tasks);
         tasks.map_or(task == MAIN, |tasks| tasks.is_waiting(task))
     }
 
     /// Whether a connection to a signal has not ended.
-    pub(crate) fn is_connected(&self, thread: ThreadId, connection: TaskId) -> bool {
-        let tasks = self.threads.get(thread.0 as usize).and_then(ProcessThread::tasks);
+    pub(crate) fn is_connected(&self, thread: ProcessIndex, connection: TaskId) -> bool {
+        let tasks = self.threads.get(thread.at()).and_then(ProcessThread::tasks);
         tasks.is_some_and(|tasks| tasks.connections.contains(&connection))
     }
 
     /// Gives a process that has just started its name, if it has one of its own, and arguments.
     pub(crate) fn pass(
         &mut self,
-        thread: ThreadId,
+        thread: ProcessIndex,
         category: u8,
         name: Option<Arc<str>>,
         arguments: &[Value],
     ) -> Result<(), ScriptError> {
-        let root = self.threads[thread.0 as usize].root;
+        let root = self.threads[thread.at()].root;
         let table = self.protect(|state| {
             // SAFETY: the root holds its function and nothing else, and does not run. The rest is pushed
             // and popped in balance.
@@ -51,21 +51,20 @@ impl LuauState {
         });
         // SAFETY: only sets a number.
         unsafe { ffi::lua_setmemcat(self.main, 0) };
-        self.threads[thread.0 as usize].pass(name, arguments.len() as c_int, table?);
+        self.threads[thread.at()].pass(name, arguments.len() as c_int, table?);
         Ok(())
     }
 
     /// Starts a task that runs the function of a connection. `false` if the process has no room for it.
     pub(crate) fn call_connection(
         &mut self,
-        thread: ThreadId,
+        thread: ProcessIndex,
         category: u8,
         connection: TaskId,
         payload: &Value,
         task_limit: usize,
     ) -> bool {
-        let Some(tasks) =
-            self.threads[thread.0 as usize].tasks_mut().filter(|tasks| tasks.len() < task_limit)
+        let Some(tasks) = self.threads[thread.at()].tasks_mut().filter(|tasks| tasks.len() < task_limit)
         else {
             return false;
         };
@@ -95,16 +94,16 @@ impl LuauState {
         });
         // SAFETY: only sets a number.
         unsafe { ffi::lua_setmemcat(self.main, 0) };
-        let (Ok(Some(root)), Some(tasks)) = (root, self.threads[thread.0 as usize].tasks_mut()) else {
+        let (Ok(Some(root)), Some(tasks)) = (root, self.threads[thread.at()].tasks_mut()) else {
             return false;
         };
-        tasks.push_ready(Task { id, root, chain: Vec::new(), arguments: 1, is_new: true, reply: None });
+        tasks.push_ready(Task { id, root, chain: Vec::new(), arguments: 1, is_new: true });
         true
     }
 
     /// The results of a process whose last slice ended as [`SliceEnd::Returned`](super::SliceEnd::Returned).
-    pub(crate) fn results(&mut self, thread: ThreadId) -> Vec<Value> {
-        let root = self.threads[thread.0 as usize].root;
+    pub(crate) fn results(&mut self, thread: ProcessIndex) -> Vec<Value> {
+        let root = self.threads[thread.at()].root;
         // SAFETY: `root` is live and not running.
         if unsafe { ffi::lua_gettop(root) } == 0 {
             return Vec::new();
@@ -118,8 +117,8 @@ impl LuauState {
     }
 
     /// The error of a process whose last slice ended as [`SliceEnd::Failed`](super::SliceEnd::Failed).
-    pub(crate) fn error(&self, thread: ThreadId) -> ScriptError {
-        let failed = self.threads[thread.0 as usize].failed();
+    pub(crate) fn error(&self, thread: ProcessIndex) -> ScriptError {
+        let failed = self.threads[thread.at()].failed();
         // SAFETY: it is anchored, not running, and has its error on top of its stack.
         unsafe {
             ScriptError { message: transfer::error_message(failed), traceback: transfer::traceback(failed) }
@@ -127,8 +126,8 @@ impl LuauState {
     }
 
     /// Leaves a process nothing but its root, which is returned.
-    pub(super) fn clear_tasks(&mut self, thread: ThreadId) -> *mut lua_State {
-        let Some(process) = self.threads.get_mut(thread.0 as usize) else { return ptr::null_mut() };
+    pub(super) fn clear_tasks(&mut self, thread: ProcessIndex) -> *mut lua_State {
+        let Some(process) = self.threads.get_mut(thread.at()) else { return ptr::null_mut() };
         for reference in process.clear().into_iter().flatten() {
             // SAFETY: a reference of this state; `lua_unref` does not throw.
             unsafe { ffi::lua_unref(self.main, reference) };
@@ -136,18 +135,15 @@ impl LuauState {
         process.root
     }
 
-    /// Makes a task that waits ready; of the main chunk of a process without other tasks, it hands the reply
-    /// back. `Err` if the task has ended.
-    pub(crate) fn wake(
-        &mut self,
-        thread: ThreadId,
-        task: TaskId,
-        reply: Option<Reply>,
-    ) -> Result<Option<Reply>, ()> {
-        match self.threads[thread.0 as usize].tasks_mut() {
-            None if task == MAIN => Ok(reply),
-            None => Err(()),
-            Some(tasks) => tasks.wake(task, reply).then_some(None).ok_or(()),
+    /// Lets a task that waits go on, with what it has waited for. `false` if the task has ended.
+    pub(crate) fn wake(&mut self, process: ProcessIndex, task: TaskId, reply: Option<Reply>) -> bool {
+        let is_there = match self.threads[process.at()].tasks_mut() {
+            None => task == MAIN,
+            Some(tasks) => tasks.wake(task),
+        };
+        if let Some(reply) = reply.filter(|_| is_there) {
+            self.context().replies.insert(process, task, reply);
         }
+        is_there
     }
 }

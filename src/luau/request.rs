@@ -1,13 +1,44 @@
-//! What scripts ask of the system beyond their own process. It is answered in Settle, isolate after isolate.
+//! What the tasks of a process ask for beyond their slice.
+//!
+//! The isolate itself sees to time, messages and signals. What it cannot answer leaves it as an [`ExternalRequest`], and
+//! comes back as a [`Reply`](super::Reply).
 
+use std::any::Any;
 use std::time::Duration;
 
 use bevy::prelude::*;
 
-use super::FunctionRef;
+use super::function_ref::FunctionRef;
 use crate::value::Value;
 
-/// A question that a task waits to have answered.
+/// What a task asks for.
+pub(crate) enum Request {
+    /// To go on after a time.
+    Sleep(Duration),
+    /// To go on with a message.
+    Receive { timeout: Option<Duration> },
+    /// To go on when a signal comes.
+    Signal { name: Box<[u8]>, timeout: Option<Duration> },
+    /// To have a function called for each signal of a name. The number of the task is that of the connection.
+    Connect { name: Box<[u8]> },
+    /// To be forgotten: the task was cancelled.
+    Cancel,
+    /// To go on with a reply from outside.
+    External(ExternalRequest),
+}
+
+/// What others must answer.
+pub(crate) enum ExternalRequest {
+    /// The game: a syscall, by its number.
+    Syscall { number: usize, args: SyscallArgs },
+    /// The kernel, in Settle.
+    Kernel(Box<KernelRequest>),
+}
+
+/// The arguments of a syscall, as its parser has made them.
+pub(crate) type SyscallArgs = Box<dyn Any + Send + Sync>;
+
+/// What the kernel can be asked for.
 #[derive(Debug)]
 pub(crate) enum KernelRequest {
     /// Start a process on the same VM.

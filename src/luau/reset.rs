@@ -13,11 +13,19 @@ impl LuauState {
             return false;
         }
         let Context {
-            callers, coroutines, mail, vms, requests, reply, exit_results, dropped_functions, ..
+            callers,
+            coroutines,
+            mail,
+            vms,
+            requests,
+            replies,
+            exit_results,
+            dropped_functions,
+            ..
         } = self.context();
         let is_asked_for = !mail.is_empty()
             || !requests.is_empty()
-            || reply.is_some()
+            || !replies.is_empty()
             // The collector will tell whose they were.
             || coroutines.iter().any(|&count| count > 0)
             // `process.spawn` has handed a function to the game.

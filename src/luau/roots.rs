@@ -8,8 +8,8 @@ use std::ptr;
 
 use mlua::ffi::{self, lua_State};
 
-use super::{Caller, LoadedProgram, LuauState, ProcessThread, ThreadId, modules};
-use crate::types::ScriptError;
+use super::{Caller, LoadedProgram, LuauState, ProcessThread, modules};
+use crate::types::{ProcessIndex, ScriptError};
 
 /// Threads in one anchor table. The collector marks a table in one indivisible step, so one table
 /// with hundreds of thousands of threads would be a pause of milliseconds.
@@ -26,7 +26,7 @@ pub(super) struct Roots {
     /// Anchors used so far.
     anchors: u32,
     free_anchors: Vec<u32>,
-    /// Where the root of each [thread](ThreadId) is anchored.
+    /// Where the root of each process is anchored.
     pub(super) by_thread: Vec<u32>,
     /// By memory category, to which Luau charges a thread's stack for as long as it lives.
     idle: Vec<Vec<Root>>,
@@ -45,12 +45,12 @@ impl LuauState {
     /// restarted.
     pub(crate) fn start(
         &mut self,
-        thread: ThreadId,
+        thread: ProcessIndex,
         program: LoadedProgram,
         category: u8,
         caller: Caller,
     ) -> Result<(), ScriptError> {
-        let index = thread.0 as usize;
+        let index = thread.at();
         if index >= self.threads.len() {
             self.threads.resize_with(index + 1, ProcessThread::new);
             self.roots.by_thread.resize(index + 1, 0);
@@ -61,7 +61,7 @@ impl LuauState {
             (self.threads[index].root, self.roots.by_thread[index]) = (thread, anchor);
         }
         let (root, metatable) = (self.threads[index].root, self.environment_metatable);
-        let old_state = self.handed_over.get(&thread.0).copied();
+        let old_state = self.handed_over.get(&thread).copied();
         self.has_records |= program.links.is_some() || old_state.is_some();
         let LoadedProgram { main: function, links, .. } = program;
         self.protect(|_| {
@@ -141,7 +141,7 @@ impl LuauState {
 
     /// Ends whatever runs on `thread`, which the next [`LuauState::start`] of the place will use. `false` if
     /// there is no such thread any more.
-    pub(super) fn reset(&mut self, thread: ThreadId) -> bool {
+    pub(super) fn reset(&mut self, thread: ProcessIndex) -> bool {
         self.forget_state(thread);
         let metatable = self.environment_metatable;
         let root = self.clear_tasks(thread);
@@ -166,7 +166,7 @@ impl LuauState {
 
     /// Ends whatever runs on `thread`, of a memory category. Another process of that category may get its
     /// root.
-    pub(crate) fn retire(&mut self, thread: ThreadId, category: u8) {
+    pub(crate) fn retire(&mut self, thread: ProcessIndex, category: u8) {
         let category = usize::from(category);
         if category >= self.roots.idle.len() {
             self.roots.idle.resize_with(category + 1, Vec::new);
@@ -177,22 +177,22 @@ impl LuauState {
                 self.discard(thread);
             }
         } else if self.reset(thread) {
-            let root = std::mem::replace(&mut self.threads[thread.0 as usize].root, ptr::null_mut());
-            let anchor = self.roots.by_thread[thread.0 as usize];
+            let root = std::mem::replace(&mut self.threads[thread.at()].root, ptr::null_mut());
+            let anchor = self.roots.by_thread[thread.at()];
             self.roots.idle[category].push(Root { thread: root, anchor });
         }
     }
 
-    fn forget_record_of(&mut self, thread: ThreadId) {
-        let anchor = self.roots.by_thread[thread.0 as usize];
+    fn forget_record_of(&mut self, thread: ProcessIndex) {
+        let anchor = self.roots.by_thread[thread.at()];
         self.forget_record(self.roots.tables[(anchor / ANCHORS_PER_TABLE) as usize], anchor_index(anchor));
     }
 
     /// Gives the root of `thread` to the garbage collector.
-    fn discard(&mut self, thread: ThreadId) {
+    fn discard(&mut self, thread: ProcessIndex) {
         self.forget_record_of(thread);
-        self.threads[thread.0 as usize].root = ptr::null_mut();
-        let anchor = self.roots.by_thread[thread.0 as usize];
+        self.threads[thread.at()].root = ptr::null_mut();
+        let anchor = self.roots.by_thread[thread.at()];
         self.roots.free_anchors.push(anchor);
         let table = self.roots.tables[(anchor / ANCHORS_PER_TABLE) as usize];
         // SAFETY: overwrites an existing entry of the anchor table, which does not allocate.

@@ -3,7 +3,8 @@
 use std::marker::PhantomData;
 
 use super::slice::{self, SliceLimits, SliceReport};
-use super::{Context, LuauState, ThreadId};
+use super::{Context, LuauState};
+use crate::types::{ProcessIndex, VmIndex};
 
 /// What a process may use in one slice.
 #[derive(Clone, Copy, Debug)]
@@ -57,15 +58,15 @@ impl Slices<'_> {
     /// Runs one slice of a started process: `quantum` safepoints. It may allocate `memory_bytes`, and what it is
     /// [allowed](Self::allow) beyond them.
     #[inline]
-    pub(crate) fn run(&mut self, thread: ThreadId, quantum: u32, memory_bytes: usize) -> SliceReport {
-        let process = &raw mut self.state.threads[thread.0 as usize];
+    pub(crate) fn run(&mut self, thread: ProcessIndex, quantum: u32, memory_bytes: usize) -> SliceReport {
+        let process = &raw mut self.state.threads[thread.at()];
         // SAFETY: nothing of the process runs now.
         assert!(!unsafe { (*process).root }.is_null(), "thread {} was never started", thread.0);
         self.state.memory.allow(memory_bytes);
         // SAFETY: no host function runs now.
         let context = unsafe { &mut *self.state.context };
         context.process = process;
-        context.slot = thread.0;
+        context.index = thread;
         // SAFETY: `prepare` was called for this state. The root is anchored and holds what `start` or
         // an earlier slice left; finished threads are reset or discarded by our caller before they are
         // started again, and Luau refuses to resume a finished thread with an error. Nothing else uses
@@ -93,7 +94,7 @@ impl Slices<'_> {
 
     /// See [`LuauState::coroutines`].
     #[inline]
-    pub(crate) fn coroutines(&mut self, place: u32) -> u32 {
-        self.state.coroutines(place)
+    pub(crate) fn coroutines(&mut self, vm: VmIndex) -> u32 {
+        self.state.coroutines(vm)
     }
 }

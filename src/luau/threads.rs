@@ -10,9 +10,6 @@ use std::sync::Arc;
 
 use mlua::ffi::{self, lua_State};
 
-use super::Reply;
-use super::slice::with_context;
-
 /// The number of a task: 0 is the main chunk, and those that it starts count up.
 pub(crate) type TaskId = u32;
 
@@ -51,7 +48,6 @@ pub(super) struct Task {
     pub(super) arguments: c_int,
     /// Whether it has not run: scripts can still reach its thread as that of a suspended coroutine.
     pub(super) is_new: bool,
-    pub(super) reply: Option<Reply>,
 }
 
 /// The tasks of a process that has, or had, more than its main chunk.
@@ -115,9 +111,6 @@ impl ProcessThread {
             tasks.current = Some((task.id, task.root));
             more.chain = task.chain;
             arguments = task.arguments;
-            if task.reply.is_some() {
-                with_context(|context| context.reply = task.reply);
-            }
         }
         Some((self.innermost(), arguments))
     }
@@ -145,10 +138,10 @@ impl ProcessThread {
             // It waits on its own: the thread that started it goes on.
             let at = chain.iter().rposition(|&thread| thread == root).unwrap_or(chain.len());
             let chain = chain.drain(at..).skip(1).collect();
-            tasks.push_waiting(Task { id, root, chain, arguments: 0, is_new: false, reply: None });
+            tasks.push_waiting(Task { id, root, chain, arguments: 0, is_new: false });
         } else if let Some((id, root)) = tasks.current.take() {
             let chain = std::mem::take(chain);
-            tasks.push_waiting(Task { id, root, chain, arguments: 0, is_new: false, reply: None });
+            tasks.push_waiting(Task { id, root, chain, arguments: 0, is_new: false });
         }
         Next::Continue
     }
@@ -197,14 +190,7 @@ impl ProcessThread {
         };
         if tasks.main == MainChunk::Yielded {
             tasks.main = MainChunk::Runs;
-            tasks.ready.push_back(Task {
-                id: MAIN,
-                root,
-                chain: Vec::new(),
-                arguments: 0,
-                is_new: false,
-                reply: None,
-            });
+            tasks.ready.push_back(Task { id: MAIN, root, chain: Vec::new(), arguments: 0, is_new: false });
             Next::Yielded
         } else if tasks.waiting.is_empty() && tasks.connections.is_empty() {
             Next::Returned
@@ -341,9 +327,9 @@ impl Tasks {
     }
 
     /// Makes a task that waits ready. `false` if there is none with this number.
-    pub(super) fn wake(&mut self, id: TaskId, reply: Option<Reply>) -> bool {
+    pub(super) fn wake(&mut self, id: TaskId) -> bool {
         let Some(task) = self.waiting.remove(&id) else { return false };
-        self.ready.push_back(Task { reply, ..task });
+        self.ready.push_back(task);
         true
     }
 

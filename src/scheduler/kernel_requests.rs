@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bevy::prelude::*;
 use smallvec::smallvec;
 
-use crate::isolate::PostedRequest;
+use crate::isolate::Posted;
 use crate::isolate::Start;
 use crate::luau::Reply;
 use crate::luau::request::{Address, KernelRequest, Program};
@@ -25,12 +25,11 @@ const COMPILE_NS_PER_BYTE: u64 = 40;
 
 /// Answers what scripts have asked, until `deadline`. The rest is answered in the next tick.
 pub(super) fn answer_kernel_requests(world: &mut World, deadline: Option<Instant>) {
-    world.resource_mut::<LuauRuntime>().take_kernel_requests();
     for answered in 1.. {
-        let Some(call) = world.resource_mut::<LuauRuntime>().next_kernel_request() else { break };
-        let id = call.id;
-        if let Some(reply) = answer(world, call) {
-            world.resource_mut::<LuauRuntime>().answer(id, reply);
+        let Some(posted) = world.resource_mut::<LuauRuntime>().next_kernel_request() else { break };
+        let id = posted.id;
+        if let Some(reply) = answer(world, posted) {
+            world.resource_mut::<LuauRuntime>().reply(id, reply);
         }
         if answered % ANSWERS_PER_CLOCK_LOOK == 0
             && deadline.is_some_and(|deadline| Instant::now() >= deadline)
@@ -41,11 +40,9 @@ pub(super) fn answer_kernel_requests(world: &mut World, deadline: Option<Instant
 }
 
 /// `None` if the answer comes later.
-fn answer(
-    world: &mut World,
-    PostedRequest { id, vm, process, pid: caller, call }: PostedRequest,
-) -> Option<Reply> {
-    match call {
+fn answer(world: &mut World, posted: Posted<Box<KernelRequest>>) -> Option<Reply> {
+    let Posted { id, vm, process, pid: caller, request } = posted;
+    match *request {
         KernelRequest::Spawn { program, arguments } => {
             let running = world.get::<Processes>(vm).map_or(0, |processes| processes.as_slice().len());
             let limit = world.get::<VmLimits>(vm).map_or(0, |limits| limits.processes as usize);
@@ -112,8 +109,11 @@ fn answer(
         KernelRequest::Send { to, value } => {
             let receiver = find(world, to.vm.unwrap_or(vm), to.pid);
             let is_local = to.vm.is_none_or(|it| it == vm);
-            let sender =
-                if is_local { f64::from(caller).into() } else { (&*Address::text(vm, caller)).into() };
+            let sender = if is_local {
+                f64::from(caller.get()).into()
+            } else {
+                (&*Address::text(vm, caller.get())).into()
+            };
             let mut runtime = world.resource_mut::<LuauRuntime>();
             let posted = receiver
                 .ok_or("no such process")

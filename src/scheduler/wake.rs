@@ -17,7 +17,7 @@ pub(crate) fn wake(_main_thread: NonSendMarker, mut runtime: ResMut<LuauRuntime>
     let runtime = &mut *runtime;
     let timer = tick.begin_phase(Phase::Wake);
     let deadline = timer.deadline;
-    runtime.deliver_answers();
+    runtime.deliver_replies();
     let (now, workers) = (runtime.now, runtime.workers());
     runtime.isolates.wake(now);
     let isolates = runtime.isolates.busy_mut().map(|(_, isolate)| isolate);
@@ -39,9 +39,9 @@ fn wake_batch(isolates: &mut [&mut Isolate], now: Duration, deadline: Option<Ins
     }
 }
 
-/// Runs the systems that answer syscalls.
+/// Takes what scripts have asked for, and runs the systems that answer syscalls.
 pub(crate) fn dispatch_syscalls(world: &mut World) {
-    let calls = world.resource_mut::<LuauRuntime>().take_calls();
+    let calls = world.resource_mut::<LuauRuntime>().take_requests();
     for (number, calls) in calls.into_iter().enumerate() {
         if calls.is_empty() {
             continue;

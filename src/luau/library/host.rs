@@ -7,8 +7,9 @@ use mlua::ffi::{self, lua_State};
 
 use super::wait::{check_can_suspend, resumed, wait_for};
 use crate::luau::host_functions::{HostEntry, HostError, HostFunctions};
+use crate::luau::request::{ExternalRequest, Request};
 use crate::luau::slice::{LimitViolation, mark_for_kill, with_context};
-use crate::luau::{CallArguments, Request, transfer};
+use crate::luau::{CallArguments, transfer};
 use crate::value::Value;
 
 /// Bytes kept of an error of a host function, and of a panic.
@@ -105,7 +106,9 @@ unsafe extern "C-unwind" fn syscall(state: *mut lua_State) -> c_int {
         check_can_suspend(state, &functions.path(number));
         ffi::lua_rawcheckstack(state, transfer::RESULT_SLOTS);
         match functions.parse(number, transfer::values(state)) {
-            Ok((function, args)) => return wait_for(state, Request::Syscall { function, args }),
+            Ok((number, args)) => {
+                return wait_for(state, Request::External(ExternalRequest::Syscall { number, args }));
+            }
             Err(HostError::Error(message)) => push_error(state, &functions.path(number), &message),
             Err(HostError::Panic(message)) => panicked(state, number, &functions.path(number), &message),
         }

@@ -13,7 +13,7 @@ use super::host::push_error;
 use super::task::{fail, make_tasks, next_id, type_name, with_tasks};
 use super::wait::{check_can_suspend, seconds, wait_for};
 use crate::luau::mailbox::Message;
-use crate::luau::request::{Address, KernelRequest, Program};
+use crate::luau::request::{Address, ExternalRequest, KernelRequest, Program};
 use crate::luau::slice::{LimitViolation, charge_later, mark_for_kill, stop, with_context, with_process};
 use crate::luau::{MAIN, Request, TaskId, transfer};
 use crate::value::Value;
@@ -250,7 +250,7 @@ pub(super) unsafe extern "C-unwind" fn receive(state: *mut lua_State) -> c_int {
 }
 
 fn take_message() -> Option<Message> {
-    with_context(|context| context.mail.get_mut(&context.slot).and_then(|mailbox| mailbox.pop())).flatten()
+    with_context(|context| context.mail.get_mut(&context.index).and_then(|mailbox| mailbox.pop())).flatten()
 }
 
 /// `signal.wait(name, timeout?)`: the next signal's payload and true, or nil when the time has passed.
@@ -310,10 +310,10 @@ unsafe extern "C-unwind" fn disconnect(state: *mut lua_State) -> c_int {
     0
 }
 
-unsafe fn kernel_request(state: *mut lua_State, call: KernelRequest) -> c_int {
+unsafe fn kernel_request(state: *mut lua_State, request: KernelRequest) -> c_int {
     charge_later(KERNEL_REQUEST);
     // SAFETY: the callers' functions have the continuation, and check first.
-    unsafe { wait_for(state, Request::System(Box::new(call))) }
+    unsafe { wait_for(state, Request::External(ExternalRequest::Kernel(Box::new(request)))) }
 }
 
 /// An argument that is a process's number.

@@ -28,7 +28,7 @@ pub(super) unsafe extern "C-unwind" fn spawn(state: *mut lua_State) -> c_int {
             let chain = broken.into_iter().rev().skip(1).collect();
             with_tasks(|tasks| {
                 if let Some((id, root)) = tasks.take_started() {
-                    tasks.push_waiting(Task { id, root, chain, arguments: 0, is_new: false, reply: None });
+                    tasks.push_waiting(Task { id, root, chain, arguments: 0, is_new: false });
                 }
             });
         } else {
@@ -57,7 +57,7 @@ pub(super) unsafe extern "C-unwind" fn defer(state: *mut lua_State) -> c_int {
     unsafe {
         let New { id, thread: root, arguments } = new_task(state, c"task.defer", 1);
         with_tasks(|tasks| {
-            tasks.push_ready(Task { id, root, chain: Vec::new(), arguments, is_new: true, reply: None });
+            tasks.push_ready(Task { id, root, chain: Vec::new(), arguments, is_new: true });
         });
     }
     1
@@ -73,7 +73,7 @@ pub(super) unsafe extern "C-unwind" fn delay(state: *mut lua_State) -> c_int {
         }
         let New { id, thread: root, arguments } = new_task(state, c"task.delay", 2);
         with_tasks(|tasks| {
-            tasks.push_waiting(Task { id, root, chain: Vec::new(), arguments, is_new: true, reply: None });
+            tasks.push_waiting(Task { id, root, chain: Vec::new(), arguments, is_new: true });
         });
         with_context(|context| context.request(id, Request::Sleep(time)));
     }
@@ -97,7 +97,7 @@ pub(super) unsafe extern "C-unwind" fn cancel(state: *mut lua_State) -> c_int {
         let runs = status == ffi::LUA_CORUN || status == ffi::LUA_CONOR;
         let removed = with_tasks(|tasks| tasks.remove(thread)).flatten();
         if let Some(task) = &removed {
-            with_context(|context| context.request(task.id, Request::Forget));
+            with_context(|context| context.request(task.id, Request::Cancel));
             with_tasks(|tasks| tasks.release(state, task.id));
         }
         // A task that waits does so in a break, which looks as if it ran. One that has not begun may: its

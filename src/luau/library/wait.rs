@@ -1,7 +1,7 @@
 //! Functions that suspend the process that calls them, and their continuations.
 //!
 //! They break the running thread, as the interrupt does, so they work inside nested coroutines and
-//! protected calls. When the process is resumed, the continuation takes the reply from the context.
+//! protected calls. When the process is resumed, the continuation takes the reply that its task got.
 
 use std::ffi::c_int;
 use std::time::Duration;
@@ -101,7 +101,7 @@ pub(super) unsafe fn check_can_suspend(state: *mut lua_State, function: &str) {
 pub(super) unsafe extern "C-unwind" fn answered(state: *mut lua_State, _: c_int) -> c_int {
     // SAFETY: as for `resumed`.
     unsafe {
-        match with_context(|context| context.reply.take()).flatten() {
+        match take_reply() {
             Some(Err(message)) => {
                 let (function, message) = message.split_once(": ").unwrap_or(("process", &message));
                 push_error(state, function, message);
@@ -110,6 +110,12 @@ pub(super) unsafe extern "C-unwind" fn answered(state: *mut lua_State, _: c_int)
         }
         ffi::lua_error(state)
     }
+}
+
+/// What the task that goes on has waited for.
+fn take_reply() -> Option<Reply> {
+    let task = with_process(|process| process.running_task()).unwrap_or(MAIN);
+    with_context(|context| context.take_reply(task)).flatten()
 }
 
 unsafe fn push_values(state: *mut lua_State, reply: Option<Reply>) -> c_int {
@@ -127,7 +133,7 @@ pub(in crate::luau) unsafe extern "C-unwind" fn resumed(state: *mut lua_State, _
     // SAFETY: a C function's continuation; there is room for the values. What needs dropping is dropped
     // before the error is thrown.
     unsafe {
-        match with_context(|context| context.reply.take()).flatten() {
+        match take_reply() {
             reply @ (None | Some(Ok(_))) => return push_values(state, reply),
             Some(Err(message)) => {
                 // Only syscalls fail, and their numbers are their upvalues.

@@ -51,22 +51,22 @@ unsafe extern "C-unwind" fn thread_created_or_freed(parent: *mut lua_State, thre
         // SAFETY: `install` put it there. This is called by the collector, which does not run during
         // slices, so nothing else uses it.
         let context = unsafe { &mut *callbacks.userdata.cast::<Context>() };
-        if let Some(count) = owner.checked_sub(1).and_then(|place| context.coroutines.get_mut(place)) {
+        if let Some(count) = owner.checked_sub(1).and_then(|vm| context.coroutines.get_mut(vm)) {
             *count -= 1;
         }
         return;
     }
     let counted = with_context(|context| {
-        let place = context.caller().place as usize;
-        if place >= context.coroutines.len() {
-            context.coroutines.resize(place + 1, 0);
+        let vm = context.caller().vm.at();
+        if vm >= context.coroutines.len() {
+            context.coroutines.resize(vm + 1, 0);
         }
-        context.coroutines[place] += 1;
-        if context.coroutines[place] > context.coroutine_limit {
+        context.coroutines[vm] += 1;
+        if context.coroutines[vm] > context.coroutine_limit {
             end_soon();
             flag_outcome();
         }
-        place + 1
+        vm + 1
     });
     if let Some(owner) = counted {
         // SAFETY: as above; it is only a number.
