@@ -71,8 +71,8 @@ mod tests {
             },
         ))
         .insert_resource(TimeUpdateStrategy::FixedTimesteps(1));
-        // 40 KB each, without a safepoint. Along a row of 16 isolates that is more than a collection is due for.
-        let script = Script::new("garbage", format!("local t = {{ {} }}", "{}, ".repeat(600)));
+        // Along a batch of 16 isolates that is more than a collection is due for.
+        let script = Script::new("garbage", "local b = buffer.create(40000)");
         for _ in 0..64 {
             let vm = app.world_mut().spawn(Vm::persistent()).id();
             app.world_mut().spawn((Process::new(script.clone()), ProcessOf(vm)));
