@@ -33,6 +33,7 @@ mod replies;
 pub(crate) mod request;
 mod reset;
 mod roots;
+mod shared;
 mod slice;
 mod slices;
 mod threads;
@@ -63,6 +64,7 @@ pub(crate) use threads::{MAIN, TaskId};
 pub use transfer::CallArguments;
 
 use roots::Roots;
+use shared::Shared;
 use threads::ProcessThread;
 
 /// A factor of one on the quantum, in sixteenths.
@@ -91,7 +93,7 @@ pub(crate) struct LuauState {
     /// would be garbage.
     protected_call: c_int,
     /// Ours alone, from `Box::into_raw`. A pointer, because host functions reach it during a slice.
-    context: *mut Context,
+    shared: *mut Shared,
     /// What the state's allocator counts. It must outlive the state.
     memory: Box<memory::Memory>,
 }
@@ -106,8 +108,14 @@ unsafe impl Sync for LuauState {}
 impl LuauState {
     /// What the functions that scripts call read and write.
     pub(crate) fn context(&mut self) -> &mut Context {
-        // SAFETY: it lives as long as we do, and only slices use it otherwise, which borrow us.
-        unsafe { &mut *self.context }
+        // SAFETY: only slices use it otherwise, which borrow us.
+        unsafe { &mut *self.shared().context.get() }
+    }
+
+    /// What is reached from inside, too.
+    fn shared(&self) -> &Shared {
+        // SAFETY: it lives as long as we do, and nobody has a mutable reference to the whole of it.
+        unsafe { &*self.shared }
     }
 
     /// Runs `f` where Luau may throw (here: out of memory), with the main thread's stack restored
@@ -243,9 +251,9 @@ impl LuauState {
 
 impl Drop for LuauState {
     fn drop(&mut self) {
-        // SAFETY: nothing uses the context afterwards. The state is closed by dropping `memory`: it
+        // SAFETY: nothing uses it afterwards. The state is closed by dropping `memory`: it
         // holds nothing but its blocks.
-        drop(unsafe { Box::from_raw(self.context) });
+        drop(unsafe { Box::from_raw(self.shared) });
     }
 }
 

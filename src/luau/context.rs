@@ -1,7 +1,6 @@
 //! What the functions that scripts call share with the isolate: the process that runs, and what it leaves behind.
 
 use std::ffi::c_int;
-use std::ptr;
 
 use bevy::platform::collections::HashMap;
 use bevy::prelude::Entity;
@@ -11,8 +10,7 @@ use super::function_ref::{DroppedFunctions, FunctionRef};
 use super::mailbox::Mailbox;
 use super::replies::{Replies, Reply};
 use super::request::Request;
-use super::slice;
-use super::threads::{ProcessThread, TaskId};
+use super::threads::TaskId;
 use crate::console::ConsoleBuffer;
 use crate::random::Pcg32;
 use crate::types::{ProcessIndex, VmIndex};
@@ -41,9 +39,7 @@ pub(crate) struct Context {
     pub(crate) vms: Vec<Entity>,
     /// What the process gave to `process.exit`.
     pub(crate) exit_results: Vec<Value>,
-    /// The process that runs. Valid during its slice.
-    pub(super) process: *mut ProcessThread,
-    /// Where it is kept.
+    /// Where the process that runs is kept.
     pub(super) index: ProcessIndex,
     /// The number of the host function that panicked in this slice, and what it said.
     pub(super) host_panic: Option<(usize, String)>,
@@ -83,7 +79,6 @@ impl Context {
             mail: HashMap::default(),
             vms: Vec::new(),
             exit_results: Vec::new(),
-            process: ptr::null_mut(),
             index: ProcessIndex(0),
             host_panic: None,
             dropped_functions: DroppedFunctions::default(),
@@ -108,21 +103,9 @@ impl Context {
         FunctionRef { reference, dropped: self.dropped_functions.clone() }
     }
 
-    /// Where the process that runs prints.
-    pub(super) fn print(&mut self) -> &mut ConsoleBuffer {
-        slice::flag_outcome();
-        &mut self.console
-    }
-
     /// What a task of the process that runs has waited for.
     pub(super) fn take_reply(&mut self, task: TaskId) -> Option<Reply> {
         self.replies.take(self.index, task)
-    }
-
-    /// A task of the process that runs asks for something.
-    pub(super) fn request(&mut self, task: TaskId, request: Request) {
-        slice::flag_outcome();
-        self.requests.push((task, request));
     }
 
     /// The path of the host function that panicked, and what it said.

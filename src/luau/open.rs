@@ -10,6 +10,7 @@ use mlua::ffi::{self, lua_State};
 use super::memory::{self, Memory};
 use super::prefetch::knows_layout;
 use super::roots::Roots;
+use super::shared::Shared;
 use super::{Context, LuauState, library, modules, slice};
 use crate::luau::HostFunctions;
 use crate::script::Script;
@@ -29,11 +30,15 @@ impl LuauState {
     ///
     /// When there is not enough memory.
     pub(crate) fn open(host: HostFunctions) -> Result<Self, ScriptError> {
-        let mut memory = Box::<Memory>::default();
+        let shared = Box::into_raw(Box::new(Shared::new(Context::new(host))));
+        // SAFETY: it lives as long as the state: see `LuauState::drop`.
+        let mut memory = Box::new(unsafe { Memory::charged_to(&raw const (*shared).slice) });
         let data = (&raw mut *memory).cast::<c_void>();
         // SAFETY: `allocate` gets the `Memory` that it wants, which outlives the state.
         let main = unsafe { ffi::lua_newstate(memory::allocate, data) };
         if main.is_null() {
+            // SAFETY: it came from a box, and nobody has it.
+            drop(unsafe { Box::from_raw(shared) });
             let message = "not enough memory for a Luau state".into();
             return Err(ScriptError { message, traceback: Box::default() });
         }
@@ -46,11 +51,12 @@ impl LuauState {
             has_records: false,
             environment_metatable: ffi::LUA_NOREF,
             protected_call: ffi::LUA_NOREF,
-            context: Box::into_raw(Box::new(Context::new(host))),
+            shared,
             memory,
         };
         // SAFETY: `main` is live and not running; the functions below keep their stacks balanced.
         let status = unsafe {
+            (*ffi::lua_callbacks(main)).userdata = shared.cast::<c_void>();
             ffi::lua_gc(main, ffi::LUA_GCSTOP, 0);
             ffi::lua_cpcall(main, prepare, (&raw mut state.protected_call).cast())
         };
@@ -66,11 +72,11 @@ impl LuauState {
             unsafe { build_sandbox(main, sandbox.0, &host) }
         })?;
         state.unload(sandbox);
-        // SAFETY: `main` is live, and its stack empty between calls; the context lives as long as the state.
+        // SAFETY: `main` is live, and its stack empty between calls; what is shared lives as long as the state.
         unsafe {
             state.knows_layout = knows_layout(main);
             ffi::lua_gc(main, ffi::LUA_GCSETSTEPSIZE, GC_STEP_KIB);
-            slice::install(main, state.context);
+            slice::install(main);
         }
         state.collect();
         Ok(state)

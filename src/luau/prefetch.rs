@@ -133,7 +133,7 @@ impl LuauState {
     pub(crate) fn prefetch_process(&self, thread: ProcessIndex) {
         self.prefetch_thread_entry(thread);
         // SAFETY: it lives as long as we do, and is used by nobody else.
-        if let Some(caller) = unsafe { &*self.context }.callers.get(thread.at()) {
+        if let Some(caller) = unsafe { &*self.shared().context.get() }.callers.get(thread.at()) {
             prefetch(caller);
         }
     }
@@ -141,8 +141,7 @@ impl LuauState {
     /// Starts loading what all slices need.
     pub(crate) fn prefetch_parts(&self) {
         prefetch(&*self.memory);
-        // SAFETY: it lives as long as we do, and is used by nobody else.
-        prefetch(unsafe { &*self.context });
+        prefetch(self.shared());
         prefetch_thread(self.main);
     }
 
@@ -160,7 +159,8 @@ impl LuauState {
     /// stands in the main thread and the context, which were prefetched a while ago.
     pub(crate) fn prefetch_globals(&self) {
         // SAFETY: both live as long as the state, and only code that borrows it changes them.
-        let (callbacks, context) = unsafe { (&*ffi::lua_callbacks(self.main), &*self.context) };
+        let (callbacks, context) =
+            unsafe { (&*ffi::lua_callbacks(self.main), &*self.shared().context.get()) };
         prefetch(callbacks);
         prefetch_line(context.requests.as_ptr());
         self.load_category(0); // and its neighbours

@@ -122,9 +122,9 @@ impl ProcessThread {
     }
 
     /// Puts a new break, innermost first and ending with the thread that was resumed, on the chain.
-    pub(super) fn splice(&mut self, broken: impl DoubleEndedIterator<Item = *mut lua_State>) {
+    pub(super) fn splice(&mut self, broken: &[*mut lua_State]) {
         let innermost = self.innermost();
-        for thread in broken.rev().filter(|&thread| thread != innermost) {
+        for &thread in broken.iter().rev().filter(|&&thread| thread != innermost) {
             self.more.get_or_insert_default().chain.push(thread);
         }
     }

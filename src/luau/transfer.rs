@@ -46,8 +46,13 @@ pub(super) unsafe fn values<V: FromIterator<Value>>(thread: *mut lua_State) -> V
 }
 
 /// Charges the slice that runs for the copy of a value.
-pub(super) fn charge_for(value: &Value) {
-    charge_later((value.size() / BYTES_COPIED) as u64);
+///
+/// # Safety
+///
+/// `state` must be a live thread of a state that we opened.
+pub(super) unsafe fn charge_for(state: *mut lua_State, value: &Value) {
+    // SAFETY: by the contract.
+    unsafe { charge_later(state, (value.size() / BYTES_COPIED) as u64) };
 }
 
 /// The arguments of the running C function.
@@ -265,7 +270,8 @@ impl Copier {
 impl Drop for Copier {
     fn drop(&mut self) {
         let (values, bytes) = (MAX_VALUES - self.values, MAX_BYTES - self.bytes);
-        charge_later((values + bytes / BYTES_COPIED) as u64);
+        // SAFETY: the thread is live: see who makes copiers.
+        unsafe { charge_later(self.thread, (values + bytes / BYTES_COPIED) as u64) };
     }
 }
 

@@ -8,7 +8,8 @@ use mlua::ffi::{self, lua_State};
 use super::wait::{check_can_suspend, resumed, wait_for};
 use crate::luau::host_functions::{HostEntry, HostError, HostFunctions};
 use crate::luau::request::{ExternalRequest, Request};
-use crate::luau::slice::{LimitViolation, mark_for_kill, with_context};
+use crate::luau::shared::with_context;
+use crate::luau::slice::{LimitViolation, mark_for_kill};
 use crate::luau::{CallArguments, transfer};
 use crate::value::Value;
 
@@ -72,13 +73,13 @@ unsafe extern "C-unwind" fn call(state: *mut lua_State) -> c_int {
         }
         match result {
             Ok(value) => {
-                transfer::charge_for(&value);
+                transfer::charge_for(state, &value);
                 transfer::push(state, &value);
                 return 1;
             }
             Err(HostError::Error(message)) => push_error(state, &entry.0.to_string_lossy(), &message),
             Err(HostError::Panic(message)) => {
-                let number = with_context(|context| context.host.number(entry)).unwrap_or(usize::MAX);
+                let number = with_context(state, |context| context.host.number(entry)).unwrap_or(usize::MAX);
                 panicked(state, number, &entry.0.to_string_lossy(), &message);
             }
         }
@@ -89,11 +90,13 @@ unsafe extern "C-unwind" fn call(state: *mut lua_State) -> c_int {
 /// The host function with this number, or its arguments' own code, has panicked: the process is killed. Pushes
 /// the error until then.
 unsafe fn panicked(state: *mut lua_State, number: usize, path: &str, message: &str) {
-    mark_for_kill(LimitViolation::HostPanic);
     let message = transfer::bounded(message, MAX_MESSAGE).to_owned();
-    with_context(|context| context.host_panic = Some((number, message)));
     // SAFETY: the caller is a C function that throws what is pushed.
-    unsafe { push_error(state, path, "it panicked") };
+    unsafe {
+        mark_for_kill(state, LimitViolation::HostPanic);
+        with_context(state, |context| context.host_panic = Some((number, message)));
+        push_error(state, path, "it panicked");
+    }
 }
 
 /// Any syscall; which one is its upvalue.
@@ -101,7 +104,7 @@ unsafe extern "C-unwind" fn syscall(state: *mut lua_State) -> c_int {
     // SAFETY: as for `call`; `push_all` made the function, with the continuation.
     unsafe {
         let number = ffi::lua_tolightuserdata(state, ffi::lua_upvalueindex(1)).addr();
-        let Some(functions) = with_context(|context| &raw const context.host) else { return 0 };
+        let Some(functions) = with_context(state, |context| &raw const context.host) else { return 0 };
         let functions = &*functions;
         check_can_suspend(state, &functions.path(number));
         ffi::lua_rawcheckstack(state, transfer::RESULT_SLOTS);

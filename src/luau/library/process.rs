@@ -6,7 +6,8 @@ use std::ptr;
 
 use mlua::ffi::{self, lua_State};
 
-use crate::luau::slice::{charge, with_context};
+use crate::luau::shared::{with_context, with_outcome};
+use crate::luau::slice::charge;
 use crate::random::Pcg32;
 
 /// Bytes that are printed in the time of a safepoint.
@@ -14,19 +15,19 @@ const BYTES_PRINTED: usize = 32;
 
 /// `print(...)`: one line of the process's console.
 pub(super) unsafe extern "C-unwind" fn print(state: *mut lua_State) -> c_int {
-    if with_context(|context| context.console.is_silent()) != Some(false) {
-        return 0;
-    }
     // SAFETY: a C function's own stack. All conversions come first: they may run a script's
     // `__tostring`, which may throw, be interrupted, or print.
     unsafe {
+        if with_context(state, |context| context.console.is_silent()) != Some(false) {
+            return 0;
+        }
         let count = ffi::lua_gettop(state);
         for index in 1..=count {
             ffi::luaL_tolstring_(state, index, ptr::null_mut());
             ffi::lua_replace(state, index);
         }
-        let bytes = with_context(|context| {
-            let (console, mut bytes) = (context.print(), 0);
+        let bytes = with_outcome(state, |context| {
+            let (console, mut bytes) = (&mut context.console, 0);
             for index in 1..=count {
                 if index > 1 {
                     console.push(b"\t");
@@ -46,9 +47,11 @@ pub(super) unsafe extern "C-unwind" fn print(state: *mut lua_State) -> c_int {
 
 /// `os.clock()`: seconds of the game's virtual time.
 pub(super) unsafe extern "C-unwind" fn clock(state: *mut lua_State) -> c_int {
-    let now = with_context(|context| context.now).unwrap_or_default();
     // SAFETY: a C function has room for its results.
-    unsafe { ffi::lua_pushnumber(state, now) };
+    unsafe {
+        let now = with_context(state, |context| context.now).unwrap_or_default();
+        ffi::lua_pushnumber(state, now);
+    }
     1
 }
 
@@ -58,7 +61,8 @@ pub(super) unsafe extern "C-unwind" fn random(state: *mut lua_State) -> c_int {
     unsafe {
         let (low, high, argument) = match ffi::lua_gettop(state) {
             0 => {
-                let number = with_context(|context| context.caller().random.next_f64()).unwrap_or_default();
+                let number =
+                    with_context(state, |context| context.caller().random.next_f64()).unwrap_or_default();
                 ffi::lua_pushnumber(state, number);
                 return 1;
             }
@@ -69,7 +73,8 @@ pub(super) unsafe extern "C-unwind" fn random(state: *mut lua_State) -> c_int {
         if low > high {
             ffi::luaL_argerror(state, argument, c"interval is empty".as_ptr());
         }
-        let number = with_context(|context| context.caller().random.in_range(low, high)).unwrap_or(low);
+        let number =
+            with_context(state, |context| context.caller().random.in_range(low, high)).unwrap_or(low);
         ffi::lua_pushnumber(state, f64::from(number));
     }
     1
@@ -78,7 +83,9 @@ pub(super) unsafe extern "C-unwind" fn random(state: *mut lua_State) -> c_int {
 /// `math.randomseed(seed)`: seeds the process's own generator.
 pub(super) unsafe extern "C-unwind" fn random_seed(state: *mut lua_State) -> c_int {
     // SAFETY: the argument is checked by the call that reads it.
-    let seed = unsafe { ffi::luaL_checknumber(state, 1) };
-    with_context(|context| context.caller().random = Pcg32::from_seed(seed.to_bits()));
+    unsafe {
+        let seed = ffi::luaL_checknumber(state, 1);
+        with_context(state, |context| context.caller().random = Pcg32::from_seed(seed.to_bits()));
+    }
     0
 }

@@ -12,10 +12,11 @@ use mlua::ffi::{self, lua_State};
 use super::host::push_error;
 use super::task::{fail, make_tasks, next_id, type_name, with_tasks};
 use super::wait::{check_can_suspend, seconds, wait_for};
-use crate::luau::mailbox::Message;
+use crate::luau::mailbox::{Mailbox, Message};
 use crate::luau::request::{Address, ExternalRequest, KernelRequest, Program};
-use crate::luau::slice::{LimitViolation, charge_later, mark_for_kill, stop, with_context, with_process};
-use crate::luau::{MAIN, Request, TaskId, transfer};
+use crate::luau::shared::{with_context, with_outcome};
+use crate::luau::slice::{LimitViolation, charge_later, mark_for_kill, stop, with_process};
+use crate::luau::{Context, MAIN, Request, TaskId, transfer};
 use crate::value::Value;
 use crate::value::Values;
 
@@ -31,22 +32,24 @@ pub(super) unsafe extern "C-unwind" fn index(state: *mut lua_State) -> c_int {
     unsafe {
         let key = (ffi::lua_type(state, 2) == ffi::LUA_TSTRING).then(|| string(state, 2));
         match key {
-            Some(b"pid") => match with_context(|context| context.caller().pid) {
+            Some(b"pid") => match with_context(state, |context| context.caller().pid) {
                 Some(pid) => ffi::lua_pushnumber(state, pid.into()),
                 None => ffi::lua_pushnil(state),
             },
             Some(b"address") => {
-                let address = with_context(|context| Address::text(context.vm(), context.caller().pid));
+                let address =
+                    with_context(state, |context| Address::text(context.vm(), context.caller().pid));
                 push_text(state, address.as_deref());
             }
             Some(b"name") => {
                 let name =
-                    with_process(|process| process.name().or_else(|| script_name(process.root))).flatten();
+                    with_process(state, |process| process.name().or_else(|| script_name(process.root)))
+                        .flatten();
                 push_text(state, name.as_deref());
             }
-            Some(b"args") => match with_process(|process| process.arguments_table()).flatten() {
+            Some(b"args") => match with_process(state, |process| process.arguments_table()).flatten() {
                 Some(table) => _ = ffi::lua_rawgeti_(state, ffi::LUA_REGISTRYINDEX, table),
-                None if with_context(|_| ()).is_some() => ffi::lua_createtable(state, 0, 0),
+                None if with_context(state, |_| ()).is_some() => ffi::lua_createtable(state, 0, 0),
                 None => ffi::lua_pushnil(state),
             },
             _ => ffi::lua_pushnil(state),
@@ -109,7 +112,8 @@ pub(super) unsafe extern "C-unwind" fn spawn(state: *mut lua_State) -> c_int {
         ffi::lua_rawcheckstack(state, transfer::RESULT_SLOTS);
         let reference = if is_function { ffi::lua_ref(state, 1) } else { ffi::LUA_NOREF };
         // Nothing throws from here to the end of what holds memory.
-        let function = is_function.then(|| with_context(|context| context.hand_over(reference))).flatten();
+        let function =
+            is_function.then(|| with_context(state, |context| context.hand_over(reference))).flatten();
         let program = function.map_or_else(|| Program::Source(string(state, 1).into()), Program::Function);
         match transfer::messages(state, 2..=count) {
             Ok(arguments) => return kernel_request(state, KernelRequest::Spawn { program, arguments }),
@@ -143,7 +147,7 @@ pub(super) unsafe extern "C-unwind" fn list(state: *mut lua_State) -> c_int {
 pub(super) unsafe extern "C-unwind" fn info(state: *mut lua_State) -> c_int {
     // SAFETY: as for `spawn`.
     unsafe {
-        let own = with_context(|context| context.caller().pid).unwrap_or_default();
+        let own = with_context(state, |context| context.caller().pid).unwrap_or_default();
         let pid = if ffi::lua_isnoneornil(state, 1) != 0 { own } else { pid(state, 1, c"process.info") };
         check_can_suspend(state, "process.info");
         kernel_request(state, KernelRequest::Info(pid))
@@ -155,7 +159,7 @@ pub(super) unsafe extern "C-unwind" fn join(state: *mut lua_State) -> c_int {
     // SAFETY: as for `spawn`.
     unsafe {
         let pid = pid(state, 1, c"process.join");
-        if with_context(|context| context.caller().pid) == Some(pid) {
+        if with_context(state, |context| context.caller().pid) == Some(pid) {
             fail(state, c"process.join", "a process cannot wait for its own end");
         }
         let timeout = timeout(state, 2, "process.join");
@@ -169,7 +173,7 @@ pub(super) unsafe extern "C-unwind" fn monitor(state: *mut lua_State) -> c_int {
     // SAFETY: as for `spawn`.
     unsafe {
         let pid = pid(state, 1, c"process.monitor");
-        if with_context(|context| context.caller().pid) == Some(pid) {
+        if with_context(state, |context| context.caller().pid) == Some(pid) {
             fail(state, c"process.monitor", "a process cannot be told of its own end");
         }
         check_can_suspend(state, "process.monitor");
@@ -208,8 +212,8 @@ pub(super) unsafe extern "C-unwind" fn exit(state: *mut lua_State) -> c_int {
     unsafe {
         ffi::lua_rawcheckstack(state, transfer::RESULT_SLOTS);
         let results = transfer::values(state);
-        with_context(|context| context.exit_results = results);
-        mark_for_kill(LimitViolation::Exit);
+        with_context(state, |context| context.exit_results = results);
+        mark_for_kill(state, LimitViolation::Exit);
         stop(state)
     }
 }
@@ -218,9 +222,9 @@ pub(super) unsafe extern "C-unwind" fn exit(state: *mut lua_State) -> c_int {
 pub(super) unsafe extern "C-unwind" fn poll(state: *mut lua_State) -> c_int {
     // SAFETY: there is room for two values, and `push` makes room for what is in them.
     unsafe {
-        match take_message() {
+        match take_message(state) {
             Some((value, sender)) => {
-                transfer::charge_for(&value);
+                transfer::charge_for(state, &value);
                 transfer::push(state, &value);
                 transfer::push(state, &sender);
                 2
@@ -238,8 +242,8 @@ pub(super) unsafe extern "C-unwind" fn receive(state: *mut lua_State) -> c_int {
     // SAFETY: as for `poll` and `spawn`.
     unsafe {
         let timeout = timeout(state, 1, "mailbox.receive");
-        if let Some((value, sender)) = take_message() {
-            transfer::charge_for(&value);
+        if let Some((value, sender)) = take_message(state) {
+            transfer::charge_for(state, &value);
             transfer::push(state, &value);
             transfer::push(state, &sender);
             return 2;
@@ -249,8 +253,13 @@ pub(super) unsafe extern "C-unwind" fn receive(state: *mut lua_State) -> c_int {
     }
 }
 
-fn take_message() -> Option<Message> {
-    with_context(|context| context.mail.get_mut(&context.index).and_then(|mailbox| mailbox.pop())).flatten()
+/// # Safety
+///
+/// As for [`with_context`].
+unsafe fn take_message(state: *mut lua_State) -> Option<Message> {
+    let take = |context: &mut Context| context.mail.get_mut(&context.index).and_then(Mailbox::pop);
+    // SAFETY: by the contract.
+    unsafe { with_context(state, take) }.flatten()
 }
 
 /// `signal.wait(name, timeout?)`: the next signal's payload and true, or nil when the time has passed.
@@ -275,18 +284,18 @@ pub(super) unsafe extern "C-unwind" fn connect(state: *mut lua_State) -> c_int {
             fail(state, NAME, format_args!("argument 2: expected function, got {}", type_name(state, 2)));
         }
         make_tasks(state);
-        let limit = with_context(|context| context.task_limit).unwrap_or_default();
-        let count = with_tasks(|tasks| tasks.connections.len()).unwrap_or_default();
+        let limit = with_context(state, |context| context.task_limit).unwrap_or_default();
+        let count = with_tasks(state, |tasks| tasks.connections.len()).unwrap_or_default();
         if count >= limit {
             fail(state, NAME, format_args!("this process has {count} connections, of {limit}"));
         }
         let id = next_id(state, NAME);
-        if let Some(tasks) = with_tasks(|tasks| &raw const *tasks) {
+        if let Some(tasks) = with_tasks(state, |tasks| &raw const *tasks) {
             (*tasks).anchor(state, id, 2);
         }
-        with_tasks(|tasks| _ = tasks.connections.insert(id));
+        with_tasks(state, |tasks| _ = tasks.connections.insert(id));
         let name = string(state, 1).into();
-        with_context(|context| context.request(id, Request::Connect { name }));
+        with_outcome(state, |context| context.requests.push((id, Request::Connect { name })));
         ffi::lua_pushnumber(state, id.into());
         ffi::lua_pushcclosurek(state, disconnect, c"disconnect".as_ptr(), 1, None);
     }
@@ -301,7 +310,7 @@ unsafe extern "C-unwind" fn disconnect(state: *mut lua_State) -> c_int {
         ffi::lua_pushnil(state);
         ffi::lua_replace(state, ffi::lua_upvalueindex(1)); // once
         if id != MAIN {
-            with_tasks(|tasks| {
+            with_tasks(state, |tasks| {
                 tasks.release(state, id);
                 tasks.connections.remove(&id);
             });
@@ -311,9 +320,11 @@ unsafe extern "C-unwind" fn disconnect(state: *mut lua_State) -> c_int {
 }
 
 unsafe fn kernel_request(state: *mut lua_State, request: KernelRequest) -> c_int {
-    charge_later(KERNEL_REQUEST);
     // SAFETY: the callers' functions have the continuation, and check first.
-    unsafe { wait_for(state, Request::External(ExternalRequest::Kernel(Box::new(request)))) }
+    unsafe {
+        charge_later(state, KERNEL_REQUEST);
+        wait_for(state, Request::External(ExternalRequest::Kernel(Box::new(request))))
+    }
 }
 
 /// An argument that is a process's number.

@@ -9,9 +9,9 @@ use super::host::push_error;
 use super::system::script_name;
 use super::wait::seconds;
 use crate::luau::Request;
+use crate::luau::shared::{with_context, with_outcome};
 use crate::luau::slice::{
-    LimitViolation, break_with_child, is_marked_for_kill, mark_for_kill, take_wait, with_context,
-    with_process,
+    LimitViolation, break_with_child, is_marked_for_kill, mark_for_kill, take_wait, with_process,
 };
 use crate::luau::threads::{Next, Task, TaskId, Tasks};
 
@@ -20,22 +20,23 @@ pub(super) unsafe extern "C-unwind" fn spawn(state: *mut lua_State) -> c_int {
     // SAFETY: a C function's own stack; nothing here needs dropping where Luau may throw.
     unsafe {
         let New { id, thread, arguments } = new_task(state, c"task.spawn", 1);
-        with_tasks(|tasks| tasks.begin(id, thread));
+        with_tasks(state, |tasks| tasks.begin(id, thread));
         let status = ffi::lua_resume_(thread, state, arguments);
         if status == ffi::LUA_BREAK {
-            let Some(broken) = take_wait() else { return break_with_child(state) };
+            let Some(broken) = take_wait(state) else { return break_with_child(state) };
             // Innermost first, and the task itself last.
             let chain = broken.into_iter().rev().skip(1).collect();
-            with_tasks(|tasks| {
+            with_tasks(state, |tasks| {
                 if let Some((id, root)) = tasks.take_started() {
                     tasks.push_waiting(Task { id, root, chain, arguments: 0, is_new: false });
                 }
             });
         } else {
-            let ended =
-                with_tasks(|tasks| tasks.take_started().map(|(id, root)| tasks.ended(id, root, status)));
-            if matches!(ended, Some(Some(Next::Failed))) && !is_marked_for_kill() {
-                mark_for_kill(LimitViolation::TaskFailed);
+            let ended = with_tasks(state, |tasks| {
+                tasks.take_started().map(|(id, root)| tasks.ended(id, root, status))
+            });
+            if matches!(ended, Some(Some(Next::Failed))) && !is_marked_for_kill(state) {
+                mark_for_kill(state, LimitViolation::TaskFailed);
             }
         }
         ffi::lua_settop(state, 1);
@@ -56,7 +57,7 @@ pub(super) unsafe extern "C-unwind" fn defer(state: *mut lua_State) -> c_int {
     // SAFETY: as for `spawn`.
     unsafe {
         let New { id, thread: root, arguments } = new_task(state, c"task.defer", 1);
-        with_tasks(|tasks| {
+        with_tasks(state, |tasks| {
             tasks.push_ready(Task { id, root, chain: Vec::new(), arguments, is_new: true });
         });
     }
@@ -72,10 +73,10 @@ pub(super) unsafe extern "C-unwind" fn delay(state: *mut lua_State) -> c_int {
             ffi::lua_remove(state, 1);
         }
         let New { id, thread: root, arguments } = new_task(state, c"task.delay", 2);
-        with_tasks(|tasks| {
+        with_tasks(state, |tasks| {
             tasks.push_waiting(Task { id, root, chain: Vec::new(), arguments, is_new: true });
         });
-        with_context(|context| context.request(id, Request::Sleep(time)));
+        with_outcome(state, |context| context.requests.push((id, Request::Sleep(time))));
     }
     1
 }
@@ -92,13 +93,13 @@ pub(super) unsafe extern "C-unwind" fn cancel(state: *mut lua_State) -> c_int {
                 format_args!("argument 1: expected thread, got {}", type_name(state, 1)),
             );
         }
-        let is_root = with_process(|process| process.root == thread).unwrap_or(true);
+        let is_root = with_process(state, |process| process.root == thread).unwrap_or(true);
         let status = ffi::lua_costatus(state, thread);
         let runs = status == ffi::LUA_CORUN || status == ffi::LUA_CONOR;
-        let removed = with_tasks(|tasks| tasks.remove(thread)).flatten();
+        let removed = with_tasks(state, |tasks| tasks.remove(thread)).flatten();
         if let Some(task) = &removed {
-            with_context(|context| context.request(task.id, Request::Cancel));
-            with_tasks(|tasks| tasks.release(state, task.id));
+            with_outcome(state, |context| context.requests.push((task.id, Request::Cancel)));
+            with_tasks(state, |tasks| tasks.release(state, task.id));
         }
         // A task that waits does so in a break, which looks as if it ran. One that has not begun may: its
         // script has resumed its thread itself.
@@ -145,8 +146,8 @@ unsafe fn new_task(state: *mut lua_State, function: &'static CStr, position: u32
         }
         make_tasks(state);
         let (count, limit) = (
-            with_tasks(|tasks| tasks.len()).unwrap_or_default(),
-            with_context(|context| context.task_limit).unwrap_or_default(),
+            with_tasks(state, |tasks| tasks.len()).unwrap_or_default(),
+            with_context(state, |context| context.task_limit).unwrap_or_default(),
         );
         if count >= limit {
             fail(state, function, format_args!("this process has {count} tasks, of {limit}"));
@@ -159,7 +160,7 @@ unsafe fn new_task(state: *mut lua_State, function: &'static CStr, position: u32
         } else {
             let thread = ffi::lua_tothread(state, 1);
             if ffi::lua_costatus(state, thread) != ffi::LUA_COSUS
-                || with_tasks(|tasks| tasks.contains(thread)) == Some(true)
+                || with_tasks(state, |tasks| tasks.contains(thread)) == Some(true)
             {
                 fail(state, function, "the thread is not suspended: it runs, waits, has ended or is a task");
             }
@@ -170,7 +171,7 @@ unsafe fn new_task(state: *mut lua_State, function: &'static CStr, position: u32
         }
         let id = next_id(state, function);
         ffi::lua_xmove(state, thread, moved);
-        if let Some(anchors) = with_tasks(|tasks| &raw const *tasks) {
+        if let Some(anchors) = with_tasks(state, |tasks| &raw const *tasks) {
             (*anchors).anchor(state, id, 1);
         }
         New { id, thread, arguments }
@@ -183,10 +184,12 @@ unsafe fn new_task(state: *mut lua_State, function: &'static CStr, position: u32
 ///
 /// As for [`fail`].
 pub(super) unsafe fn next_id(state: *mut lua_State, function: &CStr) -> TaskId {
-    with_tasks(Tasks::next_id).flatten().unwrap_or_else(|| {
-        // SAFETY: by the contract.
-        unsafe { fail(state, function, format_args!("this process has had {} tasks", TaskId::MAX)) }
-    })
+    // SAFETY: by the contract.
+    unsafe {
+        with_tasks(state, Tasks::next_id).flatten().unwrap_or_else(|| {
+            fail(state, function, format_args!("this process has had {} tasks", TaskId::MAX))
+        })
+    }
 }
 
 /// Makes sure that the running process can have tasks.
@@ -195,13 +198,13 @@ pub(super) unsafe fn next_id(state: *mut lua_State, function: &CStr) -> TaskId {
 ///
 /// `state` must be the running thread, with room for a value. May throw.
 pub(super) unsafe fn make_tasks(state: *mut lua_State) {
-    if with_process(|process| process.tasks().is_none()) == Some(true) {
-        // SAFETY: by the contract.
-        unsafe {
+    // SAFETY: by the contract.
+    unsafe {
+        if with_process(state, |process| process.tasks().is_none()) == Some(true) {
             ffi::lua_createtable(state, 0, 0);
             let anchors = ffi::lua_ref(state, -1);
             ffi::lua_pop(state, 1);
-            with_process(|process| {
+            with_process(state, |process| {
                 // The main chunk may end before its tasks do.
                 let name = process.name().or_else(|| script_name(process.root));
                 process.set_name(name);
@@ -211,8 +214,14 @@ pub(super) unsafe fn make_tasks(state: *mut lua_State) {
     }
 }
 
-pub(super) fn with_tasks<R>(f: impl FnOnce(&mut Tasks) -> R) -> Option<R> {
-    with_process(|process| process.tasks_mut().map(f)).flatten()
+/// Calls `f` with the tasks of the process that runs, if it has any.
+///
+/// # Safety
+///
+/// As for [`with_process`].
+pub(super) unsafe fn with_tasks<R>(state: *mut lua_State, f: impl FnOnce(&mut Tasks) -> R) -> Option<R> {
+    // SAFETY: by the contract.
+    unsafe { with_process(state, |process| process.tasks_mut().map(f)).flatten() }
 }
 
 /// What there is at a stack index, for error messages: a type.

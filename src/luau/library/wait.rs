@@ -10,7 +10,8 @@ use mlua::ffi::{self, lua_State};
 
 use super::host::push_error;
 use super::task::type_name;
-use crate::luau::slice::{can_suspend, suspend, with_context, with_process};
+use crate::luau::shared::{with_context, with_outcome};
+use crate::luau::slice::{can_suspend, suspend, with_process};
 use crate::luau::{MAIN, Reply, Request, transfer};
 
 /// The longest wait: it is endless for a game, and no clock overflows.
@@ -24,7 +25,7 @@ pub(super) unsafe extern "C-unwind" fn task_wait(state: *mut lua_State) -> c_int
         let seconds = seconds(state, 1, "task.wait");
         check_can_suspend(state, "task.wait");
         ffi::lua_settop(state, 0);
-        ffi::lua_pushnumber(state, with_context(|context| context.now).unwrap_or_default());
+        ffi::lua_pushnumber(state, with_context(state, |context| context.now).unwrap_or_default());
         wait_for(state, Request::Sleep(Duration::from_secs_f64(seconds)))
     }
 }
@@ -34,7 +35,7 @@ pub(super) unsafe extern "C-unwind" fn slept(state: *mut lua_State, _: c_int) ->
     // SAFETY: `task_wait` left the time on the stack, which has room for another.
     unsafe {
         let began = ffi::lua_tonumber(state, 1);
-        let now = with_context(|context| context.now).unwrap_or(began);
+        let now = with_context(state, |context| context.now).unwrap_or(began);
         ffi::lua_pushnumber(state, now - began);
     }
     1
@@ -75,10 +76,12 @@ pub(super) unsafe fn seconds(state: *mut lua_State, index: c_int, function: &str
 /// `state` must be the running thread, in a C function with [`resumed`] as its continuation, which
 /// returns what this returns; [`check_can_suspend`] must have been called.
 pub(super) unsafe fn wait_for(state: *mut lua_State, request: Request) -> c_int {
-    let task = with_process(|process| process.running_task()).unwrap_or(MAIN);
-    with_context(|context| context.request(task, request));
     // SAFETY: by the contract.
-    unsafe { suspend(state) }
+    unsafe {
+        let task = with_process(state, |process| process.running_task()).unwrap_or(MAIN);
+        with_outcome(state, |context| context.requests.push((task, request)));
+        suspend(state)
+    }
 }
 
 /// Throws where the process cannot be suspended.
@@ -101,7 +104,7 @@ pub(super) unsafe fn check_can_suspend(state: *mut lua_State, function: &str) {
 pub(super) unsafe extern "C-unwind" fn answered(state: *mut lua_State, _: c_int) -> c_int {
     // SAFETY: as for `resumed`.
     unsafe {
-        match take_reply() {
+        match take_reply(state) {
             Some(Err(message)) => {
                 let (function, message) = message.split_once(": ").unwrap_or(("process", &message));
                 push_error(state, function, message);
@@ -113,17 +116,26 @@ pub(super) unsafe extern "C-unwind" fn answered(state: *mut lua_State, _: c_int)
 }
 
 /// What the task that goes on has waited for.
-fn take_reply() -> Option<Reply> {
-    let task = with_process(|process| process.running_task()).unwrap_or(MAIN);
-    with_context(|context| context.take_reply(task)).flatten()
+///
+/// # Safety
+///
+/// As for [`with_context`].
+unsafe fn take_reply(state: *mut lua_State) -> Option<Reply> {
+    // SAFETY: by the contract.
+    unsafe {
+        let task = with_process(state, |process| process.running_task()).unwrap_or(MAIN);
+        with_context(state, |context| context.take_reply(task)).flatten()
+    }
 }
 
 unsafe fn push_values(state: *mut lua_State, reply: Option<Reply>) -> c_int {
     let Some(Ok(values)) = reply else { return 0 };
     for value in &values {
-        transfer::charge_for(value);
         // SAFETY: each push makes room for its value.
-        unsafe { transfer::push(state, value) };
+        unsafe {
+            transfer::charge_for(state, value);
+            transfer::push(state, value);
+        }
     }
     values.len() as c_int
 }
@@ -133,12 +145,12 @@ pub(in crate::luau) unsafe extern "C-unwind" fn resumed(state: *mut lua_State, _
     // SAFETY: a C function's continuation; there is room for the values. What needs dropping is dropped
     // before the error is thrown.
     unsafe {
-        match take_reply() {
+        match take_reply(state) {
             reply @ (None | Some(Ok(_))) => return push_values(state, reply),
             Some(Err(message)) => {
                 // Only syscalls fail, and their numbers are their upvalues.
                 let number = ffi::lua_tolightuserdata(state, ffi::lua_upvalueindex(1)).addr();
-                let path = with_context(|context| context.host.path(number).into_owned());
+                let path = with_context(state, |context| context.host.path(number).into_owned());
                 push_error(state, &path.unwrap_or_default(), &message);
             }
         }
