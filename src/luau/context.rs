@@ -1,15 +1,14 @@
 //! What the functions that scripts call share with the isolate: the process that runs, and what it leaves behind.
 
-use std::ffi::c_int;
-
 use bevy::platform::collections::HashMap;
 use bevy::prelude::Entity;
 
-use super::HostFunctions;
 use super::function_ref::{DroppedFunctions, FunctionRef};
-use super::mailbox::Mailbox;
+use super::host_functions::HostFunctions;
+use super::mailbox::{Mailbox, Message};
 use super::replies::{Replies, Reply};
 use super::request::Request;
+use super::stack::Reference;
 use super::threads::TaskId;
 use crate::console::ConsoleBuffer;
 use crate::random::Pcg32;
@@ -41,8 +40,8 @@ pub(crate) struct Context {
     pub(crate) exit_results: Vec<Value>,
     /// Where the process that runs is kept.
     pub(super) index: ProcessIndex,
-    /// The number of the host function that panicked in this slice, and what it said.
-    pub(super) host_panic: Option<(usize, String)>,
+    /// The path of the host function that panicked in this slice, and what it said.
+    pub(super) host_panic: Option<(String, String)>,
     pub(super) dropped_functions: DroppedFunctions,
     /// Whether a process ever handed over a function.
     pub(super) has_handed_over: bool,
@@ -98,9 +97,14 @@ impl Context {
     }
 
     /// Hands over the function with a registry reference.
-    pub(super) fn hand_over(&mut self, reference: c_int) -> FunctionRef {
+    pub(super) fn hand_over(&mut self, reference: Reference) -> FunctionRef {
         self.has_handed_over = true;
         FunctionRef { reference, dropped: self.dropped_functions.clone() }
+    }
+
+    /// The oldest message that the process that runs has not received.
+    pub(super) fn take_message(&mut self) -> Option<Message> {
+        self.mail.get_mut(&self.index)?.pop()
     }
 
     /// What a task of the process that runs has waited for.
@@ -110,7 +114,6 @@ impl Context {
 
     /// The path of the host function that panicked, and what it said.
     pub(crate) fn take_host_panic(&mut self) -> (String, String) {
-        let (function, message) = self.host_panic.take().unwrap_or_default();
-        (self.host.path(function).into_owned(), message)
+        self.host_panic.take().unwrap_or_default()
     }
 }

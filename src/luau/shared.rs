@@ -4,8 +4,8 @@ use std::cell::UnsafeCell;
 
 use mlua::ffi::{self, lua_State};
 
-use super::Context;
-use super::slice::{self, Slice};
+use super::context::Context;
+use super::slice::Slice;
 
 /// Luau's `callbacks.userdata`. It begins with the [`Slice`], which is all that the interrupt needs.
 #[repr(C)]
@@ -21,28 +21,18 @@ impl Shared {
     }
 }
 
-/// Calls `f` with the context of the process that runs, if one does.
+/// What belongs to the state of a thread.
 ///
 /// # Safety
 ///
-/// As for [`slice::of`]. `f` must not call into Luau where that may call one of our functions.
-pub(super) unsafe fn with_context<R>(state: *mut lua_State, f: impl FnOnce(&mut Context) -> R) -> Option<R> {
-    // SAFETY: by the contract; see `slice::of`.
-    let shared = unsafe { &*(*ffi::lua_callbacks(state)).userdata.cast::<Shared>() };
-    // SAFETY: during a slice nobody else uses it but functions that Luau calls one at a time, of which none calls back into
-    // Luau from `f`.
-    shared.slice.is_running().then(|| f(unsafe { &mut *shared.context.get() }))
-}
-
-/// As [`with_context`], for what somebody must deal with after the slice.
-///
-/// # Safety
-///
-/// As for [`with_context`].
-pub(super) unsafe fn with_outcome<R>(state: *mut lua_State, f: impl FnOnce(&mut Context) -> R) -> Option<R> {
+/// `thread` must be live, and belong to a state that [`LuauState::open`](super::LuauState::open) made, which must live for
+/// as long as the result is used.
+#[inline]
+pub(super) unsafe fn of<'a>(thread: *mut lua_State) -> &'a Shared {
     // SAFETY: by the contract.
-    unsafe {
-        slice::flag_outcome(state);
-        with_context(state, f)
-    }
+    let callbacks = unsafe { ffi::lua_callbacks(thread) };
+    // SAFETY: the callbacks live as long as their state, and nobody has a mutable reference to them.
+    let shared = unsafe { (*callbacks).userdata }.cast::<Shared>();
+    // SAFETY: `open` puts one there before anything else is done with the state. What changes in it is in cells.
+    unsafe { &*shared }
 }

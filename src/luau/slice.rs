@@ -34,11 +34,10 @@ use fuel::Fuel;
 use thread_stack::ThreadStack;
 
 pub(super) use callbacks::install;
-pub(super) use charge::{charge, charge_later};
-pub(super) use limits::mark_for_kill;
+pub(super) use charge::charge;
 pub(crate) use report::{LimitViolation, SliceEnd, SliceLimits, SliceReport};
 pub(super) use resume::run;
-pub(super) use suspension::{break_with_child, can_suspend, stop, suspend, take_wait};
+pub(super) use suspension::{break_with_child, can_suspend, stop, suspend};
 
 /// The slice that runs in a Luau state, or the last one that did.
 ///
@@ -109,7 +108,7 @@ impl Slice {
         !self.bottom.get().is_null()
     }
 
-    fn is_marked_for_kill(&self) -> bool {
+    pub(super) fn is_marked_for_kill(&self) -> bool {
         self.marked_for_kill.get().is_some()
     }
 
@@ -162,37 +161,4 @@ pub(super) unsafe fn of<'a>(state: *mut lua_State) -> &'a Slice {
     // SAFETY: `open` puts a `Shared` there before anything else is done with the state, and `Slice` is what that begins
     // with. All its fields are cells, so nobody has a mutable reference to it.
     unsafe { &*(*ffi::lua_callbacks(state)).userdata.cast::<Slice>() }
-}
-
-/// The running slice leaves something to be dealt with after it.
-///
-/// # Safety
-///
-/// As for [`of`].
-pub(super) unsafe fn flag_outcome(state: *mut lua_State) {
-    // SAFETY: by the contract.
-    unsafe { of(state) }.flag_outcome();
-}
-
-/// Whether the process that runs is to be killed.
-///
-/// # Safety
-///
-/// As for [`of`].
-pub(super) unsafe fn is_marked_for_kill(state: *mut lua_State) -> bool {
-    // SAFETY: by the contract.
-    unsafe { of(state) }.is_marked_for_kill()
-}
-
-/// Calls `f` with the process that runs, if one does.
-///
-/// # Safety
-///
-/// As for [`of`]. `f` must not call into Luau where that may call one of our functions.
-pub(super) unsafe fn with_process<R>(
-    state: *mut lua_State,
-    f: impl FnOnce(&mut ProcessThread) -> R,
-) -> Option<R> {
-    // SAFETY: by the contract.
-    unsafe { of(state) }.with_process(f)
 }

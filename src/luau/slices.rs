@@ -1,7 +1,8 @@
 //! Slices of one state, and what each may use.
 
+use super::context::Context;
 use super::slice::{SliceLimits, SliceReport, run};
-use super::{Context, LuauState};
+use super::state::LuauState;
 use crate::types::{ProcessIndex, VmIndex};
 
 /// What a process may use in one slice.

@@ -6,14 +6,13 @@ use mlua::ffi::{self, lua_State};
 
 use super::limits::out_of_fuel;
 use super::of;
-use crate::luau::Context;
-use crate::luau::shared::{Shared, with_context};
+use crate::luau::shared;
 
 /// Installs the callbacks that slices need in a state.
 ///
 /// # Safety
 ///
-/// `main` must be the main thread of a live state, whose `userdata` is a [`Shared`] that outlives it.
+/// `main` must be the main thread of a live state, whose `userdata` is a [`Shared`](shared::Shared) that outlives it.
 pub(in super::super) unsafe fn install(main: *mut lua_State) {
     // SAFETY: `main` is live by the contract; the callbacks live as long as its state.
     let callbacks = unsafe { &mut *ffi::lua_callbacks(main) };
@@ -45,41 +44,40 @@ unsafe extern "C-unwind" fn parent_broke(parent: *mut lua_State, _: *mut ffi::lu
 /// `userthread`: counts the coroutines that scripts make, and follows resumes in a state from the moment
 /// the first is made. Most scripts never do, and every slice would pay for it.
 unsafe extern "C-unwind" fn thread_created_or_freed(parent: *mut lua_State, thread: *mut lua_State) {
-    // SAFETY: `thread` is live, and so are its state's callbacks.
-    let callbacks = unsafe { &mut *ffi::lua_callbacks(thread) };
+    // SAFETY: `thread` is live, and of a state that `open` made.
+    let shared = unsafe { shared::of(thread) };
     if parent.is_null() {
         // SAFETY: as above.
         let owner = unsafe { ffi::lua_getthreaddata(thread) }.addr();
-        // SAFETY: `open` put it there. This is called by the collector, which does not run during
-        // slices, so nothing else uses the context.
-        let context = unsafe { &mut *(*callbacks.userdata.cast::<Shared>()).context.get() };
+        // SAFETY: this is called by the collector, which does not run during slices, so nothing else uses the context.
+        let context = unsafe { &mut *shared.context.get() };
         if let Some(count) = owner.checked_sub(1).and_then(|vm| context.coroutines.get_mut(vm)) {
             *count -= 1;
         }
         return;
     }
-    let count = |context: &mut Context| {
-        let vm = context.caller().vm.at();
-        if vm >= context.coroutines.len() {
-            context.coroutines.resize(vm + 1, 0);
-        }
-        context.coroutines[vm] += 1;
-        (vm + 1, context.coroutines[vm] > context.coroutine_limit)
-    };
-    // SAFETY: as for `interrupt`; this calls nothing of Luau.
-    let counted = unsafe { with_context(thread, count) };
-    if let Some((owner, are_too_many)) = counted {
-        // SAFETY: as above; it is only a number.
-        unsafe { ffi::lua_setthreaddata(thread, ptr::without_provenance_mut(owner)) };
-        callbacks.preresume = Some(before_resume);
-        callbacks.postresume = Some(after_resume);
-        if are_too_many {
-            // SAFETY: as for `interrupt`.
-            let slice = unsafe { of(thread) };
-            slice.end_soon();
-            slice.flag_outcome();
-        }
+    if !shared.slice.is_running() {
+        return;
     }
+    // SAFETY: whoever makes a thread uses nothing of the context meanwhile.
+    let context = unsafe { &mut *shared.context.get() };
+    let vm = context.caller().vm.at();
+    if vm >= context.coroutines.len() {
+        context.coroutines.resize(vm + 1, 0);
+    }
+    context.coroutines[vm] += 1;
+    if context.coroutines[vm] > context.coroutine_limit {
+        shared.slice.end_soon();
+        shared.slice.flag_outcome();
+    }
+    // SAFETY: as above; it is only a number.
+    unsafe { ffi::lua_setthreaddata(thread, ptr::without_provenance_mut(vm + 1)) };
+    // SAFETY: as above.
+    let callbacks = unsafe { ffi::lua_callbacks(thread) };
+    // SAFETY: they live as long as the state, and nobody has a reference to them.
+    let callbacks = unsafe { &mut *callbacks };
+    callbacks.preresume = Some(before_resume);
+    callbacks.postresume = Some(after_resume);
 }
 
 unsafe extern "C-unwind" fn before_resume(thread: *mut lua_State) {

@@ -33,20 +33,14 @@ pub(in super::super) unsafe fn charge(state: *mut lua_State, units: u64) {
     }
 }
 
-/// As [`charge`], but never throws: the next safepoint notices.
-///
-/// # Safety
-///
-/// As for [`of`].
-pub(in super::super) unsafe fn charge_later(state: *mut lua_State, units: u64) {
-    // SAFETY: by the contract.
-    let slice = unsafe { of(state) };
-    if slice.is_running() {
-        slice.fuel.charge(units);
-    }
-}
-
 impl Slice {
+    /// As [`charge`], but never throws: the next safepoint notices.
+    pub(in super::super) fn charge_later(&self, units: u64) {
+        if self.is_running() {
+            self.fuel.charge(units);
+        }
+    }
+
     /// Charges the slice, if it runs, for a large block that Luau is about to fill. `false` if it cannot have it because
     /// it is to be killed.
     pub(in super::super) fn charge_block(&self, bytes: usize) -> bool {

@@ -10,10 +10,10 @@ use std::time::Duration;
 use cpu_time::ThreadTime;
 use mlua::ffi::{self, lua_State};
 
+use super::Slice;
 use super::clock::Ticks;
 use super::report::LimitViolation;
 use super::suspension::can_break;
-use super::{Slice, of};
 
 /// Ticks of the clock, a few hundred nanoseconds, that a safepoint takes at most in code without long
 /// library calls.
@@ -144,14 +144,4 @@ impl Slice {
             self.took_slow_path.set(true);
         }
     }
-}
-
-/// Has the process that runs killed, unless it is going to be already.
-///
-/// # Safety
-///
-/// As for [`of`].
-pub(in super::super) unsafe fn mark_for_kill(state: *mut lua_State, violation: LimitViolation) {
-    // SAFETY: by the contract.
-    unsafe { of(state) }.mark_for_kill(violation);
 }

@@ -104,15 +104,11 @@ pub(in super::super) unsafe fn stop(thread: *mut lua_State) -> c_int {
     }
 }
 
-/// What the task that was started did: `Some` if it waits, with the threads of its break, innermost first.
-///
-/// # Safety
-///
-/// As for [`of`].
-pub(in super::super) unsafe fn take_wait(state: *mut lua_State) -> Option<Vec<*mut lua_State>> {
-    // SAFETY: by the contract.
-    let slice = unsafe { of(state) };
-    slice.waits.replace(false).then(|| slice.broken.to_vec())
+impl Slice {
+    /// What the task that was started did: `Some` if it waits, with the threads of its break, innermost first.
+    pub(in super::super) fn take_wait(&self) -> Option<Vec<*mut lua_State>> {
+        self.waits.replace(false).then(|| self.broken.to_vec())
+    }
 }
 
 /// The running C function breaks because the task that it started has broken.
