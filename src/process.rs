@@ -170,7 +170,7 @@ fn release(mut world: DeferredWorld, HookContext { entity, .. }: HookContext) {
     // A script may wait for it to start.
     let parent = world.get_mut::<Process>(entity).and_then(|mut process| process.start.take()?.parent);
     if let (Some(parent), Some(mut runtime)) = (parent, world.get_resource_mut::<LuauRuntime>()) {
-        runtime.reply(parent, Err("process.spawn: the game ended it before it started".to_owned()));
+        runtime.reply(parent, Err("the game ended it before it started".to_owned()));
     }
     let stopped = match (handle, world.get_resource_mut::<LuauRuntime>()) {
         (Some(handle), Some(mut runtime)) => runtime.release_process(handle),

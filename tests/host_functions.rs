@@ -5,6 +5,7 @@ mod common;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bevy::prelude::*;
+use bevy::tasks::ComputeTaskPool;
 use bevy_luau_os::prelude::*;
 use bevy_luau_os::{KillReason, Value};
 use serde::{Deserialize, Serialize};
@@ -219,4 +220,37 @@ fn wrong_registrations_say_why() {
     assert_eq!(fails("text", false), "add_host_function(\"text\"): there is `text.upper`");
     assert_eq!(fails("add.more", false), "add_host_function(\"add.more\"): there is `add`");
     assert_eq!(fails("late", true), "add_host_function(\"late\"): add it before the first process starts");
+}
+
+/// While a host function waits for its own tasks, its thread takes others from the pool: the slices of other isolates
+/// among them.
+#[test]
+fn a_host_function_that_uses_the_task_pool_leaves_slices_as_they_are() {
+    const VMS: usize = 64;
+    let workers = std::num::NonZeroUsize::new(8);
+    let mut app = common::app_with(LuauOsPlugin { vms_per_isolate: 1, workers, ..common::plugin() });
+    app.add_host_function("sum_up", |count: u32| {
+        let parts = ComputeTaskPool::get().scope(|scope| {
+            for part in 0..count {
+                scope.spawn(async move { f64::from(part) });
+            }
+        });
+        Ok::<_, String>(parts.into_iter().sum::<f64>())
+    });
+    let script = "
+        local sum = sum_up(100)
+        print(sum)
+        for i = 1, 100_000 do end
+        return sum_up(10) + sum";
+    for _ in 0..VMS {
+        let vm = common::vm(&mut app);
+        common::process(&mut app, vm, script);
+    }
+    for tick in 0..50 {
+        app.update();
+        assert_eq!(common::ended(&app).processes.len(), 0, "a slice went on without limits, in tick {tick}");
+    }
+    for exit in common::until_ended(&mut app, VMS) {
+        assert_eq!(exit.outcome, Outcome::Finished(vec![Value::Number(4950.0 + 45.0)]));
+    }
 }

@@ -1,18 +1,15 @@
 //! What the functions that scripts call share with the isolate: the process that runs, and what it leaves behind.
 
-use std::ffi::c_int;
-use std::ptr;
-
 use bevy::platform::collections::HashMap;
 use bevy::prelude::Entity;
 
-use super::HostFunctions;
 use super::function_ref::{DroppedFunctions, FunctionRef};
-use super::mailbox::Mailbox;
+use super::host_functions::HostFunctions;
+use super::mailbox::{Mailbox, Message};
 use super::replies::{Replies, Reply};
 use super::request::Request;
-use super::slice;
-use super::threads::{ProcessThread, TaskId};
+use super::stack::Reference;
+use super::threads::TaskId;
 use crate::console::ConsoleBuffer;
 use crate::random::Pcg32;
 use crate::types::{ProcessIndex, VmIndex};
@@ -41,12 +38,10 @@ pub(crate) struct Context {
     pub(crate) vms: Vec<Entity>,
     /// What the process gave to `process.exit`.
     pub(crate) exit_results: Vec<Value>,
-    /// The process that runs. Valid during its slice.
-    pub(super) process: *mut ProcessThread,
-    /// Where it is kept.
+    /// Where the process that runs is kept.
     pub(super) index: ProcessIndex,
-    /// The number of the host function that panicked in this slice, and what it said.
-    pub(super) host_panic: Option<(usize, String)>,
+    /// The path of the host function that panicked in this slice, and what it said.
+    pub(super) host_panic: Option<(String, String)>,
     pub(super) dropped_functions: DroppedFunctions,
     /// Whether a process ever handed over a function.
     pub(super) has_handed_over: bool,
@@ -83,7 +78,6 @@ impl Context {
             mail: HashMap::default(),
             vms: Vec::new(),
             exit_results: Vec::new(),
-            process: ptr::null_mut(),
             index: ProcessIndex(0),
             host_panic: None,
             dropped_functions: DroppedFunctions::default(),
@@ -103,15 +97,14 @@ impl Context {
     }
 
     /// Hands over the function with a registry reference.
-    pub(super) fn hand_over(&mut self, reference: c_int) -> FunctionRef {
+    pub(super) fn hand_over(&mut self, reference: Reference) -> FunctionRef {
         self.has_handed_over = true;
         FunctionRef { reference, dropped: self.dropped_functions.clone() }
     }
 
-    /// Where the process that runs prints.
-    pub(super) fn print(&mut self) -> &mut ConsoleBuffer {
-        slice::flag_outcome();
-        &mut self.console
+    /// The oldest message that the process that runs has not received.
+    pub(super) fn take_message(&mut self) -> Option<Message> {
+        self.mail.get_mut(&self.index)?.pop()
     }
 
     /// What a task of the process that runs has waited for.
@@ -119,15 +112,8 @@ impl Context {
         self.replies.take(self.index, task)
     }
 
-    /// A task of the process that runs asks for something.
-    pub(super) fn request(&mut self, task: TaskId, request: Request) {
-        slice::flag_outcome();
-        self.requests.push((task, request));
-    }
-
     /// The path of the host function that panicked, and what it said.
     pub(crate) fn take_host_panic(&mut self) -> (String, String) {
-        let (function, message) = self.host_panic.take().unwrap_or_default();
-        (self.host.path(function).into_owned(), message)
+        self.host_panic.take().unwrap_or_default()
     }
 }

@@ -1,12 +1,11 @@
 //! What the game has registered for scripts to call.
 
 use std::any::Any;
-use std::borrow::Cow;
 use std::ffi::{CStr, CString};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use super::CallArguments;
+use super::arguments::CallArguments;
 use crate::value::{Arguments, Value};
 
 /// Gives the arguments of a syscall their type.
@@ -26,6 +25,12 @@ pub(crate) enum Entry {
     Function(BoxedFunction),
     /// With its number among the syscalls.
     Syscall(usize, Parser),
+}
+
+impl Entry {
+    pub(super) fn is_syscall(&self) -> bool {
+        matches!(self, Self::Syscall(..))
+    }
 }
 
 /// Why a host function has no result.
@@ -67,17 +72,16 @@ impl HostFunctions {
         self.0.iter().map(|(path, _)| &**path)
     }
 
-    pub(crate) fn is_syscall(&self, number: usize) -> bool {
-        matches!(self.0.get(number), Some((_, Entry::Syscall(..))))
+    pub(super) fn entries(&self) -> &[HostEntry] {
+        &self.0
     }
 
     /// The number of a syscall, and its arguments with their type.
-    pub(crate) fn parse(
-        &self,
-        number: usize,
+    pub(super) fn parse(
+        (_, entry): &HostEntry,
         arguments: Arguments,
     ) -> Result<(usize, Box<dyn Any + Send + Sync>), HostError> {
-        let Some((_, Entry::Syscall(number, parser))) = self.0.get(number) else {
+        let Entry::Syscall(number, parser) = entry else {
             return Err(HostError::Error("no such syscall".to_owned()));
         };
         // The arguments' types may have code of their own.
@@ -85,23 +89,9 @@ impl HostFunctions {
         Ok((*number, args))
     }
 
-    pub(crate) fn path(&self, number: usize) -> Cow<'_, str> {
-        self.0.get(number).map_or_else(Cow::default, |(path, _)| path.to_string_lossy())
-    }
-
-    /// Where a function is for as long as these live.
-    pub(crate) fn entry(&self, number: usize) -> Option<&HostEntry> {
-        self.0.get(number)
-    }
-
-    /// The number of a function.
-    pub(crate) fn number(&self, entry: &HostEntry) -> usize {
-        self.0.iter().position(|one| std::ptr::eq(one, entry)).unwrap_or(usize::MAX)
-    }
-
     /// Calls a function.
     #[inline]
-    pub(crate) fn call(entry: &HostEntry, arguments: &CallArguments) -> Result<Value, HostError> {
+    pub(super) fn call(entry: &HostEntry, arguments: &CallArguments) -> Result<Value, HostError> {
         let Entry::Function(function) = &entry.1 else {
             return Err(HostError::Error("no such function".to_owned()));
         };

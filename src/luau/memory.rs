@@ -10,7 +10,7 @@ use std::ffi::c_void;
 use std::ptr;
 
 use self::pages::Pages;
-use super::slice::{self, LimitViolation};
+use super::slice::{LimitViolation, Slice};
 
 /// Bytes beyond which a block takes noticeable time to fill. Larger than the pages that Luau takes for
 /// its small objects: those are paid for by the safepoints of the code that makes them.
@@ -28,6 +28,8 @@ pub(super) struct Memory {
     slack: usize,
     last: *mut Block,
     pages: Pages,
+    /// The slice that is charged. Valid for as long as the state is, or null: then nobody is.
+    slice: *const Slice,
 }
 
 /// What stands before each block. Its alignment is what Luau expects of its blocks.
@@ -48,11 +50,23 @@ impl Default for Memory {
             slack: 0,
             last: ptr::null_mut(),
             pages: Pages::default(),
+            slice: ptr::null(),
         }
     }
 }
 
 impl Memory {
+    /// Memory that is charged to a slice.
+    ///
+    /// # Safety
+    ///
+    /// `slice` must outlive the state that this is the memory of.
+    pub(super) unsafe fn charged_to(slice: *const Slice) -> Self {
+        let mut memory = Self::default();
+        memory.slice = slice;
+        memory
+    }
+
     /// Bytes.
     pub(super) fn used(&self) -> usize {
         self.used
@@ -76,16 +90,21 @@ impl Memory {
 
     /// Whether `size` more bytes may be had, replacing `old_size`. Only slices have limits.
     fn permits(&self, old_size: usize, size: usize) -> bool {
-        let gained = (self.used - old_size).saturating_add(size).saturating_sub(self.used_before);
-        if size > LARGE_BLOCK && !slice::charge_block(size) {
+        if size <= old_size && size <= LARGE_BLOCK {
+            return true;
+        }
+        // SAFETY: by the contract of `charged_to`.
+        let Some(slice) = (unsafe { self.slice.as_ref() }) else { return true };
+        if size > LARGE_BLOCK && !slice.charge_block(size) {
             return false;
         }
-        if size <= old_size || gained <= self.allowed || !slice::end_soon() {
+        let gained = (self.used - old_size).saturating_add(size).saturating_sub(self.used_before);
+        if size <= old_size || gained <= self.allowed || !slice.end_soon() {
             return true;
         }
         let permitted = gained <= self.allowed.saturating_add(self.slack);
         if !permitted {
-            slice::mark_for_kill(LimitViolation::Memory(gained));
+            slice.mark_for_kill(LimitViolation::Memory(gained));
         }
         permitted
     }

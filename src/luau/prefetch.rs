@@ -1,51 +1,25 @@
 //! Loading what the next slices need before they need it.
 //!
 //! With hundreds of thousands of processes a slice waits for memory more than it computes. Where that memory is
-//! stands in Luau's own structures, of which only the few words below are read. Those on which it depends what else is
-//! read are looked at [first](knows_layout).
+//! stands in Luau's own structures, of which only [a few words](layout) are read. Those on which it depends what else is
+//! read are looked at first.
+
+mod layout;
+mod lines;
 
 use mlua::ffi::{self, lua_State};
 
-use super::LuauState;
+use super::state::LuauState;
 use crate::types::ProcessIndex;
+use layout::{
+    BASE, CI, FIRST_CI, FRAME_BYTES, GLOBALS, LAST_USED, NEXT_INSTRUCTION, PROTO, STACK, VALUE_BYTES,
+    function_below, word,
+};
+use lines::{LINE, prefetch_line_once, prefetch_pointee};
 
-/// Bytes of a long array that are loaded.
-const BEGINNING: usize = 1 << 10;
-
-/// Pages of a long array of which the first lines are loaded.
-const PAGES: usize = 16;
-
-/// Bytes of a line of memory.
-const LINE: usize = 64;
-
-/// Bytes of a page of the operating system.
-pub(super) const OS_PAGE: usize = 4096;
-
-/// Bytes of a value on the stack (`TValue` in lobject.h).
-const VALUE_BYTES: usize = 16;
-
-/// Offset of `top` in `lua_State` (lstate.h).
-const TOP: usize = 8;
-/// See [`TOP`].
-const BASE: usize = 16;
-/// See [`TOP`].
-const CI: usize = 32;
-/// See [`TOP`].
-const STACK: usize = 48;
-/// Offset of `base_ci` in `lua_State`, the first call frame.
-const FIRST_CI: usize = 64;
-/// Offset of `gt` in `lua_State`, the table of globals. What is there is only prefetched.
-const GLOBALS: usize = 88;
-/// Bytes of a call frame (`CallInfo` in lstate.h).
-const FRAME_BYTES: usize = 48;
-/// Offset of `p` in a call frame: what is known of its function. Of `savedpc`, the next instruction. What is there is
-/// only prefetched.
-const PROTO: usize = 24;
-/// See [`PROTO`].
-const NEXT_INSTRUCTION: usize = 32;
-/// The last that a resume uses of a `lua_State`: `nCcalls`. If it spreads over three lines, the one in the middle comes
-/// as soon without being asked for: prefetching it made no difference.
-const LAST_USED: usize = 80;
+pub(super) use layout::knows_layout;
+pub(crate) use lines::prefetch;
+pub(super) use lines::{OS_PAGE, prefetch_line};
 
 impl LuauState {
     /// Starts loading the thread of a process that will be resumed soon.
@@ -97,17 +71,20 @@ impl LuauState {
     /// waits, the main chunk, and the code of the one that called it. And its globals.
     pub(crate) fn prefetch_functions(&self, thread: ProcessIndex) {
         if let Some(root) = self.root(thread).filter(|_| self.knows_layout) {
-            // SAFETY: roots are anchored, and their layout is known. A stack has room for more than two values, of
-            // which the first function that was called is the second. Frames are in one array.
-            unsafe {
-                prefetch_pointee(function_below(word(root, BASE)));
-                prefetch_pointee(word(root, STACK).byte_add(VALUE_BYTES));
-                prefetch_line(word(root, GLOBALS));
-                let [frame, first] = [CI, FIRST_CI].map(|offset| word(root, offset));
-                if frame > first {
-                    let caller = frame.byte_sub(FRAME_BYTES);
-                    prefetch_pointee(caller.byte_add(PROTO));
-                    prefetch_pointee(caller.byte_add(NEXT_INSTRUCTION));
+            // SAFETY: roots are anchored, and their layout is known.
+            let [base, stack, globals, frame, first] =
+                [BASE, STACK, GLOBALS, CI, FIRST_CI].map(|offset| unsafe { word(root, offset) });
+            prefetch_line(globals);
+            for function in [function_below(base), stack.wrapping_byte_add(VALUE_BYTES)] {
+                // SAFETY: a stack has room for more than two values, of which the first function that was called is the
+                // second.
+                unsafe { prefetch_pointee(function) }
+            }
+            if frame > first {
+                let caller = frame.wrapping_byte_sub(FRAME_BYTES);
+                for part in [PROTO, NEXT_INSTRUCTION] {
+                    // SAFETY: frames are in one array, so this is one.
+                    unsafe { prefetch_pointee(caller.wrapping_byte_add(part)) }
                 }
             }
         }
@@ -132,8 +109,8 @@ impl LuauState {
     /// Starts loading what is kept of a process beside its thread: where that is, and who it is.
     pub(crate) fn prefetch_process(&self, thread: ProcessIndex) {
         self.prefetch_thread_entry(thread);
-        // SAFETY: it lives as long as we do, and is used by nobody else.
-        if let Some(caller) = unsafe { &*self.context }.callers.get(thread.at()) {
+        // SAFETY: it is used by nobody else.
+        if let Some(caller) = unsafe { &*self.shared().context.get() }.callers.get(thread.at()) {
             prefetch(caller);
         }
     }
@@ -141,8 +118,7 @@ impl LuauState {
     /// Starts loading what all slices need.
     pub(crate) fn prefetch_parts(&self) {
         prefetch(&*self.memory);
-        // SAFETY: it lives as long as we do, and is used by nobody else.
-        prefetch(unsafe { &*self.context });
+        prefetch(self.shared());
         prefetch_thread(self.main);
     }
 
@@ -159,36 +135,12 @@ impl LuauState {
     /// Starts loading what slices need of Luau's global state, and where they note what they ask for. Where that is
     /// stands in the main thread and the context, which were prefetched a while ago.
     pub(crate) fn prefetch_globals(&self) {
-        // SAFETY: both live as long as the state, and only code that borrows it changes them.
-        let (callbacks, context) = unsafe { (&*ffi::lua_callbacks(self.main), &*self.context) };
-        prefetch(callbacks);
-        prefetch_line(context.requests.as_ptr());
+        // SAFETY: the main thread is live.
+        prefetch_line(unsafe { ffi::lua_callbacks(self.main) });
+        // SAFETY: only code that borrows the state changes it.
+        prefetch_line(unsafe { &*self.shared().context.get() }.requests.as_ptr());
         self.load_category(0); // and its neighbours
     }
-}
-
-/// Whether `lua_State` looks as it is thought to: pushed values must move `top` away from `base`, which is one value above
-/// the stack's start while no function runs, in the first call frame. If not, frames and functions must not be
-/// prefetched.
-///
-/// # Safety
-///
-/// `thread` must be live and not running, with an empty stack and room for some values.
-pub(super) unsafe fn knows_layout(thread: *mut lua_State) -> bool {
-    let distance = |to: usize, from: usize| {
-        // SAFETY: by the contract; all words that are asked for lie within a `lua_State`, which consists of initialised
-        // words there.
-        unsafe { word(thread, to).addr().wrapping_sub(word(thread, from).addr()) }
-    };
-    let mut as_expected = distance(BASE, STACK) == VALUE_BYTES && distance(CI, FIRST_CI) == 0;
-    for values in 0..4 {
-        as_expected &= distance(TOP, BASE) == values * VALUE_BYTES;
-        // SAFETY: by the contract.
-        unsafe { ffi::lua_pushnil(thread) };
-    }
-    // SAFETY: takes them off.
-    unsafe { ffi::lua_settop(thread, 0) };
-    as_expected
 }
 
 /// Starts loading the `lua_State` of a thread that will be resumed soon.
@@ -216,83 +168,9 @@ unsafe fn prefetch_frame(root: *const lua_State) {
 ///
 /// As for [`prefetch_frame`].
 unsafe fn prefetch_function(root: *const lua_State) {
-    // SAFETY: by the contract. Below the base of every frame, also the one that no function has, lies a value, which
-    // begins with the address of an object if it is one (`stack_init` in lstate.cpp).
-    unsafe { prefetch_pointee(function_below(word(root, BASE))) }
-}
-
-/// Starts loading what the pointer at an address points to, if a pointer is there.
-///
-/// # Safety
-///
-/// At `address` must be 8 bytes of readable memory.
-unsafe fn prefetch_pointee(address: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: by the contract. What is there may never have been written (of a value only the part that its type needs is),
-    // so it is read here; what it says is not dereferenced.
-    unsafe {
-        std::arch::asm!(
-            "mov {pointee}, [{address}]",
-            "prefetchnta [{pointee}]",
-            address = in(reg) address,
-            pointee = out(reg) _,
-            options(nostack, readonly, preserves_flags),
-        );
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = address;
-}
-
-fn function_below(base: *const u8) -> *const u8 {
-    base.wrapping_byte_sub(VALUE_BYTES)
-}
-
-/// A word of a `lua_State`.
-///
-/// # Safety
-///
-/// `thread` must be live, and `offset` that of a pointer in it.
-unsafe fn word(thread: *const lua_State, offset: usize) -> *const u8 {
     // SAFETY: by the contract.
-    unsafe { thread.byte_add(offset).cast::<*const u8>().read() }
-}
-
-/// Starts loading a value. Of a long one, the beginning, and the first two lines in each page of memory: the processor
-/// sees by itself what follows in a page, but not beyond.
-pub(crate) fn prefetch<T: ?Sized>(value: &T) {
-    let start = (&raw const *value).cast::<u8>();
-    let size = size_of_val(value);
-    for offset in (0..size.min(BEGINNING)).step_by(LINE) {
-        prefetch_line(start.wrapping_byte_add(offset));
-    }
-    let first_page = start.addr().wrapping_neg() % OS_PAGE;
-    for offset in (first_page..size).step_by(OS_PAGE).take(PAGES) {
-        prefetch_line(start.wrapping_byte_add(offset));
-        prefetch_line(start.wrapping_byte_add(offset + LINE));
-    }
-}
-
-/// Starts loading the line of memory at an address, whatever that is.
-pub(super) fn prefetch_line<T>(address: *const T) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a hint; it may point anywhere.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(address.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = address;
-}
-
-/// The same for a line that one turn of a pass needs, and then nobody until the next pass. It can leave the shared cache
-/// to others: two workers are 1% faster so (measured on an AMD EPYC).
-fn prefetch_line_once<T>(address: *const T) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a hint; it may point anywhere.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_NTA, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_NTA>(address.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = address;
+    let base = unsafe { word(root, BASE) };
+    // SAFETY: below the base of every frame, also the one that no function has, lies a value, which begins with the
+    // address of an object if it is one (`stack_init` in lstate.cpp).
+    unsafe { prefetch_pointee(function_below(base)) }
 }

@@ -1,13 +1,15 @@
 //! What a process gets from the isolate beyond its slices, and gives it: arguments, replies, signals, results.
 
-use std::ffi::c_int;
 use std::ptr;
 use std::sync::Arc;
 
-use mlua::ffi::{self, lua_State};
+use mlua::ffi::lua_State;
 
+use super::replies::Reply;
+use super::stack::{Kind, Stack};
+use super::state::LuauState;
 use super::threads::{MAIN, ProcessThread, Task, TaskId};
-use super::{LuauState, Reply, transfer};
+use super::transfer;
 use crate::types::{ProcessIndex, ScriptError};
 use crate::value::Value;
 
@@ -33,25 +35,22 @@ impl LuauState {
         arguments: &[Value],
     ) -> Result<(), ScriptError> {
         let root = self.threads[thread.at()].root;
-        let table = self.protect(|state| {
-            // SAFETY: the root holds its function and nothing else, and does not run. The rest is pushed
-            // and popped in balance.
-            unsafe {
-                ffi::lua_setmemcat(state, c_int::from(category));
-                ffi::lua_createtable(state, c_int::try_from(arguments.len()).unwrap_or(0), 0);
-                for (i, value) in (1..).zip(arguments) {
-                    transfer::push(root, value);
-                    transfer::push(state, value);
-                    ffi::lua_rawseti_(state, -2, i);
-                }
-                let table = ffi::lua_ref(state, -1);
-                ffi::lua_pop(state, 1);
-                table
+        let table = self.protect(|stack| {
+            // SAFETY: the root is anchored and does not run. It holds its function and nothing else.
+            let mut root = unsafe { Stack::new(root) };
+            stack.set_memory_category(category);
+            stack.push_table(arguments.len(), 0);
+            for (i, value) in (1..).zip(arguments) {
+                transfer::push(&mut root, value);
+                transfer::push(stack, value);
+                stack.raw_set_element(-2, i);
             }
+            let table = stack.refer_to(-1);
+            stack.pop(1);
+            table
         });
-        // SAFETY: only sets a number.
-        unsafe { ffi::lua_setmemcat(self.main, 0) };
-        self.threads[thread.at()].pass(name, arguments.len() as c_int, table?);
+        self.main().set_memory_category(0);
+        self.threads[thread.at()].pass(name, arguments.len() as i32, table?);
         Ok(())
     }
 
@@ -73,27 +72,24 @@ impl LuauState {
         }
         let Some(id) = tasks.next_id() else { return false };
         let anchors = tasks.anchors;
-        let root = self.protect(|state| {
-            // SAFETY: `anchors` is a reference to a table where `connection` has a function, if it has not
-            // ended. Everything is pushed and popped in balance.
-            unsafe {
-                ffi::lua_setmemcat(state, c_int::from(category));
-                ffi::lua_rawgeti_(state, ffi::LUA_REGISTRYINDEX, anchors);
-                let root = ffi::lua_newthread(state);
-                if ffi::lua_rawgeti_(state, -2, connection.cast_signed()) != ffi::LUA_TFUNCTION {
-                    return None;
-                }
-                ffi::lua_getfenv(state, -1);
-                ffi::lua_xmove(state, root, 1);
-                ffi::lua_replace(root, ffi::LUA_GLOBALSINDEX);
-                ffi::lua_xmove(state, root, 1);
-                transfer::push(root, payload);
-                ffi::lua_rawseti_(state, -2, id.cast_signed());
-                Some(root)
+        let root = self.protect(|stack| {
+            stack.set_memory_category(category);
+            stack.push_reference(anchors);
+            let root = stack.push_thread();
+            if stack.raw_get_element(-2, connection.cast_signed()) != Kind::FUNCTION {
+                return None;
             }
+            stack.push_environment(-1);
+            // SAFETY: it is new, and on the stack.
+            let mut handler = unsafe { Stack::new(root) };
+            stack.move_to(&mut handler, 1);
+            handler.set_globals();
+            stack.move_to(&mut handler, 1);
+            transfer::push(&mut handler, payload);
+            stack.raw_set_element(-2, id.cast_signed());
+            Some(root)
         });
-        // SAFETY: only sets a number.
-        unsafe { ffi::lua_setmemcat(self.main, 0) };
+        self.main().set_memory_category(0);
         let (Ok(Some(root)), Some(tasks)) = (root, self.threads[thread.at()].tasks_mut()) else {
             return false;
         };
@@ -104,35 +100,31 @@ impl LuauState {
     /// The results of a process whose last slice ended as [`SliceEnd::Returned`](super::SliceEnd::Returned).
     pub(crate) fn results(&mut self, thread: ProcessIndex) -> Vec<Value> {
         let root = self.threads[thread.at()].root;
-        // SAFETY: `root` is live and not running.
-        if unsafe { ffi::lua_gettop(root) } == 0 {
+        // SAFETY: the root is anchored and does not run.
+        let is_empty = unsafe { Stack::new(root) }.top() == 0;
+        if is_empty {
             return Vec::new();
         }
-        // SAFETY: as above; the slots are made first.
-        let results = self.protect(|_| unsafe {
-            ffi::lua_rawcheckstack(root, transfer::RESULT_SLOTS);
-            transfer::values(root)
-        });
+        // SAFETY: as above.
+        let results = self.protect(|_| transfer::values(&mut unsafe { Stack::new(root) }).values);
         results.unwrap_or_default()
     }
 
     /// The error of a process whose last slice ended as [`SliceEnd::Failed`](super::SliceEnd::Failed).
     pub(crate) fn error(&self, thread: ProcessIndex) -> ScriptError {
-        let failed = self.threads[thread.at()].failed();
-        // SAFETY: it is anchored, not running, and has its error on top of its stack.
-        unsafe {
-            ScriptError { message: transfer::error_message(failed), traceback: transfer::traceback(failed) }
-        }
+        // SAFETY: the thread that failed is anchored and does not run.
+        let stack = unsafe { Stack::new(self.threads[thread.at()].failed()) };
+        ScriptError { message: transfer::error_message(&stack), traceback: transfer::traceback(&stack) }
     }
 
     /// Leaves a process nothing but its root, which is returned.
     pub(super) fn clear_tasks(&mut self, thread: ProcessIndex) -> *mut lua_State {
         let Some(process) = self.threads.get_mut(thread.at()) else { return ptr::null_mut() };
-        for reference in process.clear().into_iter().flatten() {
-            // SAFETY: a reference of this state; `lua_unref` does not throw.
-            unsafe { ffi::lua_unref(self.main, reference) };
+        let (root, references) = (process.root, process.clear());
+        for reference in references.into_iter().flatten() {
+            self.main().release(reference);
         }
-        process.root
+        root
     }
 
     /// Lets a task that waits go on, with what it has waited for. `false` if the task has ended.

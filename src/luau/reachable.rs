@@ -1,38 +1,26 @@
 //! The definition file for luau-lsp has every name that a script can reach, and no other.
 
 use std::collections::BTreeSet;
-use std::ffi::CStr;
-
-use mlua::ffi::{self, lua_State};
 
 use super::LuauState;
+use super::stack::{Kind, Stack};
 use crate::luau::HostFunctions;
 
 const DEFINITIONS: &str = include_str!("../../assets/scripts/luau_os.d.luau");
 
 /// The keys of the table at `index`, and, inside `prefix`, those of the tables in it.
-///
-/// # Safety
-///
-/// `index` must be positive, and that of a table. There must be room for four values. May throw.
-unsafe fn names(state: *mut lua_State, index: i32, prefix: &str, found: &mut BTreeSet<String>) {
-    let mut iterator = 0;
-    loop {
-        // SAFETY: by the contract; each round pushes two values and takes them off. All keys are strings.
-        unsafe {
-            iterator = ffi::lua_rawiter(state, index, iterator);
-            if iterator < 0 {
-                return;
-            }
-            let key = CStr::from_ptr(ffi::lua_tostring(state, -2)).to_string_lossy();
-            let name = format!("{prefix}{key}");
-            if ffi::lua_type(state, -1) == ffi::LUA_TTABLE {
-                let top = ffi::lua_gettop(state);
-                names(state, top, &format!("{name}."), found);
-            }
-            found.insert(name);
-            ffi::lua_pop(state, 2);
+fn names(stack: &mut Stack<'_>, index: i32, prefix: &str, found: &mut BTreeSet<String>) {
+    let mut from = 0;
+    while let Some(next) = stack.next(index, from) {
+        let key = String::from_utf8_lossy(stack.bytes(-2).expect("all keys are strings"));
+        let name = format!("{prefix}{key}");
+        if stack.kind(-1) == Kind::TABLE {
+            let top = stack.top();
+            names(stack, top, &format!("{name}."), found);
         }
+        found.insert(name);
+        stack.pop(2);
+        from = next;
     }
 }
 
@@ -40,13 +28,10 @@ fn reachable() -> BTreeSet<String> {
     let mut state = LuauState::open(HostFunctions::default()).expect("a state");
     let mut found = BTreeSet::new();
     state
-        .protect(|main| {
-            // SAFETY: inside a protected call; the globals of the main thread are the base.
-            unsafe {
-                ffi::lua_pushvalue(main, ffi::LUA_GLOBALSINDEX);
-                let base = ffi::lua_gettop(main);
-                names(main, base, "", &mut found);
-            }
+        .protect(|stack| {
+            stack.push_globals(); // of the main thread: the base
+            let base = stack.top();
+            names(stack, base, "", &mut found);
         })
         .expect("no error");
     // What processes find by `__index`.

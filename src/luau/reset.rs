@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Context, LuauState};
+use super::context::Context;
+use super::state::LuauState;
 
 impl LuauState {
     /// Forgets whose slots and places it knew, so that it can serve those of another isolate. `false` if something of

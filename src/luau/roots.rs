@@ -3,41 +3,21 @@
 //! A thread takes about 1 KB, most of which a process writes to once. Hundreds of thousands of processes that come
 //! and go run through the same few threads, which stay in the processor's caches.
 
-use std::ffi::c_int;
 use std::ptr;
 
-use mlua::ffi::{self, lua_State};
+use mlua::ffi;
 
-use super::{Caller, LoadedProgram, LuauState, ProcessThread, modules};
+use super::anchors::{ANCHORS_PER_TABLE, Root, place_in_table};
+use super::context::Caller;
+use super::modules::LoadedProgram;
+use super::records;
+use super::stack::{Reference, Stack};
+use super::state::LuauState;
+use super::threads::ProcessThread;
 use crate::types::{ProcessIndex, ScriptError};
-
-/// Threads in one anchor table. The collector marks a table in one indivisible step, so one table
-/// with hundreds of thousands of threads would be a pause of milliseconds.
-const ANCHORS_PER_TABLE: u32 = 512;
 
 /// Idle roots that are kept for each memory category.
 const MAX_IDLE: usize = 8;
-
-/// What anchors roots, and those that have no process.
-#[derive(Debug, Default)]
-pub(super) struct Roots {
-    /// Registry references of the tables that anchor roots.
-    tables: Vec<c_int>,
-    /// Anchors used so far.
-    anchors: u32,
-    free_anchors: Vec<u32>,
-    /// Where the root of each process is anchored.
-    pub(super) by_thread: Vec<u32>,
-    /// By memory category, to which Luau charges a thread's stack for as long as it lives.
-    idle: Vec<Vec<Root>>,
-}
-
-/// An anchored thread.
-#[derive(Clone, Copy, Debug)]
-struct Root {
-    thread: *mut lua_State,
-    anchor: u32,
-}
 
 impl LuauState {
     /// Prepares a process that will run `program` with an environment of its own, charging what it
@@ -65,22 +45,19 @@ impl LuauState {
         self.has_records |= program.links.is_some() || old_state.is_some();
         let LoadedProgram { main: function, links, .. } = program;
         self.protect(|_| {
-            // SAFETY: the root is live, not running and new or reset, so its stack is empty and has room for
-            // 20 values. The references are live and hold what the names say, hence `lua_clonefunction` gets
-            // a Luau function.
-            unsafe {
-                ffi::lua_createtable(root, 0, 0);
-                ffi::lua_rawgeti_(root, ffi::LUA_REGISTRYINDEX, metatable);
-                ffi::lua_setmetatable(root, -2);
-                ffi::lua_setsafeenv(root, -1, 1);
-                if links.is_some() || old_state.is_some() {
-                    modules::add_record(root, links, old_state);
-                }
-                ffi::lua_replace(root, ffi::LUA_GLOBALSINDEX);
-                ffi::lua_rawgeti_(root, ffi::LUA_REGISTRYINDEX, function.0);
-                ffi::lua_clonefunction(root, -1);
-                ffi::lua_remove(root, 1);
+            // SAFETY: the root is anchored and not running. It is new or reset, so its stack is empty.
+            let mut stack = unsafe { Stack::new(root) };
+            stack.push_table(0, 0);
+            stack.push_reference(metatable);
+            stack.set_metatable(-2);
+            stack.set_safe_environment(-1, true);
+            if links.is_some() || old_state.is_some() {
+                records::add_record(&mut stack, links, old_state);
             }
+            stack.set_globals();
+            stack.push_reference(function.0);
+            stack.push_clone(-1);
+            stack.remove(1);
         })?;
         self.context().callers[index] = caller;
         self.forget_state(thread);
@@ -94,19 +71,15 @@ impl LuauState {
         }
         let anchor = self.roots.free_anchors.pop().unwrap_or(self.roots.anchors);
         let table = self.anchor_table(anchor)?;
-        let thread = self.protect(|state| {
-            // SAFETY: stack slots are pushed and popped in balance; `table` is the reference of a table.
-            unsafe {
-                ffi::lua_setmemcat(state, c_int::from(category));
-                ffi::lua_rawgeti_(state, ffi::LUA_REGISTRYINDEX, table);
-                let thread = ffi::lua_newthread(state);
-                ffi::lua_rawseti_(state, -2, anchor_index(anchor));
-                ffi::lua_pop(state, 1);
-                thread
-            }
+        let thread = self.protect(|stack| {
+            stack.set_memory_category(category);
+            stack.push_reference(table);
+            let thread = stack.push_thread();
+            stack.raw_set_element(-2, place_in_table(anchor));
+            stack.pop(1);
+            thread
         });
-        // SAFETY: only sets a number.
-        unsafe { ffi::lua_setmemcat(self.main, 0) };
+        self.main().set_memory_category(0);
         match thread {
             Ok(thread) => {
                 self.roots.anchors = self.roots.anchors.max(anchor + 1);
@@ -121,18 +94,15 @@ impl LuauState {
         }
     }
 
-    /// The registry reference of the table that has an anchor.
-    fn anchor_table(&mut self, anchor: u32) -> Result<c_int, ScriptError> {
+    /// The table that has an anchor.
+    fn anchor_table(&mut self, anchor: u32) -> Result<Reference, ScriptError> {
         let table = (anchor / ANCHORS_PER_TABLE) as usize;
         while table >= self.roots.tables.len() {
-            let table = self.protect(|state| {
-                // SAFETY: pushes a table and takes it off again as a reference.
-                unsafe {
-                    ffi::lua_createtable(state, ANCHORS_PER_TABLE.cast_signed(), 0);
-                    let table = ffi::lua_ref(state, -1);
-                    ffi::lua_pop(state, 1);
-                    table
-                }
+            let table = self.protect(|stack| {
+                stack.push_table(ANCHORS_PER_TABLE as usize, 0);
+                let table = stack.refer_to(-1);
+                stack.pop(1);
+                table
             })?;
             self.roots.tables.push(table);
         }
@@ -149,19 +119,19 @@ impl LuauState {
             return false;
         }
         self.forget_record_of(thread);
-        let vms_without_processes = self.protect(|_| {
-            // SAFETY: `root` is live and not running. Resetting may reallocate its stack. The
-            // environment goes too, so that it does not outlive its process.
-            unsafe {
-                ffi::lua_resetthread(root);
-                ffi::lua_rawgeti_(root, ffi::LUA_REGISTRYINDEX, metatable);
-                ffi::lua_replace(root, ffi::LUA_GLOBALSINDEX);
-            }
+        let is_reset = self.protect(|_| {
+            // SAFETY: the root is anchored and not running.
+            unsafe { ffi::lua_resetthread(root) }
+            // SAFETY: as above.
+            let mut stack = unsafe { Stack::new(root) };
+            // The environment goes too, so that it does not outlive its process.
+            stack.push_reference(metatable);
+            stack.set_globals();
         });
-        if vms_without_processes.is_err() {
+        if is_reset.is_err() {
             self.discard(thread);
         }
-        vms_without_processes.is_ok()
+        is_reset.is_ok()
     }
 
     /// Ends whatever runs on `thread`, of a memory category. Another process of that category may get its
@@ -183,9 +153,19 @@ impl LuauState {
         }
     }
 
+    /// Forgets the record of the process that runs on `thread`.
     fn forget_record_of(&mut self, thread: ProcessIndex) {
-        let anchor = self.roots.by_thread[thread.at()];
-        self.forget_record(self.roots.tables[(anchor / ANCHORS_PER_TABLE) as usize], anchor_index(anchor));
+        if !self.has_records {
+            return;
+        }
+        let (table, place) = self.roots.place(self.roots.by_thread[thread.at()]);
+        // What fails for want of memory changes nothing: the entry is there, so nothing is allocated.
+        _ = self.protect(|stack| {
+            stack.push_reference(table);
+            stack.raw_get_element(-1, place);
+            stack.push_environment(-1);
+            records::forget_record(stack);
+        });
     }
 
     /// Gives the root of `thread` to the garbage collector.
@@ -194,18 +174,11 @@ impl LuauState {
         self.threads[thread.at()].root = ptr::null_mut();
         let anchor = self.roots.by_thread[thread.at()];
         self.roots.free_anchors.push(anchor);
-        let table = self.roots.tables[(anchor / ANCHORS_PER_TABLE) as usize];
-        // SAFETY: overwrites an existing entry of the anchor table, which does not allocate.
-        unsafe {
-            ffi::lua_rawgeti_(self.main, ffi::LUA_REGISTRYINDEX, table);
-            ffi::lua_pushnil(self.main);
-            ffi::lua_rawseti_(self.main, -2, anchor_index(anchor));
-            ffi::lua_pop(self.main, 1);
-        }
+        let (table, place) = self.roots.place(anchor);
+        let mut main = self.main();
+        main.push_reference(table);
+        main.push_nil();
+        main.raw_set_element(-2, place); // there is an entry, so this does not allocate
+        main.pop(1);
     }
-}
-
-/// The place of an anchor in its table.
-fn anchor_index(anchor: u32) -> c_int {
-    (anchor % ANCHORS_PER_TABLE).cast_signed() + 1
 }

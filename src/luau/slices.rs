@@ -1,9 +1,8 @@
 //! Slices of one state, and what each may use.
 
-use std::marker::PhantomData;
-
-use super::slice::{self, SliceLimits, SliceReport};
-use super::{Context, LuauState};
+use super::context::Context;
+use super::slice::{SliceLimits, SliceReport, run};
+use super::state::LuauState;
 use crate::types::{ProcessIndex, VmIndex};
 
 /// What a process may use in one slice.
@@ -26,13 +25,10 @@ impl Allowance {
 }
 
 impl LuauState {
-    /// Slices that run on this operating-system thread from now on are slices of this state.
+    /// To run slices of this state, held to these limits.
     pub(crate) fn slices(&mut self, limits: SliceLimits) -> Slices<'_> {
-        // SAFETY: the context is ours alone, and `Slices` borrows us for as long as it can run any.
-        // `Slices` is not `Send`, so they run on this thread; they do not nest, so nobody else calls
-        // `prepare` in between.
-        unsafe { slice::prepare(self.context, limits) };
-        let mut slices = Slices { state: self, not_send: PhantomData };
+        self.shared().slice.set_limits(limits);
+        let mut slices = Slices { state: self };
         slices.allow(&Allowance::unlimited(0));
         slices
     }
@@ -41,7 +37,6 @@ impl LuauState {
 /// Runs slices of one state; see [`LuauState::slices`].
 pub(crate) struct Slices<'a> {
     state: &'a mut LuauState,
-    not_send: PhantomData<*mut ()>,
 }
 
 impl Slices<'_> {
@@ -52,7 +47,7 @@ impl Slices<'_> {
         context.coroutine_limit = allowance.coroutines;
         context.console.set_capacity(allowance.console_bytes);
         self.state.memory.allow_slack(allowance.memory_slack);
-        slice::limit_call_depth(allowance.call_depth);
+        self.state.shared().slice.limit_call_depth(allowance.call_depth);
     }
 
     /// Runs one slice of a started process: `quantum` safepoints. It may allocate `memory_bytes`, and what it is
@@ -63,15 +58,11 @@ impl Slices<'_> {
         // SAFETY: nothing of the process runs now.
         assert!(!unsafe { (*process).root }.is_null(), "thread {} was never started", thread.0);
         self.state.memory.allow(memory_bytes);
-        // SAFETY: no host function runs now.
-        let context = unsafe { &mut *self.state.context };
-        context.process = process;
-        context.index = thread;
-        // SAFETY: `prepare` was called for this state. The root is anchored and holds what `start` or
-        // an earlier slice left; finished threads are reset or discarded by our caller before they are
-        // started again, and Luau refuses to resume a finished thread with an error. Nothing else uses
-        // the process during the slice but the functions that it calls, through the context.
-        unsafe { slice::run(process, quantum) }
+        self.state.context().index = thread;
+        // SAFETY: the root is anchored and holds what `start` or an earlier slice left; finished threads are reset or
+        // discarded by our caller before they are started again, and Luau refuses to resume a finished thread with an
+        // error. Nothing else uses the process and the context during the slice but the functions that it calls.
+        unsafe { run(&self.state.shared().slice, process, quantum) }
     }
 
     /// The state whose slices these are.

@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use mlua::ffi::{self, lua_State};
 
+use super::stack::{Reference, Stack};
+
 /// The number of a task: 0 is the main chunk, and those that it starts count up.
 pub(crate) type TaskId = u32;
 
@@ -34,7 +36,7 @@ struct ProcessExtras {
     /// Values on the stack of a root that has not run, above its function.
     arguments: c_int,
     /// Registry reference of the table with the same values.
-    arguments_table: Option<c_int>,
+    arguments_table: Option<Reference>,
     name: Option<Arc<str>>,
 }
 
@@ -59,7 +61,7 @@ pub(super) struct Tasks {
     /// Tasks that run for the first time, inside the `task.spawn` that made them, outermost first.
     starting: Vec<(TaskId, *mut lua_State)>,
     /// Registry reference of the table that anchors their threads, and the functions of connections.
-    pub(super) anchors: c_int,
+    pub(super) anchors: Reference,
     last_id: TaskId,
     main: MainChunk,
     /// The thread of the task whose error ended the process.
@@ -122,9 +124,9 @@ impl ProcessThread {
     }
 
     /// Puts a new break, innermost first and ending with the thread that was resumed, on the chain.
-    pub(super) fn splice(&mut self, broken: impl DoubleEndedIterator<Item = *mut lua_State>) {
+    pub(super) fn splice(&mut self, broken: &[*mut lua_State]) {
         let innermost = self.innermost();
-        for thread in broken.rev().filter(|&thread| thread != innermost) {
+        for &thread in broken.iter().rev().filter(|&&thread| thread != innermost) {
             self.more.get_or_insert_default().chain.push(thread);
         }
     }
@@ -220,7 +222,7 @@ impl ProcessThread {
 
     /// Lets a process that runs its main chunk have tasks, anchored in the table with the registry
     /// reference `anchors`.
-    pub(super) fn add_tasks(&mut self, anchors: c_int) -> &mut Tasks {
+    pub(super) fn add_tasks(&mut self, anchors: Reference) -> &mut Tasks {
         let tasks = Tasks {
             current: Some((MAIN, self.root)),
             ready: VecDeque::new(),
@@ -241,7 +243,7 @@ impl ProcessThread {
     }
 
     /// See [`LuauState::pass`](super::LuauState::pass).
-    pub(super) fn pass(&mut self, name: Option<Arc<str>>, arguments: c_int, table: c_int) {
+    pub(super) fn pass(&mut self, name: Option<Arc<str>>, arguments: c_int, table: Reference) {
         let more = self.more.get_or_insert_default();
         (more.name, more.arguments, more.arguments_table) = (name, arguments, Some(table));
     }
@@ -256,15 +258,15 @@ impl ProcessThread {
     }
 
     /// Registry reference of the table of its arguments.
-    pub(super) fn arguments_table(&self) -> Option<c_int> {
+    pub(super) fn arguments_table(&self) -> Option<Reference> {
         self.more.as_ref()?.arguments_table
     }
 
     /// Forgets all but the root. Returns the registry references to be given back.
-    pub(super) fn clear(&mut self) -> Option<[c_int; 2]> {
+    pub(super) fn clear(&mut self) -> Option<[Reference; 2]> {
         let more = self.more.take()?;
         let anchors = more.tasks.map(|tasks| tasks.anchors);
-        Some([anchors, more.arguments_table].map(|reference| reference.unwrap_or(ffi::LUA_NOREF)))
+        Some([anchors, more.arguments_table].map(|reference| reference.unwrap_or(Reference::NONE)))
     }
 }
 
@@ -375,35 +377,19 @@ impl Tasks {
         Next::Continue
     }
 
-    /// Keeps the thread of a task, or the function of a connection, alive: the value at `index`.
-    ///
-    /// # Safety
-    ///
-    /// `state` must be the running thread, with room for two values and a value at `index`. May throw.
-    pub(super) unsafe fn anchor(&self, state: *mut lua_State, id: TaskId, index: c_int) {
-        // SAFETY: by the contract; `anchors` is a reference to a table.
-        unsafe {
-            ffi::lua_rawgeti_(state, ffi::LUA_REGISTRYINDEX, self.anchors);
-            ffi::lua_pushvalue(state, index);
-            ffi::lua_rawseti_(state, -2, id.cast_signed());
-            ffi::lua_pop(state, 1);
-        }
-    }
-
-    /// The opposite of [`Tasks::anchor`].
+    /// Lets go of the thread of a task.
     ///
     /// # Safety
     ///
     /// `thread` must be any live thread of the state, whose main thread must not run.
-    pub(super) unsafe fn release(&self, thread: *mut lua_State, id: TaskId) {
-        // SAFETY: the main thread's stack is empty while processes run. To overwrite an entry takes no
-        // memory, and all that are released were anchored.
-        unsafe {
-            let main = ffi::lua_mainthread(thread);
-            ffi::lua_rawgeti_(main, ffi::LUA_REGISTRYINDEX, self.anchors);
-            ffi::lua_pushnil(main);
-            ffi::lua_rawseti_(main, -2, id.cast_signed());
-            ffi::lua_pop(main, 1);
-        }
+    unsafe fn release(&self, thread: *mut lua_State, id: TaskId) {
+        // SAFETY: by the contract.
+        let main = unsafe { ffi::lua_mainthread(thread) };
+        // SAFETY: by the contract.
+        let mut stack = unsafe { Stack::new(main) };
+        stack.push_reference(self.anchors);
+        stack.push_nil();
+        stack.raw_set_element(-2, id.cast_signed()); // there is an entry, so this takes no memory
+        stack.pop(1);
     }
 }

@@ -2,16 +2,12 @@
 //!
 //! Nothing here runs code of the script (no `__tostring`, no `__index`), and everything is bounded.
 
-use std::ffi::{CStr, c_char, c_int, c_void};
 use std::fmt::Write;
-use std::mem::MaybeUninit;
 use std::ops::RangeInclusive;
-use std::ptr;
 
 use bevy::platform::collections::HashSet;
-use mlua::ffi::{self, lua_State};
 
-use super::slice::charge_later;
+use super::stack::{Kind, Stack};
 use crate::value::Value;
 
 /// Values handed over as results of one process, nested ones included.
@@ -23,133 +19,68 @@ const BYTES_COPIED: usize = 32;
 /// Tables inside tables inside results.
 const MAX_DEPTH: usize = 8;
 /// Bytes kept of an error message.
-const MAX_MESSAGE: usize = 4 * 1024;
+pub(super) const MAX_MESSAGE: usize = 4 * 1024;
 /// Frames shown at either end of a traceback.
-const TRACEBACK_FRAMES: usize = 10;
+const TRACEBACK_FRAMES: u32 = 10;
 
-/// Stack slots that [`values`] needs: a key and a value for each level.
-pub(super) const RESULT_SLOTS: c_int = 2 * (MAX_DEPTH as c_int + 1);
-
-/// The values on the stack of a thread that has returned, or of a function: its arguments.
-///
-/// # Safety
-///
-/// `thread` must be live, have room for [`RESULT_SLOTS`] more values, and not run anything else
-/// meanwhile.
-pub(super) unsafe fn values<V: FromIterator<Value>>(thread: *mut lua_State) -> V {
-    let mut copier = Copier::new(thread);
-    // SAFETY: the indices are those of the thread's own stack.
-    unsafe {
-        let count = ffi::lua_gettop(thread).min(MAX_VALUES as c_int);
-        (1..=count).map(|index| copier.copy(index, 0)).collect()
-    }
+/// Copies of values, and what it took to make them, in safepoints.
+pub(super) struct Copies<V> {
+    pub(super) values: V,
+    pub(super) cost: u64,
 }
 
-/// Charges the slice that runs for the copy of a value.
-pub(super) fn charge_for(value: &Value) {
-    charge_later((value.size() / BYTES_COPIED) as u64);
+/// The values on a stack: what a thread has returned, or the arguments of a function.
+pub(super) fn values<V: FromIterator<Value>>(stack: &mut Stack<'_>) -> Copies<V> {
+    let mut copier = Copier::new();
+    let count = stack.top().min(MAX_VALUES as i32);
+    let values = (1..=count).map(|index| copier.copy(stack, index, 0)).collect();
+    Copies { values, cost: copier.cost() }
 }
 
-/// The arguments of the running C function.
-pub struct CallArguments {
-    state: *mut lua_State,
-}
-
-impl CallArguments {
-    /// # Safety
-    ///
-    /// `state` must be the running thread, in a C function that has used none of its stack, and stay so
-    /// while this lives.
-    pub(super) unsafe fn new(state: *mut lua_State) -> Self {
-        Self { state }
-    }
-
-    pub(crate) fn count(&self) -> u32 {
-        // SAFETY: by the contract of `new`.
-        unsafe { ffi::lua_gettop(self.state) }.unsigned_abs()
-    }
-
-    /// An argument that is a number.
-    #[inline]
-    pub(crate) fn number(&self, position: u32) -> Option<f64> {
-        let (state, index) = (self.state, position.cast_signed());
-        // SAFETY: any positive index can be asked for its type, and a number be read as one.
-        unsafe {
-            let is_number = ffi::lua_type(state, index) == ffi::LUA_TNUMBER;
-            is_number.then(|| ffi::lua_tonumberx(state, index, ptr::null_mut()))
-        }
-    }
-
-    /// A copy of an argument, nil if it was not passed.
-    pub(crate) fn get(&self, position: u32) -> Value {
-        let (state, index) = (self.state, position.cast_signed());
-        // SAFETY: any positive index can be asked for its type; the rest exist.
-        unsafe {
-            match ffi::lua_type(state, index) {
-                ffi::LUA_TNONE => Value::Nil,
-                _ => copy(state, index),
-            }
-        }
-    }
-}
-
-const _: () = assert!(RESULT_SLOTS <= ffi::LUA_MINSTACK, "a C function has room for a copy");
-
-/// # Safety
-///
-/// As for [`values`]; `index` must be positive and valid.
-unsafe fn copy(thread: *mut lua_State, index: c_int) -> Value {
-    // SAFETY: by the contract.
-    unsafe { Copier::new(thread).copy(index, 0) }
+/// The value at an index.
+pub(super) fn copy(stack: &mut Stack<'_>, index: i32) -> Copies<Value> {
+    let mut copier = Copier::new();
+    let values = copier.copy(stack, index, 0);
+    Copies { values, cost: copier.cost() }
 }
 
 /// The values at `indices`, if all of them can be copied; otherwise, at which one they cannot and why. What may be
 /// in them is what may be in one.
-///
-/// # Safety
-///
-/// As for [`values`]; the indices must be positive and valid.
-pub(super) unsafe fn messages<V: FromIterator<Value>>(
-    thread: *mut lua_State,
-    indices: RangeInclusive<c_int>,
-) -> Result<V, (c_int, String)> {
-    let mut copier = Copier::new(thread);
-    // SAFETY: by the contract.
-    indices.map(|index| unsafe { copier.message(index).map_err(|why| (index, why)) }).collect()
+pub(super) fn messages<V: FromIterator<Value>>(
+    stack: &mut Stack<'_>,
+    indices: RangeInclusive<i32>,
+) -> Copies<Result<V, (i32, String)>> {
+    let mut copier = Copier::new();
+    let values = indices.map(|index| copier.message(stack, index).map_err(|why| (index, why))).collect();
+    Copies { values, cost: copier.cost() }
+}
+
+/// What it takes to make a copy of a value, in safepoints.
+pub(super) fn cost(value: &Value) -> u64 {
+    (value.size() / BYTES_COPIED) as u64
 }
 
 /// Pushes a copy of `value`. An opaque one becomes nil.
-///
-/// # Safety
-///
-/// `state` must be live. May throw, when there is not enough memory.
-pub(super) unsafe fn push(state: *mut lua_State, value: &Value) {
-    // SAFETY: by the contract; each level makes room for what it pushes.
-    unsafe {
-        ffi::lua_rawcheckstack(state, 3);
-        match value {
-            Value::Nil | Value::Opaque(_) => ffi::lua_pushnil(state),
-            Value::Boolean(boolean) => ffi::lua_pushboolean(state, (*boolean).into()),
-            Value::Number(number) => ffi::lua_pushnumber(state, *number),
-            Value::Vector([x, y, z]) => ffi::lua_pushvector(state, *x, *y, *z),
-            Value::String(bytes) => ffi::lua_pushlstring_(state, bytes.as_ptr().cast(), bytes.len()),
-            Value::Buffer(bytes) => {
-                let data = ffi::lua_newbuffer(state, bytes.len());
-                ptr::copy_nonoverlapping(bytes.as_ptr(), data.cast(), bytes.len());
-            }
-            Value::Table(entries) => {
-                ffi::lua_createtable(state, 0, c_int::try_from(entries.len()).unwrap_or(0));
-                for (key, value) in entries {
-                    let is_key = match key {
-                        Value::Nil | Value::Opaque(_) => false,
-                        Value::Number(number) => !number.is_nan(),
-                        _ => true,
-                    };
-                    if is_key {
-                        push(state, key);
-                        push(state, value);
-                        ffi::lua_rawset(state, -3);
-                    }
+pub(super) fn push(stack: &mut Stack<'_>, value: &Value) {
+    match value {
+        Value::Nil | Value::Opaque(_) => stack.push_nil(),
+        Value::Boolean(boolean) => stack.push_boolean(*boolean),
+        Value::Number(number) => stack.push_number(*number),
+        Value::Vector(vector) => stack.push_vector(*vector),
+        Value::String(bytes) => stack.push_bytes(bytes),
+        Value::Buffer(bytes) => stack.push_buffer(bytes),
+        Value::Table(entries) => {
+            stack.push_table(0, entries.len());
+            for (key, value) in entries {
+                let is_key = match key {
+                    Value::Nil | Value::Opaque(_) => false,
+                    Value::Number(number) => !number.is_nan(),
+                    _ => true,
+                };
+                if is_key {
+                    push(stack, key);
+                    push(stack, value);
+                    stack.raw_set(-3);
                 }
             }
         }
@@ -161,29 +92,28 @@ pub(super) fn bounded(text: &str, max: usize) -> &str {
     &text[..text.floor_char_boundary(max)]
 }
 
-/// Copies values, and charges the slice that runs for it.
+/// Copies values, and counts what that takes.
 struct Copier {
-    thread: *mut lua_State,
     values: usize,
     bytes: usize,
     /// Tables that were copied. Each is only once: going through one can take long, even if there is
     /// little in it.
-    tables: HashSet<*const c_void>,
+    tables: HashSet<usize>,
 }
 
 impl Copier {
-    fn new(thread: *mut lua_State) -> Self {
-        Self { thread, values: MAX_VALUES, bytes: MAX_BYTES, tables: HashSet::default() }
+    fn new() -> Self {
+        Self { values: MAX_VALUES, bytes: MAX_BYTES, tables: HashSet::default() }
+    }
+
+    fn cost(&self) -> u64 {
+        let (values, bytes) = (MAX_VALUES - self.values, MAX_BYTES - self.bytes);
+        (values + bytes / BYTES_COPIED) as u64
     }
 
     /// The value at `index`, if all of it can be copied; otherwise, why not.
-    ///
-    /// # Safety
-    ///
-    /// As for [`Copier::copy`].
-    unsafe fn message(&mut self, index: c_int) -> Result<Value, String> {
-        // SAFETY: by the contract.
-        let value = unsafe { self.copy(index, 0) };
+    fn message(&mut self, stack: &mut Stack<'_>, index: i32) -> Result<Value, String> {
+        let value = self.copy(stack, index, 0);
         match value.opaque() {
             None => Ok(value),
             Some(kind @ ("string" | "buffer")) => {
@@ -197,158 +127,95 @@ impl Copier {
         }
     }
 
-    /// # Safety
-    ///
-    /// `index` must be a valid positive index, with room for two more values per level.
-    unsafe fn copy(&mut self, index: c_int, depth: usize) -> Value {
-        let thread = self.thread;
-        // SAFETY: `index` is valid; each accessor is called for a value of its type, so none
-        // converts, allocates or throws.
-        unsafe {
-            let kind = ffi::lua_type(thread, index);
-            if self.values == 0 {
-                return Value::Opaque(type_name(thread, kind));
+    fn copy(&mut self, stack: &mut Stack<'_>, index: i32, depth: usize) -> Value {
+        let kind = stack.kind(index);
+        let opaque = Value::Opaque(stack.kind_name(kind));
+        if self.values == 0 {
+            return opaque;
+        }
+        self.values -= 1;
+        match kind {
+            Kind::NONE | Kind::NIL => Value::Nil,
+            Kind::BOOLEAN => Value::Boolean(stack.boolean(index)),
+            Kind::NUMBER => Value::Number(stack.number(index).unwrap_or_default()),
+            Kind::VECTOR => stack.vector(index).map_or(opaque, Value::Vector),
+            Kind::STRING => {
+                stack.bytes(index).and_then(|bytes| self.take(bytes)).map_or(opaque, Value::String)
             }
-            self.values -= 1;
-            match kind {
-                ffi::LUA_TNIL => Value::Nil,
-                ffi::LUA_TBOOLEAN => Value::Boolean(ffi::lua_toboolean(thread, index) != 0),
-                ffi::LUA_TNUMBER => Value::Number(ffi::lua_tonumber(thread, index)),
-                ffi::LUA_TVECTOR => {
-                    let lanes = ffi::lua_tovector(thread, index);
-                    Value::Vector([*lanes, *lanes.add(1), *lanes.add(2)])
-                }
-                ffi::LUA_TSTRING => {
-                    let mut length = 0;
-                    let text = ffi::lua_tolstring(thread, index, &raw mut length);
-                    self.take_bytes(text.cast(), length).map_or(Value::Opaque("string"), Value::String)
-                }
-                ffi::LUA_TBUFFER => {
-                    let mut length = 0;
-                    let data = ffi::lua_tobuffer(thread, index, &raw mut length);
-                    self.take_bytes(data.cast(), length).map_or(Value::Opaque("buffer"), Value::Buffer)
-                }
-                ffi::LUA_TTABLE
-                    if depth < MAX_DEPTH && self.tables.insert(ffi::lua_topointer(thread, index)) =>
-                {
-                    let mut entries = Vec::new();
-                    let mut iterator = 0;
-                    while self.values > 0 {
-                        iterator = ffi::lua_rawiter(thread, index, iterator);
-                        if iterator < 0 {
-                            return Value::Table(entries);
-                        }
-                        let top = ffi::lua_gettop(thread);
-                        entries.push((self.copy(top - 1, depth + 1), self.copy(top, depth + 1)));
-                        ffi::lua_settop(thread, top - 2);
-                    }
-                    Value::Opaque("table")
-                }
-                _ => Value::Opaque(type_name(thread, kind)),
+            Kind::BUFFER => {
+                stack.buffer(index).and_then(|bytes| self.take(bytes)).map_or(opaque, Value::Buffer)
             }
+            Kind::TABLE if depth < MAX_DEPTH && self.tables.insert(stack.address(index)) => {
+                self.entries(stack, index, depth + 1).map_or(opaque, Value::Table)
+            }
+            _ => opaque,
         }
     }
 
-    /// # Safety
-    ///
-    /// `data` must be valid for reads of `length` bytes.
-    unsafe fn take_bytes(&mut self, data: *const u8, length: usize) -> Option<Box<[u8]>> {
-        self.bytes = self.bytes.checked_sub(length)?;
-        if length == 0 {
-            return Some(Box::default());
+    /// All that is in a table, if it can be copied.
+    fn entries(&mut self, stack: &mut Stack<'_>, table: i32, depth: usize) -> Option<Vec<(Value, Value)>> {
+        let (mut entries, mut from) = (Vec::new(), 0);
+        while self.values > 0 {
+            let Some(next) = stack.next(table, from) else { return Some(entries) };
+            let top = stack.top();
+            entries.push((self.copy(stack, top - 1, depth), self.copy(stack, top, depth)));
+            stack.resize(top - 2);
+            from = next;
         }
-        // SAFETY: by the contract.
-        Some(unsafe { std::slice::from_raw_parts(data, length) }.into())
+        None
     }
-}
 
-impl Drop for Copier {
-    fn drop(&mut self) {
-        let (values, bytes) = (MAX_VALUES - self.values, MAX_BYTES - self.bytes);
-        charge_later((values + bytes / BYTES_COPIED) as u64);
+    fn take(&mut self, bytes: &[u8]) -> Option<Box<[u8]>> {
+        self.bytes = self.bytes.checked_sub(bytes.len())?;
+        Some(bytes.into())
     }
-}
-
-/// # Safety
-///
-/// `thread` must be live and `kind` one of Luau's types.
-unsafe fn type_name(thread: *mut lua_State, kind: c_int) -> &'static str {
-    // SAFETY: Luau's type names are literals.
-    unsafe { CStr::from_ptr(ffi::lua_typename(thread, kind)) }.to_str().unwrap_or("value")
 }
 
 /// The error value on top of a thread's stack, as bounded text. Only strings and numbers are shown:
 /// turning anything else into text could run a script's `__tostring`.
-///
-/// # Safety
-///
-/// `thread` must be live, not running, with at least one value on its stack.
-pub(super) unsafe fn error_message(thread: *mut lua_State) -> Box<str> {
-    // SAFETY: `-1` is valid; the accessors match the type.
-    unsafe {
-        let text = match ffi::lua_type(thread, -1) {
-            ffi::LUA_TSTRING => {
-                let mut length = 0;
-                let text = ffi::lua_tolstring(thread, -1, &raw mut length);
-                let shown = std::slice::from_raw_parts(text.cast::<u8>(), length.min(MAX_MESSAGE));
-                let mut message = String::from_utf8_lossy(shown).into_owned();
-                if length > MAX_MESSAGE {
-                    let _ = write!(message, "... ({length} bytes)");
-                }
-                message
+pub(super) fn error_message(stack: &Stack<'_>) -> Box<str> {
+    let text = match stack.kind(-1) {
+        Kind::STRING => {
+            let text = stack.bytes(-1).unwrap_or_default();
+            let length = text.len();
+            let mut message = String::from_utf8_lossy(&text[..length.min(MAX_MESSAGE)]).into_owned();
+            if length > MAX_MESSAGE {
+                let _ = write!(message, "... ({length} bytes)");
             }
-            ffi::LUA_TNUMBER => ffi::lua_tonumber(thread, -1).to_string(),
-            ffi::LUA_TBOOLEAN => (ffi::lua_toboolean(thread, -1) != 0).to_string(),
-            ffi::LUA_TNIL => "nil".to_owned(),
-            kind => format!("(error object is a {} value)", type_name(thread, kind)),
-        };
-        text.into()
-    }
-}
-
-/// The call stack of a thread that failed or was stopped, innermost frame first, one line each.
-///
-/// # Safety
-///
-/// `thread` must be live and not running.
-pub(super) unsafe fn traceback(thread: *mut lua_State) -> Box<str> {
-    let mut text = String::new();
-    // SAFETY: `lua_getinfo` fills what "sln" names, pointing into live prototypes; levels past the
-    // stack's depth are refused with 0.
-    unsafe {
-        let depth = ffi::lua_stackdepth(thread).max(0).cast_unsigned() as usize;
-        for level in 0..depth {
-            if level == TRACEBACK_FRAMES && depth > 2 * TRACEBACK_FRAMES {
-                let _ = writeln!(text, "... ({} frames)", depth - 2 * TRACEBACK_FRAMES);
-            }
-            if (TRACEBACK_FRAMES..depth.saturating_sub(TRACEBACK_FRAMES)).contains(&level) {
-                continue;
-            }
-            let mut frame = MaybeUninit::<ffi::lua_Debug>::zeroed();
-            if ffi::lua_getinfo(thread, level as c_int, c"sln".as_ptr(), frame.as_mut_ptr()) == 0 {
-                break;
-            }
-            let frame = frame.assume_init_ref();
-            let _ = match (show(frame.short_src), frame.currentline) {
-                (source, line @ 1..) => write!(text, "{source}:{line}"),
-                (source, _) => write!(text, "{source}"),
-            };
-            if !frame.name.is_null() {
-                let _ = write!(text, " function {}", show(frame.name));
-            }
-            text.push('\n');
+            message
         }
-    }
+        Kind::NUMBER => stack.number(-1).unwrap_or_default().to_string(),
+        Kind::BOOLEAN => stack.boolean(-1).to_string(),
+        Kind::NIL => "nil".to_owned(),
+        kind => format!("(error object is a {} value)", stack.kind_name(kind)),
+    };
     text.into()
 }
 
-/// # Safety
-///
-/// `text` must be null or a C string.
-unsafe fn show<'a>(text: *const c_char) -> std::borrow::Cow<'a, str> {
-    if text.is_null() {
-        return "?".into();
+/// The call stack of a thread that failed or was stopped, innermost frame first, one line each.
+pub(super) fn traceback(stack: &Stack<'_>) -> Box<str> {
+    let mut text = String::new();
+    let depth = stack.depth();
+    for level in 0..depth {
+        if level == TRACEBACK_FRAMES && depth > 2 * TRACEBACK_FRAMES {
+            let _ = writeln!(text, "... ({} frames)", depth - 2 * TRACEBACK_FRAMES);
+        }
+        if (TRACEBACK_FRAMES..depth.saturating_sub(TRACEBACK_FRAMES)).contains(&level) {
+            continue;
+        }
+        let shown = stack.frame(level, |frame| {
+            let _ = write!(text, "{}", frame.short_source.to_string_lossy());
+            if frame.line > 0 {
+                let _ = write!(text, ":{}", frame.line);
+            }
+            if !frame.name.is_empty() {
+                let _ = write!(text, " function {}", frame.name.to_string_lossy());
+            }
+            text.push('\n');
+        });
+        if shown.is_none() {
+            break;
+        }
     }
-    // SAFETY: by the contract.
-    unsafe { CStr::from_ptr(text) }.to_string_lossy()
+    text.into()
 }

@@ -47,7 +47,7 @@ fn answer(world: &mut World, posted: Posted<Box<KernelRequest>>) -> Option<Reply
             let running = world.get::<Processes>(vm).map_or(0, |processes| processes.as_slice().len());
             let limit = world.get::<VmLimits>(vm).map_or(0, |limits| limits.processes as usize);
             if running >= limit {
-                return Some(Err(format!("process.spawn: its VM has {running} processes, of {limit}")));
+                return Some(Err(format!("its VM has {running} processes, of {limit}")));
             }
             let parent = world.get::<Process>(process)?;
             let name = parent.shared_name();

@@ -4,14 +4,11 @@
 //! stopped. What it does between two such calls is limited here: going through a repetition
 //! (subject times the longest set), reading the pattern, copying a replacement.
 
-use std::ffi::{CStr, c_int};
-
 use memchr::memchr_iter;
-use mlua::ffi::{self, lua_State};
 
-use super::search::{check_string, start};
-use super::{Replacement, call_original, replacement};
-use crate::luau::slice::charge;
+use super::call::{Call, Entry, Failure, Returned};
+use super::{BYTES_COPIED, Replacement, replacement};
+use crate::luau::stack::Kind;
 
 /// Bytes of the subject times bytes of the longest set, `[...]`, of the pattern: a millisecond.
 const MAX_SCAN: usize = 1 << 20;
@@ -22,97 +19,70 @@ const MAX_PATTERN: usize = 1 << 13;
 /// Uses of captures, `%1`, in the replacement of `string.gsub`, which is made for every match.
 const MAX_ESCAPES: usize = 1 << 8;
 
-/// Bytes that are copied and hashed in the time of a safepoint.
-const BYTES_COPIED: c_int = 32;
-
 /// What they are called, and where.
 pub(super) const REPLACEMENTS: &[Replacement] = &[
-    replacement(c"string", c"gmatch", gmatch),
-    replacement(c"string", c"gsub", gsub),
-    replacement(c"string", c"match", r#match),
+    replacement(c"string", Entry::new(c"gmatch", gmatch)),
+    replacement(c"string", Entry::new(c"gsub", gsub)),
+    replacement(c"string", Entry::new(c"match", r#match)),
 ];
 
-/// `string.match(s, pattern [, init])`.
-unsafe extern "C-unwind" fn r#match(state: *mut lua_State) -> c_int {
-    // SAFETY: arguments are checked by the calls that read them, in Luau's order, so that errors are
-    // the same; `replace` made this function.
-    unsafe {
-        let subject = check_string(state, 1);
-        let pattern = check_string(state, 2);
-        let init = start(ffi::luaL_optinteger_(state, 3, 1), subject.len());
-        check(state, c"match", subject.len().saturating_sub(init), pattern);
-        call_original(state)
-    }
+/// `string.match(s, pattern [, init])`. Arguments are read in Luau's order, so that errors are the same.
+fn r#match(mut call: Call<'_>) -> Returned<'_> {
+    call.string_argument(1)?;
+    call.string_argument(2)?;
+    let length = call.text(1).len();
+    let init = start(call.optional_integer(3, 1)?, length);
+    check("match", length.saturating_sub(init), call.text(2))?;
+    Ok(call.original_results())
 }
 
 /// `string.gmatch(s, pattern)`.
-unsafe extern "C-unwind" fn gmatch(state: *mut lua_State) -> c_int {
-    // SAFETY: as for `match`.
-    unsafe {
-        let subject = check_string(state, 1);
-        let pattern = check_string(state, 2);
-        check(state, c"gmatch", subject.len(), pattern);
-        call_original(state)
-    }
+fn gmatch(mut call: Call<'_>) -> Returned<'_> {
+    call.string_argument(1)?;
+    call.string_argument(2)?;
+    check("gmatch", call.text(1).len(), call.text(2))?;
+    Ok(call.original_results())
 }
 
 /// `string.gsub(s, pattern, replacement [, limit])`.
-unsafe extern "C-unwind" fn gsub(state: *mut lua_State) -> c_int {
-    // SAFETY: as for `match`. The result is below the count.
-    unsafe {
-        let subject = check_string(state, 1);
-        let pattern = check_string(state, 2);
-        check(state, c"gsub", subject.len(), pattern);
-        if ffi::lua_type(state, 3) == ffi::LUA_TSTRING {
-            let escapes = memchr_iter(b'%', check_string(state, 3)).count();
-            if escapes > MAX_ESCAPES {
-                ffi::luaL_error(
-                    state,
-                    c"string.gsub with %d escapes in the replacement; the limit is %d".as_ptr(),
-                    escapes as c_int,
-                    MAX_ESCAPES as c_int,
-                );
-            }
+fn gsub(mut call: Call<'_>) -> Returned<'_> {
+    call.string_argument(1)?;
+    call.string_argument(2)?;
+    check("gsub", call.text(1).len(), call.text(2))?;
+    if call.kind(3) == Kind::STRING {
+        let escapes = memchr_iter(b'%', call.text(3)).count();
+        if escapes > MAX_ESCAPES {
+            return Err(Failure::text(format!(
+                "string.gsub with {escapes} escapes in the replacement; the limit is {MAX_ESCAPES}"
+            )));
         }
-        let results = call_original(state);
-        charge(state, u64::from((ffi::lua_objlen_(state, -2) / BYTES_COPIED).unsigned_abs()));
-        results
     }
+    // The result is below the count.
+    Ok(call.original(|stack, _| u64::from(stack.length(-2)) / BYTES_COPIED))
 }
 
-/// Throws if a pattern could keep `function` busy for too long between two looks at the interrupt.
-///
-/// # Safety
-///
-/// `state` must be the running thread, in a C function.
-pub(super) unsafe fn check(state: *mut lua_State, function: &CStr, subject: usize, pattern: &[u8]) {
+/// Refuses a pattern that could keep `function` busy for too long between two looks at the interrupt.
+pub(super) fn check(function: &str, subject: usize, pattern: &[u8]) -> Result<(), Failure> {
+    let length = pattern.len();
+    if length > MAX_PATTERN {
+        return Err(Failure::text(format!(
+            "string.{function} with a pattern of {length} bytes; the limit is {MAX_PATTERN}"
+        )));
+    }
     let set = longest_set(pattern);
-    if pattern.len() > MAX_PATTERN {
-        // SAFETY: by the contract; the arguments are what the format says.
-        unsafe {
-            ffi::luaL_error(
-                state,
-                c"string.%s with a pattern of %d bytes; the limit is %d".as_ptr(),
-                function.as_ptr(),
-                pattern.len() as c_int,
-                MAX_PATTERN as c_int,
-            )
-        }
-    }
     if subject.saturating_mul(set) > MAX_SCAN {
-        // SAFETY: as above.
-        unsafe {
-            ffi::luaL_error(
-                state,
-                c"string.%s of %d bytes with a pattern whose longest set has %d bytes; the product is limited to %d"
-                    .as_ptr(),
-                function.as_ptr(),
-                subject as c_int,
-                set as c_int,
-                MAX_SCAN as c_int,
-            )
-        }
+        return Err(Failure::text(format!(
+            "string.{function} of {subject} bytes with a pattern whose longest set has {set} bytes; the product is \
+             limited to {MAX_SCAN}"
+        )));
     }
+    Ok(())
+}
+
+/// Where to start, counted from 0, for an argument counted from 1 or from the end.
+pub(super) fn start(init: i32, length: usize) -> usize {
+    let init = if init < 0 { i64::from(init) + length as i64 + 1 } else { init.into() };
+    init.max(1) as usize - 1
 }
 
 /// Bytes between the brackets of the longest set of a pattern, and 1 if there is none.

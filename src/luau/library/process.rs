@@ -1,84 +1,68 @@
 //! Functions that need the process that calls them: `print`, `os.clock`, `math.random`,
 //! `math.randomseed`.
 
-use std::ffi::c_int;
-use std::ptr;
-
-use mlua::ffi::{self, lua_State};
-
-use crate::luau::slice::{charge, with_context};
+use super::call::{Call, Failure, Returned};
 use crate::random::Pcg32;
 
 /// Bytes that are printed in the time of a safepoint.
 const BYTES_PRINTED: usize = 32;
 
 /// `print(...)`: one line of the process's console.
-pub(super) unsafe extern "C-unwind" fn print(state: *mut lua_State) -> c_int {
-    if with_context(|context| context.console.is_silent()) != Some(false) {
-        return 0;
+pub(super) fn print(mut call: Call<'_>) -> Returned<'_> {
+    if call.context().is_none_or(|context| context.console.is_silent()) {
+        return Ok(call.nothing());
     }
-    // SAFETY: a C function's own stack. All conversions come first: they may run a script's
-    // `__tostring`, which may throw, be interrupted, or print.
-    unsafe {
-        let count = ffi::lua_gettop(state);
+    // All conversions come first: they may run a script's `__tostring`, which may throw, be interrupted, or print.
+    let count = call.top();
+    for index in 1..=count {
+        call.push_text(index);
+        call.replace(index);
+    }
+    let mut bytes = 0;
+    if let Some((stack, console)) = call.stack_and_console() {
         for index in 1..=count {
-            ffi::luaL_tolstring_(state, index, ptr::null_mut());
-            ffi::lua_replace(state, index);
-        }
-        let bytes = with_context(|context| {
-            let (console, mut bytes) = (context.print(), 0);
-            for index in 1..=count {
-                if index > 1 {
-                    console.push(b"\t");
-                }
-                let mut length = 0;
-                let text = ffi::lua_tolstring(state, index, &raw mut length);
-                console.push(std::slice::from_raw_parts(text.cast(), length));
-                bytes += length;
+            if index > 1 {
+                console.push(b"\t");
             }
-            console.push(b"\n");
-            bytes
-        });
-        charge(state, (bytes.unwrap_or(0) / BYTES_PRINTED) as u64);
+            let text = stack.bytes(index).unwrap_or_default();
+            console.push(text);
+            bytes += text.len();
+        }
+        console.push(b"\n");
     }
-    0
+    call.charge((bytes / BYTES_PRINTED) as u64);
+    Ok(call.nothing())
 }
 
 /// `os.clock()`: seconds of the game's virtual time.
-pub(super) unsafe extern "C-unwind" fn clock(state: *mut lua_State) -> c_int {
-    let now = with_context(|context| context.now).unwrap_or_default();
-    // SAFETY: a C function has room for its results.
-    unsafe { ffi::lua_pushnumber(state, now) };
-    1
+pub(super) fn clock(mut call: Call<'_>) -> Returned<'_> {
+    let now = call.context().map_or(0.0, |context| context.now);
+    Ok(call.number_result(now))
 }
 
 /// `math.random([m [, n]])`, from the process's own generator.
-pub(super) unsafe extern "C-unwind" fn random(state: *mut lua_State) -> c_int {
-    // SAFETY: arguments are checked by the calls that read them; one result is pushed.
-    unsafe {
-        let (low, high, argument) = match ffi::lua_gettop(state) {
-            0 => {
-                let number = with_context(|context| context.caller().random.next_f64()).unwrap_or_default();
-                ffi::lua_pushnumber(state, number);
-                return 1;
-            }
-            1 => (1, ffi::luaL_checkinteger_(state, 1), 1),
-            2 => (ffi::luaL_checkinteger_(state, 1), ffi::luaL_checkinteger_(state, 2), 2),
-            _ => ffi::luaL_error(state, c"wrong number of arguments".as_ptr()),
-        };
-        if low > high {
-            ffi::luaL_argerror(state, argument, c"interval is empty".as_ptr());
+pub(super) fn random(mut call: Call<'_>) -> Returned<'_> {
+    let (low, high, last) = match call.top() {
+        0 => {
+            let number = call.context().map_or(0.0, |context| context.caller().random.next_f64());
+            return Ok(call.number_result(number));
         }
-        let number = with_context(|context| context.caller().random.in_range(low, high)).unwrap_or(low);
-        ffi::lua_pushnumber(state, f64::from(number));
+        1 => (1, call.integer_argument(1)?, 1),
+        2 => (call.integer_argument(1)?, call.integer_argument(2)?, 2),
+        _ => return Err(Failure::text("wrong number of arguments")),
+    };
+    if low > high {
+        return Err(Failure::argument(last, c"interval is empty"));
     }
-    1
+    let number = call.context().map_or(low, |context| context.caller().random.in_range(low, high));
+    Ok(call.number_result(number.into()))
 }
 
 /// `math.randomseed(seed)`: seeds the process's own generator.
-pub(super) unsafe extern "C-unwind" fn random_seed(state: *mut lua_State) -> c_int {
-    // SAFETY: the argument is checked by the call that reads it.
-    let seed = unsafe { ffi::luaL_checknumber(state, 1) };
-    with_context(|context| context.caller().random = Pcg32::from_seed(seed.to_bits()));
-    0
+pub(super) fn random_seed(mut call: Call<'_>) -> Returned<'_> {
+    let seed = call.number_argument(1)?;
+    if let Some(context) = call.context() {
+        context.caller().random = Pcg32::from_seed(seed.to_bits());
+    }
+    Ok(call.nothing())
 }

@@ -1,15 +1,11 @@
 //! `string.find` for plain text and `string.split`: Luau compares at every position, which takes
 //! subject times needle. These take the sum.
 
-use std::ffi::c_int;
-use std::slice;
-
 use memchr::memmem;
-use mlua::ffi::{self, lua_State};
 
-use super::pattern;
-use super::{Replacement, call_original, replacement};
-use crate::luau::slice::charge;
+use super::call::{Call, Entry, Returned};
+use super::pattern::{self, start};
+use super::{Replacement, replacement};
 
 /// Bytes that are searched in the time of a safepoint.
 const BYTES_SEARCHED: usize = 32;
@@ -19,95 +15,60 @@ const SPECIALS: &[u8] = b"^$*+?.([%-";
 
 /// What they are called, and where.
 pub(super) const REPLACEMENTS: &[Replacement] =
-    &[replacement(c"string", c"find", find), replacement(c"string", c"split", split)];
+    &[replacement(c"string", Entry::new(c"find", find)), replacement(c"string", Entry::new(c"split", split))];
 
-/// `string.find(s, pattern [, init [, plain]])`.
-unsafe extern "C-unwind" fn find(state: *mut lua_State) -> c_int {
-    // SAFETY: arguments are checked by the calls that read them, in Luau's order, so that errors are
-    // the same; `replace` made this function.
-    unsafe {
-        let subject = check_string(state, 1);
-        let needle = check_string(state, 2);
-        let init = start(ffi::luaL_optinteger_(state, 3, 1), subject.len());
-        let is_plain =
-            ffi::lua_toboolean(state, 4) != 0 || !needle.iter().any(|byte| SPECIALS.contains(byte));
-        if init > subject.len() {
-            ffi::lua_pushnil(state);
-            return 1;
-        }
-        if !is_plain {
-            pattern::check(state, c"find", subject.len() - init, needle);
-            return call_original(state);
-        }
-        match memmem::find(&subject[init..], needle) {
-            Some(at) => {
-                charge(state, ((at + needle.len()) / BYTES_SEARCHED) as u64);
-                ffi::lua_pushinteger_(state, (init + at + 1) as c_int);
-                ffi::lua_pushinteger_(state, (init + at + needle.len()) as c_int);
-                2
-            }
-            None => {
-                charge(state, ((subject.len() - init + needle.len()) / BYTES_SEARCHED) as u64);
-                ffi::lua_pushnil(state);
-                1
-            }
-        }
+/// `string.find(s, pattern [, init [, plain]])`. Arguments are read in Luau's order, so that errors are the same.
+fn find(mut call: Call<'_>) -> Returned<'_> {
+    call.string_argument(1)?;
+    call.string_argument(2)?;
+    let init = call.optional_integer(3, 1)?;
+    let (subject, needle) = (call.text(1), call.text(2));
+    let init = start(init, subject.len());
+    if init > subject.len() {
+        return Ok(call.nil());
     }
+    let is_plain = call.boolean(4) || !needle.iter().any(|byte| SPECIALS.contains(byte));
+    if !is_plain {
+        pattern::check("find", subject.len() - init, needle)?;
+        return Ok(call.original_results());
+    }
+    let (needle_length, found) = (needle.len(), memmem::find(&subject[init..], needle));
+    let searched = found.unwrap_or(subject.len() - init) + needle_length;
+    call.charge((searched / BYTES_SEARCHED) as u64);
+    let Some(at) = found else { return Ok(call.nil()) };
+    call.push_number((init + at + 1) as f64);
+    call.push_number((init + at + needle_length) as f64);
+    Ok(call.top_results(2))
 }
 
 /// `string.split(s [, separator])`.
-unsafe extern "C-unwind" fn split(state: *mut lua_State) -> c_int {
-    // SAFETY: as for `find`. The strings are anchored by the stack; the loops hold nothing that needs
-    // dropping where making a string or growing the table throws.
-    unsafe {
-        let subject = check_string(state, 1);
-        let mut length = 0;
-        let separator = ffi::luaL_optlstring(state, 2, c",".as_ptr(), &raw mut length);
-        let separator = slice::from_raw_parts(separator.cast::<u8>(), length);
-        charge(state, ((subject.len() + separator.len()) / BYTES_SEARCHED) as u64);
-        ffi::lua_createtable(state, 0, 0);
-        let mut parts = 0;
-        let mut push = |part: &[u8]| {
-            parts += 1;
-            if parts % 4 == 0 {
-                charge(state, 1);
-            }
-            ffi::lua_pushlstring_(state, part.as_ptr().cast(), part.len());
-            ffi::lua_rawseti_(state, -2, parts);
+fn split(mut call: Call<'_>) -> Returned<'_> {
+    call.string_argument(1)?;
+    if call.is_none_or_nil(2) {
+        call.resize(1);
+        call.push_bytes(b",");
+    }
+    call.string_argument(2)?;
+    let (length, separator) = (call.text(1).len(), call.text(2).len());
+    call.charge(((length + separator) / BYTES_SEARCHED) as u64);
+    call.push_table(0, 0);
+    let mut from = 0;
+    for part in 1.. {
+        let next = match separator {
+            // Into bytes.
+            0 => (from < length).then_some(from + 1),
+            _ => memmem::find(&call.text(1)[from..], call.text(2)).map(|at| from + at),
         };
-        if separator.is_empty() {
-            for byte in subject.chunks(1) {
-                push(byte);
-            }
-            return 1;
+        if separator == 0 && next.is_none() {
+            break;
         }
-        let mut rest = subject;
-        while let Some(at) = memmem::find(rest, separator) {
-            push(&rest[..at]);
-            rest = &rest[at + separator.len()..];
+        if part % 4 == 0 {
+            call.charge(1);
         }
-        push(rest);
+        call.push_part(1, from..next.unwrap_or(length));
+        call.raw_set_element(-2, part);
+        let Some(end) = next else { break };
+        from = end + separator;
     }
-    1
-}
-
-/// A string argument; throws if it is not one. A number becomes one, as everywhere in Luau.
-///
-/// # Safety
-///
-/// `state` must be the running thread, in a C function whose argument stays where it is while the
-/// result is used.
-pub(super) unsafe fn check_string<'a>(state: *mut lua_State, index: c_int) -> &'a [u8] {
-    let mut length = 0;
-    // SAFETY: Luau gives a valid pointer, with that many bytes behind it.
-    unsafe {
-        let text = ffi::luaL_checklstring(state, index, &raw mut length);
-        slice::from_raw_parts(text.cast::<u8>(), length)
-    }
-}
-
-/// Where to start, counted from 0, for an argument counted from 1 or from the end.
-pub(super) fn start(init: c_int, length: usize) -> usize {
-    let init = if init < 0 { i64::from(init) + length as i64 + 1 } else { init.into() };
-    init.max(1) as usize - 1
+    Ok(call.top_results(1))
 }

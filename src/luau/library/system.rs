@@ -1,374 +1,143 @@
-//! `process`, `mailbox`, `signal`: the script's side of what lies beyond its own process.
+//! `process`: the script's side of the other processes of its VM, and of those of others.
 //!
-//! What asks another process or the VM suspends the task until the answer comes, in the next tick.
+//! What asks the system suspends the task until the answer comes, in the next tick.
 
-use std::ffi::{CStr, c_int};
-use std::mem::MaybeUninit;
-use std::sync::Arc;
-use std::time::Duration;
-
-use mlua::ffi::{self, lua_State};
-
-use super::host::push_error;
-use super::task::{fail, make_tasks, next_id, type_name, with_tasks};
-use super::wait::{check_can_suspend, seconds, wait_for};
-use crate::luau::mailbox::Message;
-use crate::luau::request::{Address, ExternalRequest, KernelRequest, Program};
-use crate::luau::slice::{LimitViolation, charge_later, mark_for_kill, stop, with_context, with_process};
-use crate::luau::{MAIN, Request, TaskId, transfer};
-use crate::value::Value;
-use crate::value::Values;
-
-/// Bytes of a signal's name.
-const MAX_NAME: usize = 256;
+use super::call::{Answer, Answered, Call, Failure, Returned};
+use crate::luau::request::{Address, ExternalRequest, KernelRequest, Program, Request};
+use crate::luau::stack::Kind;
+use crate::value::{Value, Values};
 
 /// What it costs to answer, in safepoints.
 const KERNEL_REQUEST: u64 = 30;
 
 /// `__index` of `process`: `pid`, `name`, `address` and `args`. On the main thread there is no process.
-pub(super) unsafe extern "C-unwind" fn index(state: *mut lua_State) -> c_int {
-    // SAFETY: `__index` is called with the table and the key; there is room for a value.
-    unsafe {
-        let key = (ffi::lua_type(state, 2) == ffi::LUA_TSTRING).then(|| string(state, 2));
-        match key {
-            Some(b"pid") => match with_context(|context| context.caller().pid) {
-                Some(pid) => ffi::lua_pushnumber(state, pid.into()),
-                None => ffi::lua_pushnil(state),
-            },
-            Some(b"address") => {
-                let address = with_context(|context| Address::text(context.vm(), context.caller().pid));
-                push_text(state, address.as_deref());
-            }
-            Some(b"name") => {
-                let name =
-                    with_process(|process| process.name().or_else(|| script_name(process.root))).flatten();
-                push_text(state, name.as_deref());
-            }
-            Some(b"args") => match with_process(|process| process.arguments_table()).flatten() {
-                Some(table) => _ = ffi::lua_rawgeti_(state, ffi::LUA_REGISTRYINDEX, table),
-                None if with_context(|_| ()).is_some() => ffi::lua_createtable(state, 0, 0),
-                None => ffi::lua_pushnil(state),
-            },
-            _ => ffi::lua_pushnil(state),
-        }
+pub(super) fn index(mut call: Call<'_>) -> Returned<'_> {
+    let push = match call.bytes(2) {
+        Some(b"pid") => push_pid,
+        Some(b"address") => push_address,
+        Some(b"name") => push_name,
+        Some(b"args") => push_arguments,
+        _ => return Ok(call.nil()),
+    };
+    if push(&mut call).is_none() {
+        call.push_nil();
     }
-    1
+    Ok(call.top_results(1))
 }
 
-/// The name of the script whose main chunk runs on `root`.
-///
-/// # Safety
-///
-/// `root` must be live.
-pub(super) unsafe fn script_name(root: *mut lua_State) -> Option<Arc<str>> {
-    let mut frame = MaybeUninit::<ffi::lua_Debug>::zeroed();
-    // SAFETY: by the contract; `lua_getinfo` fills what "s" names, with a C string that the frame's function keeps,
-    // or returns 0. The main chunk is at the bottom.
-    unsafe {
-        let level = ffi::lua_stackdepth(root) - 1;
-        let is_known = level >= 0 && ffi::lua_getinfo(root, level, c"s".as_ptr(), frame.as_mut_ptr()) != 0;
-        is_known.then(|| CStr::from_ptr(frame.assume_init_ref().short_src).to_string_lossy().into())
-    }
+fn push_pid(call: &mut Call<'_>) -> Option<()> {
+    let pid = own_pid(call)?;
+    call.push_number(pid.into());
+    Some(())
 }
 
-unsafe fn push_text(state: *mut lua_State, text: Option<&str>) {
-    // SAFETY: the caller made room for a value.
-    unsafe {
-        match text {
-            Some(text) => ffi::lua_pushlstring_(state, text.as_ptr().cast(), text.len()),
-            None => ffi::lua_pushnil(state),
-        }
+fn push_address(call: &mut Call<'_>) -> Option<()> {
+    let address = call.context().map(|context| Address::text(context.vm(), context.caller().pid))?;
+    call.push_bytes(address.as_bytes());
+    Some(())
+}
+
+fn push_name(call: &mut Call<'_>) -> Option<()> {
+    let name = call.process_name()?;
+    call.push_bytes(name.as_bytes());
+    Some(())
+}
+
+fn push_arguments(call: &mut Call<'_>) -> Option<()> {
+    call.context()?;
+    match call.arguments_table() {
+        Some(table) => _ = call.push_reference(table),
+        None => call.push_table(0, 0),
     }
+    Some(())
 }
 
 /// `process.spawn(source or function, ...)`: starts a process on the same VM. Returns its PID.
-pub(super) unsafe extern "C-unwind" fn spawn(state: *mut lua_State) -> c_int {
-    const NAME: &CStr = c"process.spawn";
-    // SAFETY: a C function's own stack; what needs dropping is dropped or owned by the request before
-    // anything throws.
-    unsafe {
-        check_can_suspend(state, "process.spawn");
-        let is_function = ffi::lua_isLfunction(state, 1) != 0;
-        let count = ffi::lua_gettop(state);
-        if is_function && !ffi::lua_getupvalue(state, 1, 1).is_null() {
-            let why =
-                "argument 1: the function uses local variables from outside: pass what it needs as arguments";
-            fail(state, NAME, why);
+pub(super) fn spawn(mut call: Call<'_>) -> Answered<'_> {
+    call.check_can_wait()?;
+    let program = if call.is_script_function(1) {
+        if call.has_upvalues(1) {
+            let why = "the function uses local variables from outside: pass what it needs as arguments";
+            return Err(Failure::new(format!("argument 1: {why}")));
         }
-        if !is_function && ffi::lua_type(state, 1) != ffi::LUA_TSTRING {
-            let got = match ffi::lua_type(state, 1) {
-                ffi::LUA_TFUNCTION => "one of the library".into(),
-                _ => type_name(state, 1),
-            };
-            fail(
-                state,
-                NAME,
-                format_args!("argument 1: expected source or a function of the script, got {got}"),
-            );
-        }
-        ffi::lua_rawcheckstack(state, transfer::RESULT_SLOTS);
-        let reference = if is_function { ffi::lua_ref(state, 1) } else { ffi::LUA_NOREF };
-        // Nothing throws from here to the end of what holds memory.
-        let function = is_function.then(|| with_context(|context| context.hand_over(reference))).flatten();
-        let program = function.map_or_else(|| Program::Source(string(state, 1).into()), Program::Function);
-        match transfer::messages(state, 2..=count) {
-            Ok(arguments) => return kernel_request(state, KernelRequest::Spawn { program, arguments }),
-            Err((index, why)) => push_error(state, "process.spawn", &format!("argument {index}: {why}")),
-        }
-        drop(program);
-        ffi::lua_error(state)
-    }
+        let reference = call.refer_to(1);
+        let Some(context) = call.context() else { return Ok(call.nothing().into()) };
+        Program::Function(context.hand_over(reference))
+    } else if let Some(source) = call.bytes(1) {
+        Program::Source(source.into())
+    } else if call.kind(1) == Kind::FUNCTION {
+        let why = "expected source or a function of the script, got one of the library";
+        return Err(Failure::new(format!("argument 1: {why}")));
+    } else {
+        return Err(call.wrong(1, 1, "source or a function of the script"));
+    };
+    let arguments = call.messages(2)?;
+    Ok(ask(&mut call, KernelRequest::Spawn { program, arguments }))
 }
 
 /// `process.kill(pid)`: ends a process of the VM. Returns whether there was one.
-pub(super) unsafe extern "C-unwind" fn kill(state: *mut lua_State) -> c_int {
-    // SAFETY: as for `spawn`.
-    unsafe {
-        let pid = pid(state, 1, c"process.kill");
-        check_can_suspend(state, "process.kill");
-        kernel_request(state, KernelRequest::Kill(pid))
-    }
+pub(super) fn kill(mut call: Call<'_>) -> Answered<'_> {
+    let pid = call.pid(1)?;
+    Ok(ask(&mut call, KernelRequest::Kill(pid)))
 }
 
 /// `process.list()`: the PIDs of the VM's processes.
-pub(super) unsafe extern "C-unwind" fn list(state: *mut lua_State) -> c_int {
-    // SAFETY: as for `spawn`.
-    unsafe {
-        check_can_suspend(state, "process.list");
-        kernel_request(state, KernelRequest::List)
-    }
+pub(super) fn list(mut call: Call<'_>) -> Answered<'_> {
+    Ok(ask(&mut call, KernelRequest::List))
 }
 
 /// `process.info(pid?)`: what is known of a process of the VM, or nil.
-pub(super) unsafe extern "C-unwind" fn info(state: *mut lua_State) -> c_int {
-    // SAFETY: as for `spawn`.
-    unsafe {
-        let own = with_context(|context| context.caller().pid).unwrap_or_default();
-        let pid = if ffi::lua_isnoneornil(state, 1) != 0 { own } else { pid(state, 1, c"process.info") };
-        check_can_suspend(state, "process.info");
-        kernel_request(state, KernelRequest::Info(pid))
-    }
+pub(super) fn info(mut call: Call<'_>) -> Answered<'_> {
+    let pid = if call.is_none_or_nil(1) { own_pid(&mut call).unwrap_or_default() } else { call.pid(1)? };
+    Ok(ask(&mut call, KernelRequest::Info(pid)))
 }
 
 /// `process.join(pid, timeout?)`: waits for the end of a process of the VM. Returns how it ended.
-pub(super) unsafe extern "C-unwind" fn join(state: *mut lua_State) -> c_int {
-    // SAFETY: as for `spawn`.
-    unsafe {
-        let pid = pid(state, 1, c"process.join");
-        if with_context(|context| context.caller().pid) == Some(pid) {
-            fail(state, c"process.join", "a process cannot wait for its own end");
-        }
-        let timeout = timeout(state, 2, "process.join");
-        check_can_suspend(state, "process.join");
-        kernel_request(state, KernelRequest::Join { pid, timeout })
+pub(super) fn join(mut call: Call<'_>) -> Answered<'_> {
+    let pid = call.pid(1)?;
+    if own_pid(&mut call) == Some(pid) {
+        return Err(Failure::new("a process cannot wait for its own end"));
     }
+    let timeout = call.timeout(2)?;
+    Ok(ask(&mut call, KernelRequest::Join { pid, timeout }))
 }
 
 /// `process.monitor(pid)`: has the end of a process of the VM come as a message. Returns whether there is one.
-pub(super) unsafe extern "C-unwind" fn monitor(state: *mut lua_State) -> c_int {
-    // SAFETY: as for `spawn`.
-    unsafe {
-        let pid = pid(state, 1, c"process.monitor");
-        if with_context(|context| context.caller().pid) == Some(pid) {
-            fail(state, c"process.monitor", "a process cannot be told of its own end");
-        }
-        check_can_suspend(state, "process.monitor");
-        kernel_request(state, KernelRequest::Monitor(pid))
+pub(super) fn monitor(mut call: Call<'_>) -> Answered<'_> {
+    let pid = call.pid(1)?;
+    if own_pid(&mut call) == Some(pid) {
+        return Err(Failure::new("a process cannot be told of its own end"));
     }
+    Ok(ask(&mut call, KernelRequest::Monitor(pid)))
 }
 
 /// `process.send(pid or address, value)`: puts a copy of a value into a mailbox. Returns true, or false and why
 /// not.
-pub(super) unsafe extern "C-unwind" fn send(state: *mut lua_State) -> c_int {
-    const NAME: &CStr = c"process.send";
-    // SAFETY: as for `spawn`.
-    unsafe {
-        let to = if ffi::lua_type(state, 1) == ffi::LUA_TSTRING {
-            let address = std::str::from_utf8(string(state, 1)).ok().and_then(Address::parse);
-            address.unwrap_or_else(|| fail(state, NAME, "argument 1: this is no address of a process"))
-        } else {
-            Address { vm: None, pid: pid(state, 1, NAME) }
-        };
-        check_can_suspend(state, "process.send");
-        ffi::lua_settop(state, 2);
-        ffi::lua_rawcheckstack(state, transfer::RESULT_SLOTS);
-        match transfer::messages::<Values>(state, 2..=2) {
-            Ok(values) => {
-                let value = values.into_iter().next().unwrap_or(Value::Nil);
-                kernel_request(state, KernelRequest::Send { to, value })
-            }
-            Err((_, why)) => fail(state, NAME, format_args!("argument 2: {why}")),
-        }
-    }
+pub(super) fn send(mut call: Call<'_>) -> Answered<'_> {
+    let to = match call.bytes(1) {
+        None => Address { vm: None, pid: call.pid(1)? },
+        Some(address) => std::str::from_utf8(address)
+            .ok()
+            .and_then(Address::parse)
+            .ok_or_else(|| Failure::new("argument 1: this is no address of a process"))?,
+    };
+    call.resize(2);
+    let values: Values = call.messages(2)?;
+    let value = values.into_iter().next().unwrap_or(Value::Nil);
+    Ok(ask(&mut call, KernelRequest::Send { to, value }))
 }
 
 /// `process.exit(...)`: ends the process, with results as if its main chunk returned them.
-pub(super) unsafe extern "C-unwind" fn exit(state: *mut lua_State) -> c_int {
-    // SAFETY: as for `spawn`.
-    unsafe {
-        ffi::lua_rawcheckstack(state, transfer::RESULT_SLOTS);
-        let results = transfer::values(state);
-        with_context(|context| context.exit_results = results);
-        mark_for_kill(LimitViolation::Exit);
-        stop(state)
-    }
+pub(super) fn exit(mut call: Call<'_>) -> Answered<'_> {
+    Ok(Answer::Exit(call.values()))
 }
 
-/// `mailbox.poll()`: the oldest message and its sender, or nil.
-pub(super) unsafe extern "C-unwind" fn poll(state: *mut lua_State) -> c_int {
-    // SAFETY: there is room for two values, and `push` makes room for what is in them.
-    unsafe {
-        match take_message() {
-            Some((value, sender)) => {
-                transfer::charge_for(&value);
-                transfer::push(state, &value);
-                transfer::push(state, &sender);
-                2
-            }
-            None => {
-                ffi::lua_pushnil(state);
-                1
-            }
-        }
-    }
+fn own_pid(call: &mut Call<'_>) -> Option<u32> {
+    call.context().map(|context| context.caller().pid)
 }
 
-/// `mailbox.receive(timeout?)`: the oldest message and its sender, or nil when the time has passed.
-pub(super) unsafe extern "C-unwind" fn receive(state: *mut lua_State) -> c_int {
-    // SAFETY: as for `poll` and `spawn`.
-    unsafe {
-        let timeout = timeout(state, 1, "mailbox.receive");
-        if let Some((value, sender)) = take_message() {
-            transfer::charge_for(&value);
-            transfer::push(state, &value);
-            transfer::push(state, &sender);
-            return 2;
-        }
-        check_can_suspend(state, "mailbox.receive");
-        wait_for(state, Request::Receive { timeout })
-    }
-}
-
-fn take_message() -> Option<Message> {
-    with_context(|context| context.mail.get_mut(&context.index).and_then(|mailbox| mailbox.pop())).flatten()
-}
-
-/// `signal.wait(name, timeout?)`: the next signal's payload and true, or nil when the time has passed.
-pub(super) unsafe extern "C-unwind" fn wait(state: *mut lua_State) -> c_int {
-    // SAFETY: as for `spawn`.
-    unsafe {
-        check_name(state, c"signal.wait");
-        let timeout = timeout(state, 2, "signal.wait");
-        check_can_suspend(state, "signal.wait");
-        wait_for(state, Request::Signal { name: string(state, 1).into(), timeout })
-    }
-}
-
-/// `signal.connect(name, function)`: calls a function, as a task of its own, for each signal with that name.
-/// Returns a function that ends that.
-pub(super) unsafe extern "C-unwind" fn connect(state: *mut lua_State) -> c_int {
-    const NAME: &CStr = c"signal.connect";
-    // SAFETY: as for `spawn`; there is room for the values.
-    unsafe {
-        check_name(state, NAME);
-        if ffi::lua_type(state, 2) != ffi::LUA_TFUNCTION {
-            fail(state, NAME, format_args!("argument 2: expected function, got {}", type_name(state, 2)));
-        }
-        make_tasks(state);
-        let limit = with_context(|context| context.task_limit).unwrap_or_default();
-        let count = with_tasks(|tasks| tasks.connections.len()).unwrap_or_default();
-        if count >= limit {
-            fail(state, NAME, format_args!("this process has {count} connections, of {limit}"));
-        }
-        let id = next_id(state, NAME);
-        if let Some(tasks) = with_tasks(|tasks| &raw const *tasks) {
-            (*tasks).anchor(state, id, 2);
-        }
-        with_tasks(|tasks| _ = tasks.connections.insert(id));
-        let name = string(state, 1).into();
-        with_context(|context| context.request(id, Request::Connect { name }));
-        ffi::lua_pushnumber(state, id.into());
-        ffi::lua_pushcclosurek(state, disconnect, c"disconnect".as_ptr(), 1, None);
-    }
-    1
-}
-
-/// What [`connect`] returned.
-unsafe extern "C-unwind" fn disconnect(state: *mut lua_State) -> c_int {
-    // SAFETY: the upvalue is a connection of this process: functions do not leave it.
-    unsafe {
-        let id = ffi::lua_tonumber(state, ffi::lua_upvalueindex(1)) as TaskId;
-        ffi::lua_pushnil(state);
-        ffi::lua_replace(state, ffi::lua_upvalueindex(1)); // once
-        if id != MAIN {
-            with_tasks(|tasks| {
-                tasks.release(state, id);
-                tasks.connections.remove(&id);
-            });
-        }
-    }
-    0
-}
-
-unsafe fn kernel_request(state: *mut lua_State, request: KernelRequest) -> c_int {
-    charge_later(KERNEL_REQUEST);
-    // SAFETY: the callers' functions have the continuation, and check first.
-    unsafe { wait_for(state, Request::External(ExternalRequest::Kernel(Box::new(request)))) }
-}
-
-/// An argument that is a process's number.
-unsafe fn pid(state: *mut lua_State, index: c_int, function: &CStr) -> u32 {
-    // SAFETY: any index can be asked for its type and number.
-    unsafe {
-        let number = ffi::lua_tonumber(state, index);
-        if ffi::lua_type(state, index) != ffi::LUA_TNUMBER {
-            let got = type_name(state, index);
-            fail(
-                state,
-                function,
-                format_args!("argument {index}: expected the number of a process, got {got}"),
-            );
-        }
-        if f64::from(number as u32) != number {
-            fail(
-                state,
-                function,
-                format_args!("argument {index}: expected the number of a process, got {number}"),
-            );
-        }
-        number as u32
-    }
-}
-
-/// An optional argument that is a time.
-unsafe fn timeout(state: *mut lua_State, index: c_int, function: &str) -> Option<Duration> {
-    // SAFETY: any index can be asked for its type.
-    unsafe {
-        let is_given = ffi::lua_isnoneornil(state, index) == 0;
-        is_given.then(|| Duration::from_secs_f64(seconds(state, index, function)))
-    }
-}
-
-unsafe fn check_name(state: *mut lua_State, function: &CStr) {
-    // SAFETY: any index can be asked for its type.
-    unsafe {
-        if ffi::lua_type(state, 1) != ffi::LUA_TSTRING || string(state, 1).len() > MAX_NAME {
-            let got = type_name(state, 1);
-            fail(
-                state,
-                function,
-                format_args!("argument 1: expected a name of at most {MAX_NAME} bytes, got {got}"),
-            );
-        }
-    }
-}
-
-/// The bytes of a string on the stack, valid while it is there.
-unsafe fn string<'a>(state: *mut lua_State, index: c_int) -> &'a [u8] {
-    let mut length = 0;
-    // SAFETY: the callers have checked that it is a string, so nothing is converted.
-    unsafe {
-        let text = ffi::lua_tolstring(state, index, &raw mut length);
-        std::slice::from_raw_parts(text.cast(), length)
-    }
+/// Asks the system, and waits for the answer.
+fn ask<'a>(call: &mut Call<'a>, request: KernelRequest) -> Answer<'a> {
+    call.charge_later(KERNEL_REQUEST);
+    Answer::Wait(Request::External(ExternalRequest::Kernel(Box::new(request))))
 }

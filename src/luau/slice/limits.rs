@@ -1,7 +1,7 @@
 //! What a slice does when its fuel is used up, and how one that goes too far is stopped.
 //!
 //! A process that cannot be preempted where it is (in a metamethod, in a callback of a library function) runs
-//! on for a while and is then *condemned*: every safepoint throws an error. A script can catch one, but
+//! on for a while and is then *marked for kill*: every safepoint throws an error. A script can catch one, but
 //! not those that follow, so it finds its way back to code that can be broken, where it is killed.
 
 use std::ffi::c_int;
@@ -10,9 +10,10 @@ use std::time::Duration;
 use cpu_time::ThreadTime;
 use mlua::ffi::{self, lua_State};
 
+use super::Slice;
 use super::clock::Ticks;
+use super::report::LimitViolation;
 use super::suspension::can_break;
-use super::{LimitViolation, SAFEPOINTS_BEFORE_LOOK, SLICE, Slice, current};
 
 /// Ticks of the clock, a few hundred nanoseconds, that a safepoint takes at most in code without long
 /// library calls.
@@ -45,11 +46,10 @@ impl Overdraft {
 ///
 /// # Safety
 ///
-/// `thread` must be the thread that runs on this operating-system thread, at a safepoint. The frames
-/// between it and Luau must hold nothing that needs dropping: this may throw.
+/// `thread` must be the running thread of the state whose `slice` it is, at a safepoint. The frames between it and Luau
+/// must hold nothing that needs dropping: this may throw.
 #[inline(never)]
-pub(super) unsafe fn out_of_fuel(thread: *mut lua_State) {
-    let slice = current();
+pub(super) unsafe fn out_of_fuel(slice: &Slice, thread: *mut lua_State) {
     if !slice.is_running() || may_go_on(slice) {
         return;
     }
@@ -74,33 +74,25 @@ pub(super) unsafe fn out_of_fuel(thread: *mut lua_State) {
 /// Grants more fuel if the quantum is not used up and there is time left.
 #[inline]
 pub(super) fn may_go_on(slice: &Slice) -> bool {
-    let left = slice.quantum.get() - slice.used();
-    left > 0 && has_time(slice, left)
+    !slice.fuel.is_spent() && has_time(slice)
 }
 
-/// Grants more fuel, of so much that is left, if there is time left.
+/// Grants more fuel of what is left of the quantum, if there is time left.
 #[inline(never)]
-fn has_time(slice: &Slice, left: i64) -> bool {
-    let used = slice.used();
+fn has_time(slice: &Slice) -> bool {
     let now = Ticks::now();
     let began = slice.began.get().unwrap_or_else(|| {
         slice.began.set(Some(now));
-        slice.next_look.set(slice.first_look.get());
+        slice.fuel.begin_checks();
         slice.took_slow_path.set(true);
         now
     });
-    if now.since(began) > slice.time_limit.get() {
-        slice.quantum.set(used);
+    let time = now.since(began);
+    if time > slice.time_limit.get() {
+        slice.fuel.end_soon();
         return false;
     }
-    // Looks at the clock cost a tight loop a tenth of its time: fewer for code that is quick so far.
-    let is_quick = now.since(began) < TICKS_OF_QUICK_SAFEPOINT * used.unsigned_abs();
-    let (next_look, longest) = (slice.next_look.get(), slice.safepoints_per_look.get());
-    let next_look = if is_quick { next_look.saturating_mul(2).min(longest) } else { SAFEPOINTS_BEFORE_LOOK };
-    slice.next_look.set(next_look);
-    let fuel = left.min(next_look);
-    slice.fuel.set(fuel);
-    slice.granted.set(used + fuel);
+    slice.fuel.grant(time < TICKS_OF_QUICK_SAFEPOINT * slice.fuel.used().unsigned_abs());
     true
 }
 
@@ -122,7 +114,7 @@ pub(super) unsafe fn overdraw(slice: &Slice, thread: *mut lua_State) {
     }
 }
 
-/// Whether a process whose slice is over and that cannot be broken here is condemned, or has to be now.
+/// Whether a process whose slice is over and that cannot be broken here is marked for kill, or has to be now.
 #[cold]
 pub(super) fn is_overdrawn(slice: &Slice) -> bool {
     if !slice.is_marked_for_kill() {
@@ -135,23 +127,21 @@ pub(super) fn is_overdrawn(slice: &Slice) -> bool {
     true
 }
 
-/// Ends the slice that runs on this operating-system thread at its next safepoint. `false` if there is
-/// none.
-pub(in super::super) fn end_soon() -> bool {
-    SLICE.with(|slice| {
-        if slice.is_running() {
-            let used = slice.used();
-            let fuel = slice.fuel.get().min(0);
-            slice.fuel.set(fuel);
-            slice.granted.set(used + fuel);
-            slice.quantum.set(used.min(slice.quantum.get()));
+impl Slice {
+    /// Ends the slice at its next safepoint. `false` if none runs.
+    pub(in super::super) fn end_soon(&self) -> bool {
+        if self.is_running() {
+            self.fuel.end_soon();
         }
-        slice.is_running()
-    })
-}
+        self.is_running()
+    }
 
-/// Condemns the process that runs on this operating-system thread, unless it is already.
-pub(in super::super) fn mark_for_kill(excess: LimitViolation) {
-    end_soon();
-    SLICE.with(|slice| slice.mark_for_kill(excess));
+    /// Every safepoint throws from now on, until the process can be broken and killed. The first reason stays.
+    pub(in super::super) fn mark_for_kill(&self, violation: LimitViolation) {
+        self.end_soon();
+        if !self.is_marked_for_kill() {
+            self.marked_for_kill.set(Some(violation));
+            self.took_slow_path.set(true);
+        }
+    }
 }

@@ -5,29 +5,23 @@ use std::ptr;
 
 use mlua::ffi::{self, lua_State};
 
-use super::{LimitViolation, Slice, SliceEnd, SliceReport, current};
+use super::Slice;
+use super::report::{LimitViolation, SliceEnd, SliceReport};
 use crate::luau::threads::{Next, ProcessThread};
 
 /// Runs one slice of `process`.
 ///
 /// # Safety
 ///
-/// [`prepare`](super::prepare) must have been called on this operating-system thread. `process.root` must be a live
-/// thread of a state that [`install`](super::install) was called on, that is not running, holding either a function to
-/// start (and no more) or what an earlier slice left there; the rest of `process` must be what that slice
-/// left. During the call only functions that Luau calls may use `process`.
+/// `process.root` must be a live thread of the state whose `slice` this is, that is not running, holding either a function
+/// to start (and no more) or what an earlier slice left there; the rest of `process` must be what that slice left. During
+/// the call only functions that Luau calls may use `process` and the context.
 #[inline]
-pub(in super::super) unsafe fn run(process: *mut ProcessThread, quantum: u32) -> SliceReport {
-    let slice = current();
+pub(in super::super) unsafe fn run(slice: &Slice, process: *mut ProcessThread, quantum: u32) -> SliceReport {
     debug_assert!(!slice.is_running() && slice.is_at_rest(), "the last slice has left something");
     // The safepoint at which it breaks is passed at the start of the next slice.
-    let quantum = i64::from(quantum) + 1;
-    let first_look = slice.first_look.get();
-    // The shortest slices are over before it is worth looking at the clock.
-    let fuel = if quantum > first_look + 1 { first_look } else { quantum };
-    slice.fuel.set(fuel);
-    slice.granted.set(fuel);
-    slice.quantum.set(quantum);
+    slice.fuel.refill(i64::from(quantum) + 1);
+    slice.process.set(process);
     // SAFETY: by the contract, nothing of the process runs yet.
     let Some(thread) = (unsafe { (*process).only_thread() }) else {
         // SAFETY: handed on from this function's contract.
@@ -41,7 +35,7 @@ pub(in super::super) unsafe fn run(process: *mut ProcessThread, quantum: u32) ->
         return unsafe { run_on(slice, process, Some((thread, status))) };
     }
     slice.bottom.set(ptr::null_mut());
-    SliceReport { safepoints: (slice.used() - 1) as u64, outcome: None }
+    SliceReport { safepoints: (slice.fuel.used() - 1) as u64, outcome: None }
 }
 
 /// Resumes a thread with arguments that are on its stack. Returns its status when it has stopped.
@@ -107,7 +101,7 @@ unsafe fn run_on(
     let is_preempted = end == SliceEnd::Preempted;
     let outcome = (!is_preempted || slice.has_outcome.get()).then_some(end);
     slice.rest();
-    SliceReport { safepoints: (slice.used() - i64::from(is_preempted)) as u64, outcome }
+    SliceReport { safepoints: (slice.fuel.used() - i64::from(is_preempted)) as u64, outcome }
 }
 
 /// What follows when the thread that was resumed has stopped with `status`. `Err` is the end of the slice.
@@ -134,6 +128,6 @@ unsafe fn after_stop(
         // SAFETY: by the contract.
         return Ok(unsafe { process.stopped(thread, status) });
     }
-    process.splice(slice.broken.iter());
+    process.splice(&slice.broken.to_vec());
     if slice.waits.replace(false) { Ok(process.park()) } else { Err(SliceEnd::Preempted) }
 }

@@ -1,48 +1,37 @@
-//! A stack of threads without a destructor, as thread-local memory wants it.
+//! A stack of threads that can be used through a shared reference.
 
-use std::cell::Cell;
-use std::ptr;
+use std::cell::RefCell;
 
 use mlua::ffi::lua_State;
 
-/// Deeper than Luau lets resumes nest (`LUAI_MAXCCALLS` is 200, plus an eighth for error handlers).
-const MAX_NESTED_THREADS: usize = 256;
-
-/// A stack of threads in thread-local memory that needs no destructor.
-pub(super) struct ThreadStack {
-    len: Cell<usize>,
-    threads: [Cell<*mut lua_State>; MAX_NESTED_THREADS],
-}
+/// Threads of one process, outermost or innermost last. They are only kept, never looked into.
+#[derive(Default)]
+pub(super) struct ThreadStack(RefCell<Vec<*mut lua_State>>);
 
 impl ThreadStack {
-    pub(super) const fn new() -> Self {
-        Self { len: Cell::new(0), threads: [const { Cell::new(ptr::null_mut()) }; MAX_NESTED_THREADS] }
-    }
-
     pub(super) fn is_empty(&self) -> bool {
-        self.len.get() == 0
+        self.0.borrow().is_empty()
     }
 
     pub(super) fn clear(&self) {
-        self.len.set(0);
+        self.0.borrow_mut().clear();
     }
 
-    /// Counts threads past the array's end without storing them; Luau cannot nest that deep.
     pub(super) fn push(&self, thread: *mut lua_State) {
-        let len = self.len.get();
-        debug_assert!(len < MAX_NESTED_THREADS, "resumes nested deeper than Luau allows");
-        if let Some(place) = self.threads.get(len) {
-            place.set(thread);
-        }
-        self.len.set(len + 1);
+        self.0.borrow_mut().push(thread);
     }
 
     pub(super) fn pop(&self) {
-        self.len.set(self.len.get().saturating_sub(1));
+        self.0.borrow_mut().pop();
     }
 
-    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = *mut lua_State> {
-        let len = self.len.get().min(MAX_NESTED_THREADS);
-        self.threads[..len].iter().map(Cell::get)
+    /// A copy of them, from the first that was pushed to the last.
+    pub(super) fn to_vec(&self) -> Vec<*mut lua_State> {
+        self.0.borrow().clone()
+    }
+
+    /// Whether all of them are as `f` wants them. It must not change the stack.
+    pub(super) fn all(&self, f: impl FnMut(*mut lua_State) -> bool) -> bool {
+        self.0.borrow().iter().copied().all(f)
     }
 }

@@ -1,0 +1,136 @@
+//! The process for which a function is called.
+
+use std::ffi::CStr;
+use std::ptr;
+use std::sync::Arc;
+
+use super::Call;
+use crate::console::ConsoleBuffer;
+use crate::luau::arguments::CallArguments;
+use crate::luau::context::Context;
+use crate::luau::shared::{self, Shared};
+use crate::luau::slice::{self, LimitViolation, Slice};
+use crate::luau::stack::Reference;
+use crate::luau::stack::Stack;
+use crate::luau::threads::{ProcessThread, Tasks};
+use crate::script::Bytecode;
+
+impl<'a> Call<'a> {
+    /// The slice that runs, and what the isolate shares with functions.
+    #[inline]
+    fn shared(&self) -> &Shared {
+        // SAFETY: a C function runs, in a state that we opened, which lives for as long.
+        unsafe { shared::of(self.thread()) }
+    }
+
+    #[inline]
+    pub(super) fn slice(&self) -> &Slice {
+        &self.shared().slice
+    }
+
+    /// What the isolate shares with functions. `None` where no process runs: `luau_load` looks up imports on the main
+    /// thread.
+    #[inline]
+    pub(in crate::luau) fn context(&mut self) -> Option<&mut Context> {
+        self.stack_and_context().map(|(_, context)| context)
+    }
+
+    /// The same, while the stack can be looked at.
+    #[inline]
+    pub(in crate::luau) fn stack_and_context(&mut self) -> Option<(&Stack<'a>, &mut Context)> {
+        let shared = self.shared();
+        if !shared.slice.is_running() {
+            return None;
+        }
+        // SAFETY: it is there for as long as the slice, and so for as long as this call. Others that are called by Luau
+        // use it, but for that something must change the stack, which is borrowed.
+        let context = unsafe { &mut *shared.context.get() };
+        Some((&self.stack, context))
+    }
+
+    /// The console of the process that runs, while the stack can be looked at. The slice has what is printed as an
+    /// outcome.
+    pub(in crate::luau) fn stack_and_console(&mut self) -> Option<(&Stack<'a>, &mut ConsoleBuffer)> {
+        self.slice().flag_outcome();
+        self.stack_and_context().map(|(stack, context)| (stack, &mut context.console))
+    }
+
+    /// The process that runs.
+    pub(super) fn process(&mut self) -> Option<&mut ProcessThread> {
+        let process = self.slice().with_process(|process| ptr::from_mut(process))?;
+        // SAFETY: as for the context.
+        Some(unsafe { &mut *process })
+    }
+
+    /// The tasks of the process, if it ever had more than its main chunk.
+    pub(in crate::luau) fn tasks(&mut self) -> Option<&mut Tasks> {
+        self.process()?.tasks_mut()
+    }
+
+    /// Its name: one of its own, or that of its script, which is at the bottom of its main chunk's stack.
+    pub(in crate::luau) fn process_name(&mut self) -> Option<Arc<str>> {
+        let process = self.process()?;
+        if let Some(name) = process.name() {
+            return Some(name);
+        }
+        // SAFETY: it is anchored. Its stack is only looked at, while functions cannot change it.
+        let root = unsafe { Stack::new(process.root) };
+        let level = root.depth().checked_sub(1)?;
+        root.frame(level, |frame| frame.short_source.to_string_lossy().into())
+    }
+
+    /// The table of the arguments with which it was started.
+    pub(in crate::luau) fn arguments_table(&mut self) -> Option<Reference> {
+        self.process()?.arguments_table()
+    }
+
+    /// Whether no process runs: the main thread looks up an import.
+    pub(in crate::luau) fn is_main_thread(&self) -> bool {
+        self.main_thread() == self.thread()
+    }
+
+    /// Pushes the main function of one of our own scripts, which has the base as its globals and is charged to nobody.
+    /// If it cannot be loaded, an error and `false`.
+    pub(in crate::luau) fn load_library(&mut self, name: &CStr, code: &Bytecode) -> bool {
+        if self.is_main_thread() {
+            return self.load(name, code);
+        }
+        // SAFETY: it is live, and does not run while processes do. Between protected calls its stack is empty.
+        let mut main = unsafe { Stack::new(self.main_thread()) };
+        let is_loaded = main.load(name, code);
+        main.move_to(self, 1);
+        is_loaded
+    }
+
+    /// Calls `f` with the arguments as a host function sees them. What it copies is charged to the slice.
+    #[inline]
+    pub(in crate::luau) fn with_arguments<R>(&mut self, f: impl FnOnce(&CallArguments) -> R) -> R {
+        // SAFETY: a C function runs, of which the stack is. It is borrowed until `f` has returned.
+        let arguments = unsafe { CallArguments::new(self.thread()) };
+        let result = f(&arguments);
+        let cost = arguments.cost();
+        if cost > 0 {
+            self.charge_later(cost);
+        }
+        result
+    }
+
+    /// Takes fuel: this does work without safepoints. If none is left where a process cannot be preempted, it may be
+    /// killed, by an error.
+    #[inline]
+    pub(in crate::luau) fn charge(&mut self, units: u64) {
+        // SAFETY: the thread runs, in a C function; what is between here and Luau is dropped when this throws.
+        unsafe { slice::charge(self.thread(), units) }
+    }
+
+    /// Takes fuel, which the next safepoint notices.
+    #[inline]
+    pub(in crate::luau) fn charge_later(&mut self, units: u64) {
+        self.slice().charge_later(units);
+    }
+
+    /// Something happened that ends the process as soon as it can be preempted.
+    pub(in crate::luau) fn mark_for_kill(&mut self, violation: LimitViolation) {
+        self.slice().mark_for_kill(violation);
+    }
+}

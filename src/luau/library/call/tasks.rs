@@ -1,0 +1,202 @@
+//! The tasks of the process for which a function is called: threads that it makes, resumes and resets.
+
+use std::ffi::c_int;
+
+use mlua::ffi::{self, lua_State};
+
+use super::{Call, Failure};
+use crate::luau::replies::Reply;
+use crate::luau::request::Request;
+use crate::luau::slice::{self, LimitViolation};
+use crate::luau::stack::{Kind, Stack};
+use crate::luau::threads::{MAIN, Next, Task, TaskId, Tasks};
+use crate::value::Value;
+
+/// What a task did that was started.
+pub(in crate::luau) enum Spawned {
+    /// Its slice is over: so is that of the one that started it.
+    Preempted,
+    /// It waits, has yielded or has ended.
+    Stopped,
+}
+
+impl Call<'_> {
+    /// A task asks for something. The slice has that as an outcome.
+    pub(in crate::luau) fn request(&mut self, task: TaskId, request: Request) {
+        self.slice().flag_outcome();
+        if let Some(context) = self.context() {
+            context.requests.push((task, request));
+        }
+    }
+
+    /// The task that runs asks for something.
+    pub(super) fn request_for_running_task(&mut self, request: Request) {
+        let task = self.process().map_or(MAIN, |process| process.running_task());
+        self.request(task, request);
+    }
+
+    /// The process ends, with results.
+    pub(super) fn exit(&mut self, results: Vec<Value>) {
+        if let Some(context) = self.context() {
+            context.exit_results = results;
+        }
+        self.mark_for_kill(LimitViolation::Exit);
+    }
+
+    /// What the task that goes on has waited for.
+    pub(in crate::luau) fn take_reply(&mut self) -> Option<Reply> {
+        let task = self.process()?.running_task();
+        self.context()?.take_reply(task)
+    }
+
+    /// Fails where the task that runs cannot be suspended.
+    pub(in crate::luau) fn check_can_wait(&self) -> Result<(), Failure> {
+        // SAFETY: it is the running thread.
+        let can_wait = unsafe { slice::can_suspend(self.thread()) };
+        if can_wait { Ok(()) } else { Err(Failure::cannot_wait()) }
+    }
+
+    /// Makes sure that the process can have tasks.
+    pub(in crate::luau) fn make_tasks(&mut self) {
+        let Some(process) = self.process() else { return };
+        if process.tasks().is_some() {
+            return;
+        }
+        // The main chunk may end before its tasks do.
+        let name = self.process_name();
+        self.push_table(0, 0);
+        let anchors = self.refer_to(-1);
+        self.pop(1);
+        if let Some(process) = self.process() {
+            process.set_name(name);
+            process.add_tasks(anchors);
+        }
+    }
+
+    /// The number of a new task or connection, by which the process anchors the value at an index.
+    pub(in crate::luau) fn new_id(&mut self, index: i32) -> Result<TaskId, Failure> {
+        let next = self.tasks().and_then(Tasks::next_id);
+        let id = next.ok_or_else(|| Failure::new(format!("this process has had {} tasks", TaskId::MAX)))?;
+        if let Some(anchors) = self.tasks().map(|tasks| tasks.anchors) {
+            self.push_reference(anchors);
+            self.push_value(index);
+            self.raw_set_element(-2, id.cast_signed());
+            self.pop(1);
+        }
+        Ok(id)
+    }
+
+    /// Lets go of what is anchored by a number.
+    pub(in crate::luau) fn release_anchor(&mut self, id: TaskId) {
+        if let Some(anchors) = self.tasks().map(|tasks| tasks.anchors) {
+            self.push_reference(anchors);
+            self.push_nil();
+            self.raw_set_element(-2, id.cast_signed());
+            self.pop(1);
+        }
+    }
+
+    /// Makes a task of the function or the suspended thread at stack index 1 and the arguments after it, and
+    /// leaves its thread there and nothing else. For its caller that is the argument at `position`.
+    pub(in crate::luau) fn new_task(&mut self, position: i32) -> Result<Task, Failure> {
+        let kind = self.kind(1);
+        if kind != Kind::FUNCTION && kind != Kind::THREAD {
+            return Err(self.wrong(1, position, "function or thread"));
+        }
+        self.make_tasks();
+        let count = self.tasks().map_or(0, |tasks| tasks.len());
+        let limit = self.context().map_or(0, |context| context.task_limit);
+        if count >= limit {
+            return Err(Failure::new(format!("this process has {count} tasks, of {limit}")));
+        }
+        let arguments = self.top() - 1;
+        let (root, moved) = if kind == Kind::FUNCTION {
+            let thread = self.push_thread();
+            self.insert(1); // thread, function, arguments
+            (thread, arguments + 1)
+        } else {
+            (self.suspended_thread(1)?, arguments)
+        };
+        // SAFETY: the thread is on the stack. It is new or suspended, so nobody uses its stack, and if somebody resumes
+        // it before the task begins, the task finds that out.
+        let has_room = unsafe { ffi::lua_checkstack(root, moved) != 0 };
+        if !has_room {
+            return Err(Failure::new("too many arguments"));
+        }
+        let id = self.new_id(1)?;
+        // SAFETY: as above, while this lives.
+        let mut stack = unsafe { Stack::new(root) };
+        self.move_to(&mut stack, moved.unsigned_abs());
+        Ok(Task { id, root, chain: Vec::new(), arguments, is_new: true })
+    }
+
+    /// The thread at an index, if a task may be made of it.
+    fn suspended_thread(&mut self, index: i32) -> Result<*mut lua_State, Failure> {
+        let thread = self.thread_at(index).filter(|&thread| self.status(thread) == ffi::LUA_COSUS);
+        thread.filter(|&thread| self.tasks().is_none_or(|tasks| !tasks.contains(thread))).ok_or_else(|| {
+            Failure::new("the thread is not suspended: it runs, waits, has ended or is a task")
+        })
+    }
+
+    /// What `coroutine.status` says of a thread on the stack.
+    fn status(&self, thread: *mut lua_State) -> c_int {
+        // SAFETY: the callers have it from the stack, so it is live.
+        unsafe { ffi::lua_costatus(self.thread(), thread) }
+    }
+
+    /// Runs a new task until it waits, ends or is preempted.
+    pub(in crate::luau) fn run_task(&mut self, Task { id, root: thread, arguments, .. }: Task) -> Spawned {
+        if let Some(tasks) = self.tasks() {
+            tasks.begin(id, thread);
+        }
+        // SAFETY: the thread is anchored, new or suspended, and has so many arguments. Luau catches all errors.
+        let status = unsafe { ffi::lua_resume_(thread, self.thread(), arguments) };
+        if status == ffi::LUA_BREAK {
+            let Some(broken) = self.slice().take_wait() else { return Spawned::Preempted };
+            // Innermost first, and the task itself last.
+            let chain = broken.into_iter().rev().skip(1).collect();
+            if let Some(tasks) = self.tasks()
+                && let Some((id, root)) = tasks.take_started()
+            {
+                tasks.push_waiting(Task { id, root, chain, arguments: 0, is_new: false });
+            }
+            return Spawned::Stopped;
+        }
+        let next = self.tasks().and_then(|tasks| {
+            let (id, root) = tasks.take_started()?;
+            // SAFETY: it is the thread of the task, and anchored.
+            Some(unsafe { tasks.ended(id, root, status) })
+        });
+        if matches!(next, Some(Next::Failed)) && !self.slice().is_marked_for_kill() {
+            self.mark_for_kill(LimitViolation::TaskFailed);
+        }
+        Spawned::Stopped
+    }
+
+    /// Ends the task or the coroutine at an index. `false` if it runs or is the main chunk.
+    pub(in crate::luau) fn cancel_thread(&mut self, index: i32) -> bool {
+        let Some(thread) = self.thread_at(index) else { return false };
+        let is_root = self.process().is_none_or(|process| process.root == thread);
+        let status = self.status(thread);
+        let mut chain = Vec::new();
+        let mut runs = status == ffi::LUA_CORUN || status == ffi::LUA_CONOR;
+        if let Some(task) = self.tasks().and_then(|tasks| tasks.remove(thread)) {
+            self.request(task.id, Request::Cancel);
+            self.release_anchor(task.id);
+            // A task that waits does so in a break, which looks as if it ran. One that has not begun may: its
+            // script has resumed its thread itself.
+            if !task.is_new {
+                (chain, runs) = (task.chain, false);
+            }
+        }
+        if is_root || runs {
+            return false;
+        }
+        for nested in chain.into_iter().rev().chain([thread]) {
+            // SAFETY: the thread is on the stack, and keeps those of its chain alive. It does not run: it is suspended,
+            // has ended, or waits with its chain.
+            unsafe { ffi::lua_resetthread(nested) }
+        }
+        true
+    }
+}

@@ -1,0 +1,59 @@
+//! What a slice may use, and what is told of it when it is over.
+
+use std::time::Duration;
+
+/// How a slice ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SliceEnd {
+    /// The quantum was used up.
+    Preempted,
+    /// The main chunk called `coroutine.yield`.
+    Yielded,
+    /// It was suspended by a function that waits.
+    Waiting,
+    /// The main chunk returned; its results are on the thread's stack.
+    Returned,
+    /// An error left the main chunk; the error value is on the thread's stack.
+    Failed,
+    /// It called `process.exit`; the results are in [`Context::exit_results`](crate::luau::Context::exit_results).
+    Exited,
+    /// The process went over a limit.
+    Exceeded(LimitViolation),
+}
+
+/// What a process used too much of, and how much it had used then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LimitViolation {
+    /// Time after its slice, in code that cannot be preempted.
+    Overrun(Duration),
+    /// Bytes that its slice would have added, of which the last were refused.
+    Memory(usize),
+    /// Calls inside calls.
+    CallDepth(u32),
+    /// Nothing: a host function that it called panicked. [`Context::host_panic`](crate::luau::Context::host_panic) says
+    /// more.
+    HostPanic,
+    /// Nothing: an error left one of its tasks.
+    TaskFailed,
+    /// Nothing: it called `process.exit`.
+    Exit,
+}
+
+/// How much a slice may do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SliceLimits {
+    /// Time on the clock, after which it ends as if its quantum were used up.
+    pub(crate) time: Option<Duration>,
+    /// Processor time after its end in code that cannot be preempted, until the process is killed.
+    pub(crate) overrun: Duration,
+}
+
+/// What a slice did.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SliceReport {
+    /// Safepoints passed, and charged.
+    pub(crate) safepoints: u64,
+    /// How it ended, if it was not preempted or left something behind: it may have printed, asked for something, or used
+    /// too much. Most slices have no outcome.
+    pub(crate) outcome: Option<SliceEnd>,
+}

@@ -1,0 +1,239 @@
+//! The stack of a Luau thread, behind functions that cannot be misused: each of Luau's operations that we need, proven
+//! once.
+//!
+//! Luau trusts its callers. It does not look whether an index is below the top, whether a table is one, or whether a
+//! reference exists. A [`Stack`] looks, so its functions take any arguments: where nothing is they find nothing, and
+//! what is no table reads as an empty one.
+//!
+//! # Errors of Luau
+//!
+//! What may allocate, or run code of a script, takes `&mut self` and may throw. Luau is compiled to throw C++
+//! exceptions, and all of its functions have the ABI "C-unwind". With that ABI an exception passes through Rust's frames
+//! as a panic does, and drops what they hold (<https://doc.rust-lang.org/reference/items/functions.html#r-items.fn.extern.unwind>;
+//! where panics abort, so does an exception). Hence code that is safe with panics is safe with Luau's errors. Whoever
+//! makes a stack sees to it that somebody catches them.
+
+mod functions;
+mod raw;
+mod tables;
+
+use std::ffi::{CStr, c_int};
+use std::marker::PhantomData;
+use std::slice;
+
+use mlua::ffi::{self, lua_State};
+
+pub(super) use tables::Reference;
+
+/// The values of a thread from the running function's first argument on, counted from 1, or from the top with -1.
+///
+/// The lifetime is its own: no two stacks can be confused.
+pub(super) struct Stack<'s> {
+    thread: *mut lua_State,
+    lifetime: PhantomData<*mut &'s ()>,
+}
+
+/// The type of a value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Kind(c_int);
+
+impl Kind {
+    pub(super) const NONE: Self = Self(ffi::LUA_TNONE);
+    pub(super) const NIL: Self = Self(ffi::LUA_TNIL);
+    pub(super) const BOOLEAN: Self = Self(ffi::LUA_TBOOLEAN);
+    pub(super) const NUMBER: Self = Self(ffi::LUA_TNUMBER);
+    pub(super) const VECTOR: Self = Self(ffi::LUA_TVECTOR);
+    pub(super) const STRING: Self = Self(ffi::LUA_TSTRING);
+    pub(super) const TABLE: Self = Self(ffi::LUA_TTABLE);
+    pub(super) const FUNCTION: Self = Self(ffi::LUA_TFUNCTION);
+    pub(super) const THREAD: Self = Self(ffi::LUA_TTHREAD);
+    pub(super) const BUFFER: Self = Self(ffi::LUA_TBUFFER);
+}
+
+impl<'s> Stack<'s> {
+    /// # Safety
+    ///
+    /// `thread` must be live for `'s`. If it runs, that is a C function of which the stack is, and no other function is
+    /// called for as long as this is used but by it; if not, nobody resumes it. Nobody else changes its stack meanwhile.
+    #[inline]
+    pub(super) unsafe fn new(thread: *mut lua_State) -> Self {
+        Self { thread, lifetime: PhantomData }
+    }
+
+    /// Whose stack it is.
+    #[inline]
+    pub(super) fn thread(&self) -> *mut lua_State {
+        self.thread
+    }
+
+    /// How many values there are.
+    #[inline]
+    pub(super) fn top(&self) -> i32 {
+        self.raw_top()
+    }
+
+    #[inline]
+    pub(super) fn kind(&self, index: i32) -> Kind {
+        self.raw_type(index).map_or(Kind::NONE, Kind)
+    }
+
+    /// The name of a type, in Luau's words.
+    pub(super) fn kind_name(&self, kind: Kind) -> &'static str {
+        // SAFETY: a `Kind` is always one that Luau gave or has.
+        let name = unsafe { ffi::lua_typename(self.thread, kind.0) };
+        // SAFETY: names of types are literals.
+        unsafe { CStr::from_ptr(name) }.to_str().unwrap_or("value")
+    }
+
+    #[inline]
+    pub(super) fn is_none_or_nil(&self, index: i32) -> bool {
+        matches!(self.kind(index), Kind::NONE | Kind::NIL)
+    }
+
+    /// What counts as true.
+    pub(super) fn boolean(&self, index: i32) -> bool {
+        self.raw_boolean(index).is_some_and(|boolean| boolean != 0)
+    }
+
+    /// A number, or a string with one in it.
+    #[inline]
+    pub(super) fn number(&self, index: i32) -> Option<f64> {
+        let mut is_number = 0;
+        let number = self.raw_number(index, &mut is_number)?;
+        (is_number != 0).then_some(number)
+    }
+
+    /// As [`Stack::number`], cut to an integer as Luau does it.
+    #[inline]
+    pub(super) fn integer(&self, index: i32) -> Option<i32> {
+        let mut is_number = 0;
+        let number = self.raw_integer(index, &mut is_number)?;
+        (is_number != 0).then_some(number)
+    }
+
+    pub(super) fn vector(&self, index: i32) -> Option<[f32; 3]> {
+        // SAFETY: this points to the lanes of a vector, of which Luau is compiled to have three or four, or nowhere.
+        unsafe { self.raw_vector(index)?.cast::<[f32; 3]>().as_ref() }.copied()
+    }
+
+    /// The bytes of a string, for as long as nothing changes the stack.
+    #[inline]
+    pub(super) fn bytes(&self, index: i32) -> Option<&[u8]> {
+        if self.kind(index) != Kind::STRING {
+            return None;
+        }
+        let mut length = 0;
+        let bytes = self.raw_string(index, &mut length)?;
+        // SAFETY: of a string, which is not converted, Luau gives a pointer to so many bytes, which never change. The stack
+        // keeps it, and is borrowed.
+        Some(unsafe { slice::from_raw_parts(bytes.cast(), length) })
+    }
+
+    /// The bytes of a buffer, for as long as nothing changes the stack, and so no code of a script runs.
+    pub(super) fn buffer(&self, index: i32) -> Option<&[u8]> {
+        if self.kind(index) != Kind::BUFFER {
+            return None;
+        }
+        let mut length = 0;
+        let bytes = self.raw_buffer(index, &mut length)?;
+        // SAFETY: of a buffer Luau gives a pointer to so many bytes, inside it. The stack keeps it, and is borrowed.
+        Some(unsafe { slice::from_raw_parts(bytes.cast(), length) })
+    }
+
+    /// Bytes of a string or a buffer, elements of a table; 0 for anything else.
+    #[inline]
+    pub(super) fn length(&self, index: i32) -> u32 {
+        self.raw_length(index).map_or(0, i32::unsigned_abs)
+    }
+
+    /// Whether two values are the same, without metamethods.
+    pub(super) fn raw_equal(&self, a: i32, b: i32) -> bool {
+        let (Some(a), Some(b)) = (self.valid(a), self.valid(b)) else { return false };
+        // SAFETY: the thread is live and the indices valid.
+        unsafe { ffi::lua_rawequal(self.thread, a, b) != 0 }
+    }
+
+    /// Where an object is, to tell it from others.
+    pub(super) fn address(&self, index: i32) -> usize {
+        self.raw_pointer(index).map_or(0, |pointer| pointer.addr())
+    }
+
+    pub(super) fn push_nil(&mut self) {
+        self.raw_push_nil();
+    }
+
+    pub(super) fn push_boolean(&mut self, boolean: bool) {
+        self.raw_push_boolean(boolean.into());
+    }
+
+    #[inline]
+    pub(super) fn push_number(&mut self, number: f64) {
+        self.raw_push_number(number);
+    }
+
+    pub(super) fn push_vector(&mut self, [x, y, z]: [f32; 3]) {
+        self.raw_push_vector(x, y, z);
+    }
+
+    pub(super) fn push_bytes(&mut self, bytes: &[u8]) {
+        // SAFETY: the thread is live; Luau makes room and copies so many bytes.
+        unsafe { ffi::lua_pushlstring_(self.thread, bytes.as_ptr().cast(), bytes.len()) }
+    }
+
+    pub(super) fn push_buffer(&mut self, bytes: &[u8]) {
+        let buffer = self.raw_push_buffer(bytes.len()).cast::<u8>();
+        // SAFETY: Luau has made a buffer of so many bytes.
+        unsafe { buffer.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) }
+    }
+
+    /// A part of the string at an index, or nothing of one that it does not have.
+    pub(super) fn push_part(&mut self, index: i32, part: std::ops::Range<usize>) {
+        let part = self.bytes(index).and_then(|bytes| bytes.get(part)).unwrap_or_default();
+        let (start, length) = (part.as_ptr(), part.len());
+        // SAFETY: as for `push_bytes`. The stack keeps the string of which this is a part until Luau has copied it.
+        unsafe { ffi::lua_pushlstring_(self.thread, start.cast(), length) }
+    }
+
+    /// A copy of a value, nil if there is none.
+    pub(super) fn push_value(&mut self, index: i32) {
+        self.raw_push_value(index).unwrap_or_else(|| self.push_nil());
+    }
+
+    /// Takes values off.
+    #[inline]
+    pub(super) fn pop(&mut self, values: u32) {
+        let top = self.top().saturating_sub_unsigned(values);
+        self.resize(top);
+    }
+
+    /// Leaves so many values: takes off those above, or adds nil.
+    #[inline]
+    pub(super) fn resize(&mut self, top: i32) {
+        // SAFETY: the thread is live, and Luau makes room. A top below 0 is not asked for.
+        unsafe { ffi::lua_settop(self.thread, top.max(0)) }
+    }
+
+    /// Moves the topmost value to where another is, which moves up with those above it.
+    pub(super) fn insert(&mut self, index: i32) {
+        self.raw_insert(index);
+    }
+
+    /// Takes a value out.
+    pub(super) fn remove(&mut self, index: i32) {
+        self.raw_remove(index);
+    }
+
+    /// Moves the topmost value to where another is, which is lost.
+    pub(super) fn replace(&mut self, index: i32) {
+        self.raw_replace(index);
+    }
+
+    /// Moves the topmost values to another thread of the same state. To one of another state it moves nothing.
+    pub(super) fn move_to(&mut self, other: &mut Stack<'_>, values: u32) {
+        let values = values.cast_signed().clamp(0, self.top());
+        if self.main_thread() == other.main_thread() {
+            // SAFETY: there are so many values, and Luau makes room for them. Both threads are of one state.
+            unsafe { ffi::lua_xmove(self.thread, other.thread, values) }
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Functions on the stack: loading and calling them, comparing by their means, and who called whom.
+
+use std::ffi::{CStr, c_char, c_int};
+use std::mem::MaybeUninit;
+
+use mlua::ffi::{self, lua_State};
+
+use super::{Kind, Stack};
+use crate::script::Bytecode;
+
+/// What is known of a function that has been called.
+pub(in crate::luau) struct Frame<'a> {
+    /// The name of its script, as it was loaded with: `=name`.
+    pub(in crate::luau) source: &'a CStr,
+    /// The same, as it is shown.
+    pub(in crate::luau) short_source: &'a CStr,
+    /// `C` for functions that are not a script's.
+    pub(in crate::luau) what: &'a CStr,
+    /// 0 where there is none.
+    pub(in crate::luau) line: i32,
+    /// Empty where there is none.
+    pub(in crate::luau) name: &'a CStr,
+}
+
+impl Stack<'_> {
+    /// Whether there is a function that a script has, not one of ours or Luau's.
+    pub(in crate::luau) fn is_script_function(&self, index: i32) -> bool {
+        self.raw_is_script_function(index).is_some_and(|is| is != 0)
+    }
+
+    /// Whether a function uses local variables of others.
+    pub(in crate::luau) fn has_upvalues(&mut self, index: i32) -> bool {
+        // Pushes the first, if there is one.
+        let has_upvalues = self.raw_push_upvalue(index, 1).is_some_and(|name| !name.is_null());
+        if has_upvalues {
+            self.pop(1);
+        }
+        has_upvalues
+    }
+
+    /// Pushes another function of the same code, with the globals of the thread. Nil if it is no script's.
+    pub(in crate::luau) fn push_clone(&mut self, index: i32) {
+        self.raw_push_clone(index).unwrap_or_else(|| self.push_nil());
+    }
+
+    /// Pushes the main function of a script. If it cannot be loaded, an error message and `false`.
+    pub(in crate::luau) fn load(&mut self, name: &CStr, code: &Bytecode) -> bool {
+        let code = code.as_bytes();
+        // SAFETY: `Bytecode` comes from our own compiler, which is all that `luau_load` trusts. It takes any name.
+        let status =
+            unsafe { ffi::luau_load(self.thread, name.as_ptr(), code.as_ptr().cast(), code.len(), 0) };
+        status == ffi::LUA_OK
+    }
+
+    /// Calls the function below the topmost values with them. It leaves so many results. A thread that waits to be
+    /// resumed calls nothing.
+    pub(in crate::luau) fn call(&mut self, arguments: u16, results: u16) {
+        if self.top() <= arguments.into() || self.raw_status() != ffi::LUA_OK {
+            return;
+        }
+        // SAFETY: there are a value and its arguments above it. Luau throws if it cannot be called, and makes room for the
+        // results. Code that runs now gets the thread's stack as its own, above ours.
+        unsafe { ffi::lua_call(self.thread, arguments.into(), results.into()) }
+    }
+
+    /// Pushes the text of a value, as `tostring` makes it. May run code of a script.
+    pub(in crate::luau) fn push_text(&mut self, index: i32) {
+        if self.raw_status() != ffi::LUA_OK || self.raw_push_text(index, &mut 0).is_none() {
+            self.push_bytes(b"nil");
+        }
+    }
+
+    /// Makes the number at an index a string. `false` if there is neither.
+    #[inline]
+    pub(in crate::luau) fn make_string(&mut self, index: i32) -> bool {
+        match self.kind(index) {
+            Kind::STRING => true,
+            Kind::NUMBER => self.raw_string(index, &mut 0).is_some(),
+            _ => false,
+        }
+    }
+
+    /// Two indices with values, of a thread that can call their metamethods.
+    fn comparable(&self, a: i32, b: i32) -> Option<(c_int, c_int)> {
+        let indices = self.taken(a)?;
+        (self.raw_status() == ffi::LUA_OK).then_some((indices, self.taken(b)?))
+    }
+
+    /// `a < b`. May run code of a script.
+    pub(in crate::luau) fn is_less(&mut self, a: i32, b: i32) -> bool {
+        let Some((a, b)) = self.comparable(a, b) else { return false };
+        // SAFETY: there are two values. Luau throws if they cannot be compared.
+        unsafe { ffi::lua_lessthan(self.thread, a, b) != 0 }
+    }
+
+    /// `a == b`. May run code of a script.
+    pub(in crate::luau) fn is_equal(&mut self, a: i32, b: i32) -> bool {
+        let Some((a, b)) = self.comparable(a, b) else { return false };
+        // SAFETY: there are two values.
+        unsafe { ffi::lua_equal(self.thread, a, b) != 0 }
+    }
+
+    /// Makes one string of the topmost strings and numbers.
+    pub(in crate::luau) fn concat(&mut self, values: u16) {
+        let values = c_int::from(values).min(self.top());
+        // SAFETY: there are so many values. Luau throws if they cannot be concatenated.
+        unsafe { ffi::lua_concat(self.thread, values) }
+    }
+
+    /// Pushes the position of a caller, `script:line: `, or an empty string.
+    pub(in crate::luau) fn push_position(&mut self, level: u16) {
+        self.raw_push_position(level);
+    }
+
+    /// How many functions have been called and have not returned.
+    pub(in crate::luau) fn depth(&self) -> u32 {
+        self.raw_depth().max(0).unsigned_abs()
+    }
+
+    /// Looks at one of them, 0 for the innermost.
+    pub(in crate::luau) fn frame<R>(&self, level: u32, look: impl FnOnce(&Frame<'_>) -> R) -> Option<R> {
+        let level = c_int::try_from(level).ok()?;
+        let mut frame = MaybeUninit::<ffi::lua_Debug>::zeroed();
+        // SAFETY: Luau refuses levels that there are not. It fills what "sln" names: numbers, and null or pointers to C
+        // strings that the function or `frame` itself has.
+        let is_there =
+            unsafe { ffi::lua_getinfo(self.thread, level, c"sln".as_ptr(), frame.as_mut_ptr()) != 0 };
+        if !is_there {
+            return None;
+        }
+        // SAFETY: all of it may be zero, and was.
+        let frame = unsafe { frame.assume_init_ref() };
+        let [source, short_source, what, name] =
+            [frame.source, frame.short_src, frame.what, frame.name].map(|text: *const c_char| {
+                // SAFETY: see above. The thread is borrowed, so its functions stay.
+                if text.is_null() { c"" } else { unsafe { CStr::from_ptr(text) } }
+            });
+        Some(look(&Frame { source, short_source, what, line: frame.currentline, name }))
+    }
+
+    /// The thread at an index.
+    pub(in crate::luau) fn thread_at(&self, index: i32) -> Option<*mut lua_State> {
+        self.raw_thread(index).filter(|thread| !thread.is_null())
+    }
+
+    /// Pushes a new thread.
+    pub(in crate::luau) fn push_thread(&mut self) -> *mut lua_State {
+        self.raw_push_thread()
+    }
+
+    /// The main thread of the state.
+    pub(in crate::luau) fn main_thread(&self) -> *mut lua_State {
+        self.raw_main_thread()
+    }
+
+    /// Has Luau encode the addresses that it shows with these keys.
+    pub(in crate::luau) fn encode_pointers(&mut self, [a, b, c, d]: [u64; 4]) {
+        self.raw_set_pointer_keys(a, b, c, d);
+    }
+}

@@ -1,0 +1,185 @@
+//! Luau's functions, in classes by what they demand. Each class is proven once.
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+
+use mlua::ffi::{self, lua_State};
+
+use super::{Kind, Stack};
+
+/// Arguments that Luau may be given whatever they are.
+trait Argument {
+    type Raw;
+
+    fn raw(self) -> Self::Raw;
+}
+
+macro_rules! arguments {
+    ($($type:ty => $raw:ty, $argument:ident: $conversion:expr;)*) => {$(
+        impl Argument for $type {
+            type Raw = $raw;
+
+            #[inline(always)]
+            fn raw(self) -> $raw {
+                let $argument = self;
+                $conversion
+            }
+        }
+    )*};
+}
+
+arguments! {
+    bool => c_int, boolean: boolean.into();
+    u8 => c_int, number: number.into();
+    u16 => c_int, number: number.into();
+    c_int => c_int, number: number;
+    u64 => u64, number: number;
+    usize => usize, number: number;
+    f32 => f32, number: number;
+    f64 => f64, number: number;
+    &CStr => *const c_char, text: text.as_ptr();
+    &mut c_int => *mut c_int, place: place;
+    &mut usize => *mut usize, place: place;
+}
+
+/// Functions that can be called on any live thread.
+macro_rules! on_any_thread {
+    ($($name:ident($($argument:ident: $type:ty),*) -> $result:ty = $function:ident;)*) => {
+        impl Stack<'_> {$(
+            #[inline]
+            pub(super) fn $name(&self $(, $argument: $type)*) -> $result {
+                // SAFETY: by the contract of `Stack::new` the thread is live and its stack ours to change. Luau makes room
+                // for what it pushes, or throws. It takes any arguments of these types.
+                unsafe { ffi::$function(self.thread $(, $argument.raw())*) }
+            }
+        )*}
+    };
+}
+
+/// Functions that demand an index that passes a check. They are not called where it does not.
+macro_rules! at_an_index {
+    ($check:ident: $($name:ident($($argument:ident: $type:ty),*) -> $result:ty = $function:ident;)*) => {
+        impl Stack<'_> {$(
+            #[inline]
+            pub(super) fn $name(&self, index: i32 $(, $argument: $type)*) -> Option<$result> {
+                let index = self.$check(index)?;
+                // SAFETY: as for `on_any_thread`, and at the index is what the function demands.
+                Some(unsafe { ffi::$function(self.thread, index $(, $argument.raw())*) })
+            }
+        )*}
+    };
+}
+
+on_any_thread! {
+    raw_top() -> c_int = lua_gettop;
+    raw_push_nil() -> () = lua_pushnil;
+    raw_push_boolean(boolean: bool) -> () = lua_pushboolean;
+    raw_push_number(number: f64) -> () = lua_pushnumber;
+    raw_push_vector(x: f32, y: f32, z: f32) -> () = lua_pushvector;
+    raw_push_buffer(bytes: usize) -> *mut c_void = lua_newbuffer;
+    raw_push_table(elements: c_int, entries: c_int) -> () = lua_createtable;
+    raw_push_thread() -> *mut lua_State = lua_newthread;
+    raw_push_position(level: u16) -> () = luaL_where;
+    raw_main_thread() -> *mut lua_State = lua_mainthread;
+    raw_depth() -> c_int = lua_stackdepth;
+    raw_status() -> c_int = lua_status;
+    raw_set_memory_category(category: u8) -> () = lua_setmemcat;
+    raw_set_pointer_keys(a: u64, b: u64, c: u64, d: u64) -> () = lua_setpointerencodekey;
+}
+
+// Where Luau looks by itself whether there is a value, and of which type.
+at_an_index! { valid:
+    raw_type() -> c_int = lua_type;
+    raw_boolean() -> c_int = lua_toboolean;
+    raw_number(is_number: &mut c_int) -> f64 = lua_tonumberx;
+    raw_integer(is_number: &mut c_int) -> c_int = lua_tointegerx_;
+    raw_vector() -> *const f32 = lua_tovector;
+    raw_string(length: &mut usize) -> *const c_char = lua_tolstring;
+    raw_buffer(length: &mut usize) -> *mut c_void = lua_tobuffer;
+    raw_length() -> c_int = lua_objlen_;
+    raw_pointer() -> *const c_void = lua_topointer;
+    raw_thread() -> *mut lua_State = lua_tothread;
+    raw_is_script_function() -> c_int = lua_isLfunction;
+    raw_push_value() -> () = lua_pushvalue;
+    raw_push_metatable() -> c_int = lua_getmetatable;
+}
+
+// Where there must be a value.
+at_an_index! { taken:
+    raw_insert() -> () = lua_insert;
+    raw_remove() -> () = lua_remove;
+    raw_replace() -> () = lua_replace;
+    raw_push_environment() -> () = lua_getfenv;
+    raw_push_upvalue(number: c_int) -> *const c_char = lua_getupvalue;
+    raw_push_text(length: &mut usize) -> *const c_char = luaL_tolstring_;
+    raw_refer() -> c_int = lua_ref;
+}
+
+// Where there must be a table. For `raw_get` the key, which is replaced, can be the table itself.
+at_an_index! { table:
+    raw_get_value() -> c_int = lua_rawget;
+    raw_get_integer(element: c_int) -> c_int = lua_rawgeti_;
+    raw_get_string(name: &CStr) -> c_int = lua_rawgetfield;
+    raw_is_read_only() -> c_int = lua_getreadonly;
+    raw_set_safe(is_safe: bool) -> () = lua_setsafeenv;
+    raw_next(from: c_int) -> c_int = lua_rawiter;
+}
+
+// Where there must be a table, and a value on top to be put there. Luau refuses keys that are nil and tables that are frozen.
+at_an_index! { table_for_value:
+    raw_set_integer(element: c_int) -> () = lua_rawseti_;
+    raw_set_string(name: &CStr) -> () = lua_rawsetfield;
+}
+
+// The same with its key below.
+at_an_index! { table_for_entry:
+    raw_set_value() -> () = lua_rawset;
+}
+
+// Where there must be a table, and one on top.
+at_an_index! { table_for_table:
+    raw_set_metatable() -> c_int = lua_setmetatable;
+}
+
+// Where there must be a function of a script.
+at_an_index! { script_function:
+    raw_push_clone() -> () = lua_clonefunction;
+}
+
+impl Stack<'_> {
+    /// An index that Luau may be asked for. It looks by itself whether there is a value at one of the first twenty, for
+    /// which every function has room.
+    #[inline]
+    pub(super) fn valid(&self, index: i32) -> Option<c_int> {
+        if (1..=ffi::LUA_MINSTACK).contains(&index) { Some(index) } else { self.taken(index) }
+    }
+
+    /// An index where there is a value.
+    #[inline]
+    pub(super) fn taken(&self, index: i32) -> Option<c_int> {
+        (index != 0 && index.saturating_abs() <= self.raw_top()).then_some(index)
+    }
+
+    /// An index where there is a table. The registry and the globals are always tables.
+    #[inline]
+    fn table(&self, index: i32) -> Option<c_int> {
+        let is_table = matches!(index, ffi::LUA_REGISTRYINDEX | ffi::LUA_GLOBALSINDEX)
+            || self.raw_type(index) == Some(ffi::LUA_TTABLE);
+        is_table.then_some(index)
+    }
+
+    fn table_for_value(&self, index: i32) -> Option<c_int> {
+        self.table(index).filter(|_| self.raw_top() >= 1)
+    }
+
+    fn table_for_entry(&self, index: i32) -> Option<c_int> {
+        self.table(index).filter(|_| self.raw_top() >= 2)
+    }
+
+    fn table_for_table(&self, index: i32) -> Option<c_int> {
+        self.table(index).filter(|_| self.kind(-1) == Kind::TABLE)
+    }
+
+    fn script_function(&self, index: i32) -> Option<c_int> {
+        self.valid(index).filter(|&index| self.raw_is_script_function(index).is_some_and(|is| is != 0))
+    }
+}
