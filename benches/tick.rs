@@ -1,6 +1,6 @@
 //! A tick of endless loops, quantum 2, against two baselines in the same run:
 //!
-//! - `naive`: one state, `mlua::Thread::resume`, an interrupt closure that yields;
+//! - `mlua`: one state, `mlua::Thread::resume`, an interrupt closure that yields;
 //! - `bare`: one state, raw `lua_resume` in a loop, a raw interrupt that breaks, no prefetching.
 //!
 //! The threads of both have a function and globals of their own, as processes have.
@@ -68,7 +68,7 @@ fn run_phase(app: &mut App) -> Duration {
     run_time(app) - before
 }
 
-fn naive_threads(processes: u32) -> (Lua, Vec<Thread>) {
+fn mlua_threads(processes: u32) -> (Lua, Vec<Thread>) {
     let lua = Lua::new();
     lua.sandbox(true).expect("sandbox");
     let safepoints = AtomicU64::new(0);
@@ -135,8 +135,8 @@ fn tick(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(u64::from(processes)));
         group.sample_size(10).measurement_time(Duration::from_secs(2)).warm_up_time(Duration::from_secs(1));
         {
-            let (_lua, threads) = naive_threads(processes);
-            group.bench_with_input(BenchmarkId::new("naive", processes), &threads, |bencher, threads| {
+            let (_lua, threads) = mlua_threads(processes);
+            group.bench_with_input(BenchmarkId::new("mlua", processes), &threads, |bencher, threads| {
                 bencher.iter(|| threads.iter().for_each(|thread| thread.resume(()).expect("no error")));
             });
         }

@@ -13,16 +13,16 @@ use clap::Parser;
 use plotters::prelude::*;
 use serde::Deserialize;
 
-/// Runs `stress --workload spin --workers 1` at several sizes.
+/// Runs `stress --workload spin --workers 1` at several sizes
 #[derive(Parser, Debug)]
 struct Options {
-    /// Numbers of VMs; each has two processes. The largest takes 8.3 GB.
+    /// Numbers of VMs, each with two processes. 2,000,000 take 6.8 GB
     #[arg(long, value_delimiter = ',', default_values_t = [500, 5_000, 50_000, 500_000, 2_000_000])]
     vms: Vec<u64>,
-    /// How long each runs after it has started; large ones take longer.
+    /// Seconds that each size runs. Large ones get more, as they take longer to start
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
-    /// Draws an SVG.
+    /// Draw times and memory by the number of processes, as SVG
     #[arg(long)]
     chart: Option<PathBuf>,
 }
@@ -59,7 +59,7 @@ fn stress(vms: u64, seconds: f64) -> Result<Report, Box<dyn Error>> {
     let stress = std::env::current_exe()?.with_file_name("stress");
     let path = std::env::temp_dir().join(format!("growth-{}.json", std::process::id()));
     let status = Command::new(&stress)
-        .args(["--workload", "spin", "--workers", "1", "--uncapped", "--quiet"])
+        .args(["--workload", "spin", "--workers", "1", "--uncapped", "--tick-budget", "unlimited", "--quiet"])
         .args(["--vms", &vms.to_string(), "--seconds", &seconds.to_string(), "--report"])
         .arg(&path)
         .stdout(Stdio::null())

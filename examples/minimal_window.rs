@@ -1,10 +1,10 @@
-//! The plugin in a game with a window: scripts steer what is drawn. The overlay shows frame times.
+//! The plugin in a game with a window: scripts steer what is drawn. The log shows frame times.
 //!
 //! ```text
 //! cargo run --release --example minimal_window --features demo
 //! ```
 
-use bevy::dev_tools::fps_overlay::FpsOverlayPlugin;
+use bevy::diagnostic::{FrameTimeDiagnosticsPlugin, LogDiagnosticsPlugin};
 use bevy::prelude::*;
 use bevy_luau_os::prelude::*;
 
@@ -26,7 +26,8 @@ struct Course(Option<(Vec2, ReplyTo<()>)>);
 
 fn main() -> AppExit {
     let mut app = App::new();
-    app.add_plugins((DefaultPlugins, FpsOverlayPlugin::default(), LuauOsPlugin::default()))
+    app.add_plugins((DefaultPlugins, LuauOsPlugin::default()))
+        .add_plugins((FrameTimeDiagnosticsPlugin::default(), LogDiagnosticsPlugin::default()))
         .add_syscall("ship.fly_to", set_course)
         .add_systems(Startup, boot)
         .add_systems(Update, fly);

@@ -24,13 +24,13 @@ const TICK_RATE: f64 = 60.0;
 /// Printed bytes kept of one file in one tick.
 const CONSOLE_BYTES: usize = 16 * 1024 * 1024;
 
-/// Runs Luau files, each as a process of its own VM, all at once.
+/// Runs Luau files at the same time, each as a process of its own VM
 #[derive(Parser)]
 struct Options {
     /// Scripts to run
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Safepoints in a slice
+    /// Safepoints (loop iterations, calls, returns) that a process may pass in one slice
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(2..))]
     quantum: u32,
     /// Stop after this many ticks
@@ -39,13 +39,13 @@ struct Options {
     /// Stop after this many seconds
     #[arg(long, value_parser = positive)]
     seconds: Option<f64>,
-    /// Run so many ticks a second, instead of as many as can be
+    /// Run so many ticks a second, instead of as many as possible
     #[arg(long, value_parser = positive)]
     fps: Option<f64>,
     /// Threads that run isolates [default: one per processor]
     #[arg(long)]
     workers: Option<NonZeroUsize>,
-    /// Write what happened as JSON
+    /// Write the report as JSON
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 }

@@ -86,7 +86,7 @@ fn addresses_are_not_shown() {
 }
 
 #[test]
-fn random_numbers_are_a_processs_own_and_repeatable() {
+fn each_process_has_repeatable_random_numbers() {
     let draw = |seed: u64| {
         let mut app = common::app_with(LuauOsPlugin { seed, ..common::plugin() });
         ["return math.random(), math.random(1, 1000000), math.random(5)"; 2]

@@ -17,6 +17,8 @@ mod plain;
 mod robots;
 mod runaways;
 mod theme;
+#[path = "../common/tick_budget.rs"]
+mod tick_budget;
 mod ui;
 mod view;
 
@@ -24,7 +26,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bevy::asset::io::{AssetSourceBuilder, AssetSourceId};
-use bevy::dev_tools::fps_overlay::{FpsOverlayConfig, FpsOverlayPlugin, FrameTimeGraphConfig};
+use bevy::diagnostic::FrameTimeDiagnosticsPlugin;
 use bevy::log::LogPlugin;
 use bevy::prelude::*;
 use bevy::window::{PresentMode, WindowResolution};
@@ -53,7 +55,7 @@ fn main() -> AppExit {
     .add_plugins((
         LuauOsPlugin {
             quantum: options.quantum,
-            budget: TickBudget::Time(Duration::from_secs_f64(options.budget_ms / 1e3)),
+            budget: options.tick_budget,
             max_ticks_per_frame: 1,
             // Runaways that cannot be preempted are to be gone before the frame graph shows them.
             overrun_limit: Duration::from_micros(250),
@@ -62,12 +64,12 @@ fn main() -> AppExit {
             ..default()
         },
         LuauOsDiagnosticsPlugin,
-        FpsOverlayPlugin { config: fps_overlay() },
+        FrameTimeDiagnosticsPlugin::default(),
         FramepacePlugin,
     ))
     .insert_resource(ClearColor(theme::GROUND))
     .insert_resource(FramepaceSettings {
-        limiter: if options.no_pacing || options.measure {
+        limiter: if options.uncapped || options.measure {
             Limiter::Off
         } else {
             Limiter::from_framerate(60.0)
@@ -96,18 +98,6 @@ fn window(options: &Options) -> Window {
         resolution: WindowResolution::new(width, height).with_scale_factor_override(1.0),
         // Frames are paced by bevy_framepace, or not at all.
         present_mode: PresentMode::AutoNoVsync,
-        ..default()
-    }
-}
-
-fn fps_overlay() -> FpsOverlayConfig {
-    FpsOverlayConfig {
-        text_config: TextFont::from_font_size(20.0),
-        text_color: theme::TEXT,
-        frame_time_graph_config: FrameTimeGraphConfig {
-            min_fps: 10.0,
-            ..FrameTimeGraphConfig::target_fps(60.0)
-        },
         ..default()
     }
 }

@@ -3,45 +3,48 @@
 use std::path::PathBuf;
 
 use bevy::prelude::*;
+use bevy_luau_os::TickBudget;
 use clap::Parser;
 
-/// Tens of thousands of robots, each a VM whose processes steer it.
+use crate::tick_budget;
+
+/// Tens of thousands of robots, each a VM whose processes steer it
 #[derive(Parser, Resource, Clone)]
 pub struct Options {
-    /// Robots at the start
+    /// Number of robots at the start
     #[arg(long, default_value_t = 20_000)]
     pub robots: usize,
-    /// What all random numbers depend on
+    /// Seed of all random numbers
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// Size of the window
     #[arg(long, default_value = "1280x720", value_parser = size)]
     pub size: (u32, u32),
-    /// Safepoints in a slice
+    /// Safepoints (loop iterations, calls, returns) that a process may pass in one slice
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(2..))]
     pub quantum: u32,
-    /// What a tick may cost, in milliseconds
-    #[arg(long, default_value_t = 2.0)]
-    pub budget_ms: f64,
-    /// Render as many frames as possible
+    /// Time that a tick may take: milliseconds, `auto`, `unlimited`, or `default` (4 milliseconds)
+    #[arg(long, value_name = "BUDGET", default_value = "2", value_parser = tick_budget::parse)]
+    pub tick_budget: TickBudget,
+    /// Render as many frames as possible, instead of 60 a second
     #[arg(long)]
-    pub no_pacing: bool,
+    pub uncapped: bool,
     /// Exit after this many frames
     #[arg(long)]
     pub frames: Option<u32>,
     /// Save the last frame as a PNG, and exit [default number of frames: 300]
     #[arg(long, value_name = "FILE")]
     pub screenshot: Option<PathBuf>,
-    /// Press a key at a frame, named as on the buttons; may be repeated
+    /// Press a key at a frame. Keys have the names that the buttons show. May be given several times
     #[arg(long, value_name = "FRAME:KEY", value_parser = press)]
     pub press: Vec<(u32, String, KeyCode)>,
     /// Write counters and the frame times from one key to the next, as JSON
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
-    /// Measure what scripts and runaways cost in frame time, for the report; takes some minutes
+    /// Measure for the report how much frame time scripts and runaways cost. Takes some minutes
     #[arg(long, conflicts_with_all = ["press", "frames"], requires = "report")]
     pub measure: bool,
-    /// What is logged
+    /// Which messages are logged, as in the variable RUST_LOG
     #[arg(long, default_value = "warn,bevy_luau_os=info,demo=info")]
     pub log: String,
 }

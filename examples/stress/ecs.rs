@@ -24,7 +24,7 @@ const VMS_PER_BATCH: u32 = 20_000;
 /// How long the run goes on when all VMs have been despawned.
 const AFTER_DESPAWN: Duration = Duration::from_secs(1);
 
-pub fn run(options: &Options, workload: Workload) -> (Report, String) {
+pub fn run(options: &Options, workload: Workload) -> Report {
     let mut app = build(options);
     let idle_bytes = memory("VmRSS");
     let bar = progress_bar(options);
@@ -85,7 +85,7 @@ pub fn run(options: &Options, workload: Workload) -> (Report, String) {
         if is_over {
             break;
         }
-        if !options.unpaced {
+        if !options.uncapped {
             // A frame that is late has nothing to wait for.
             std::thread::sleep(options.frame().saturating_sub(frame_began.elapsed()));
         }
@@ -136,7 +136,7 @@ pub fn run(options: &Options, workload: Workload) -> (Report, String) {
             TickBudget::Auto => "auto".to_owned(),
             TickBudget::Time(time) => format!("{time:?}"),
         },
-        naive: false,
+        baseline: false,
         quarters,
         neighbours_ended: app.world().get_resource::<Attacks>().map_or(0, |attacks| attacks.neighbours_ended),
         fairness: fairness.or_else(|| slice_counter.map(|counter| counter.finish(&app))).unwrap_or_default(),
@@ -147,10 +147,9 @@ pub fn run(options: &Options, workload: Workload) -> (Report, String) {
             eprintln!("stress: cannot write {}: {error}", path.display());
         }
     }
-    let summary = metrics.summary(elapsed).to_string();
     // The operating system takes the memory back faster than we can free it piece by piece.
     std::mem::forget(app);
-    (report, summary)
+    report
 }
 
 fn build(options: &Options) -> App {
@@ -181,7 +180,7 @@ fn build(options: &Options) -> App {
             call.reply(sum);
         }
     });
-    if let Some(ms) = options.game_ms {
+    if let Some(ms) = options.game_load_ms {
         let time = Duration::from_secs_f64(ms / 1e3);
         app.add_systems(Update, move || {
             let began = Instant::now();
@@ -190,8 +189,8 @@ fn build(options: &Options) -> App {
             }
         });
     }
-    // Every frame is one tick, late or not: lateness does not pile up, and `--uncapped` only leaves the
-    // waiting out.
+    // Every frame is one tick, late or not. So lateness does not pile up, and `--uncapped` changes nothing but the
+    // waiting.
     app.insert_resource(TimeUpdateStrategy::FixedTimesteps(1));
     app.finish();
     app.cleanup();

@@ -1,30 +1,31 @@
 //! Hundreds of thousands of simulated computers, headless.
 //!
 //! ```text
-//! cargo run --release --example stress                       # 400,000 VMs, 800,000 processes
-//! cargo run --release --example stress -- --baseline            # the same, the way it is usually done
+//! cargo run --release --example stress                               # 800,000 processes at 60 frames a second
+//! cargo run --release --example stress -- --tick-budget unlimited    # the same, as fast as possible
+//! cargo run --release --example stress -- --baseline                 # the same without this crate
 //! cargo run --release --example stress -- --workload spin --seconds 10
 //! cargo run --release --example stress -- --help
 //! ```
 
+mod baseline;
 mod chart;
 mod ecs;
 mod fairness;
 mod hostile;
-mod naive;
 mod options;
 mod pinning;
 mod report;
+#[path = "../common/tick_budget.rs"]
+mod tick_budget;
 mod workload;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use options::Options;
 
 fn main() -> ExitCode {
-    let options = Options::parse();
+    let options = Options::read();
     let workload = match workload::load(&options) {
         Ok(workload) => workload,
         Err(error) => {
@@ -32,8 +33,8 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let (report, summary) =
-        if options.naive { naive::run(&options, &workload) } else { ecs::run(&options, workload) };
+    let report =
+        if options.baseline { baseline::run(&options, &workload) } else { ecs::run(&options, workload) };
     if let Some(path) = &options.report
         && let Err(error) = report.write(path)
     {
@@ -41,8 +42,8 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     if !options.quiet {
-        println!("{report}");
+        println!("{report}\n");
     }
-    println!("{summary}");
+    println!("{}", report.summary());
     ExitCode::SUCCESS
 }

@@ -21,7 +21,7 @@ pub struct Report {
     pub unfinished: u64,
     pub vm_ticks: u64,
     pub resumes: u64,
-    /// Those of them that ran while their process started.
+    /// Slices that ran while their process started.
     pub starting_resumes: u64,
     pub frames: u64,
     /// Frames whose work took longer than 1/fps.
@@ -29,33 +29,34 @@ pub struct Report {
     /// From the first spawn to the last despawn.
     pub elapsed_s: f64,
     pub spawn_s: f64,
-    /// What `--despawn` took; 0 without.
+    /// What `--despawn` took, or 0.
     pub despawn_s: f64,
     pub frame_ms: Distribution,
     pub tick_ms: Distribution,
-    /// Wall time of the Run phases times workers, divided by the slices that ran there: those that are not
+    /// Wall time of the Run phases, times workers, divided by the slices that ran there. Those are `resumes` without
     /// `starting_resumes`. 0 if there are none.
     pub resume_ns: f64,
     pub gc_ms: f64,
     pub gc_pause_max_ms: f64,
-    /// The most that was in use after a tick.
+    /// The most memory that isolates had after a tick.
     pub isolate_bytes: u64,
-    /// What a collection of everything left at the end, in bytes of objects; 0 if no process was left.
+    /// Bytes of the objects that a full collection left at the end. 0 if no process was left.
     pub live_bytes: u64,
     pub peak_rss_bytes: u64,
-    /// Peak memory, less what the program used before it spawned anything, by processes.
+    /// Peak memory, less what the program used before it spawned anything, divided by the number of processes.
     pub bytes_per_process: f64,
     pub workers: u64,
     pub isolates: u64,
     pub quantum: u32,
-    /// What a tick might take: `unlimited`, `auto`, or a time such as `4ms`.
+    /// What a tick was allowed to take: `unlimited`, `auto`, or a time such as `4ms`.
     pub tick_budget: String,
-    pub naive: bool,
-    /// Of the workload `hostile`: well-behaved processes that ended, which they never should.
+    /// Whether this was the run without this crate.
+    pub baseline: bool,
+    /// With the workload `hostile`: well-behaved processes that ended. They never should.
     pub neighbours_ended: u64,
-    /// Of a run of a given length: whether anything grows.
+    /// With `--seconds`: whether anything grows during the run.
     pub quarters: Quarters,
-    /// The same: whether everybody gets as much.
+    /// With `--seconds`: whether all processes get the same number of slices.
     pub fairness: Fairness,
 }
 
@@ -70,7 +71,7 @@ pub struct Quarters {
 }
 
 impl Quarters {
-    /// A frame, `done` being the part of the run that is over.
+    /// Records a frame. `done` is the part of the run that is over, from 0 to 1.
     pub fn record(&mut self, done: f64, is_late: bool) {
         let quarter = ((done * 4.0) as usize).min(3);
         self.late_ticks[quarter] += u64::from(is_late);
@@ -121,15 +122,26 @@ impl Report {
     pub fn write(&self, path: &Path) -> std::io::Result<()> {
         std::fs::write(path, serde_json::to_string_pretty(self)? + "\n")
     }
+
+    /// The run in four lines.
+    pub fn summary(&self) -> String {
+        let Self { vms, processes, vm_ticks, elapsed_s, .. } = self;
+        format!(
+            "VMs created: {vms}\n\
+             Processes executed: {processes}\n\
+             Ticks executed: {vm_ticks}\n\
+             Run time: {elapsed_s:.2} s"
+        )
+    }
 }
 
 /// A table for people.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let how = if self.naive { "naive" } else { "bevy_luau_os" };
+        let how = if self.baseline { "baseline" } else { "bevy_luau_os" };
         let mib = |bytes: u64| bytes / (1024 * 1024);
         writeln!(f, "workload     {} ({how}), quantum {}", self.workload, self.quantum)?;
-        writeln!(f, "isolates        {} on {} workers", self.isolates, self.workers)?;
+        writeln!(f, "isolates     {} on {} workers", self.isolates, self.workers)?;
         writeln!(
             f,
             "processes    {} finished, {} failed, {} killed, {} unfinished",
@@ -151,9 +163,9 @@ impl fmt::Display for Report {
             "late         {} of {} frames, tick budget {}",
             self.late_ticks, self.frames, self.tick_budget
         )?;
-        // Or somebody takes it for what their game will be like.
-        let is_by_choice = self.late_ticks > 0 && self.tick_budget == "unlimited" && !self.naive;
-        writeln!(f, "{}", if is_by_choice { " (games have 4ms: --tick-budget default)" } else { "" })?;
+        // Or somebody takes it for what a game's frames will be like.
+        let is_by_choice = self.late_ticks > 0 && self.tick_budget == "unlimited" && !self.baseline;
+        writeln!(f, "{}", if is_by_choice { " (`--tick-budget auto` holds the frame rate)" } else { "" })?;
         let (all, starting) = (self.resumes, self.starting_resumes);
         write!(f, "slices       {all}, {starting} of them while their processes started")?;
         match all - starting {

@@ -1,10 +1,10 @@
-//! Graphs of the last seconds: tick time, garbage collection, late ticks.
+//! Graphs of the last seconds: frame time, tick time, garbage collection, late ticks.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bevy::asset::RenderAssetUsages;
-use bevy::diagnostic::{DiagnosticPath, DiagnosticsStore};
+use bevy::diagnostic::{DiagnosticPath, DiagnosticsStore, FrameTimeDiagnosticsPlugin};
 use bevy::prelude::*;
 use bevy::render::render_resource::{Extent3d, TextureDimension, TextureFormat};
 use bevy::time::common_conditions::on_real_timer;
@@ -26,17 +26,19 @@ pub struct Graph {
     title: &'static str,
     unit: &'static str,
     path: DiagnosticPath,
-    /// Whether it is a sum of which the increase is shown.
+    /// Whether the diagnostic only grows. Then a bar shows its increase, and otherwise the highest value since the
+    /// last bar.
     is_sum: bool,
     color: Color,
     /// The value at the mark.
     mark: f32,
     last: f64,
+    measured_at: Instant,
     values: VecDeque<f32>,
 }
 
 impl Graph {
-    pub fn all() -> [Self; 3] {
+    pub fn all() -> [Self; 4] {
         let graph = |title, unit, path, is_sum, color, mark| Self {
             title,
             unit,
@@ -45,9 +47,12 @@ impl Graph {
             color,
             mark,
             last: 0.0,
+            measured_at: Instant::now(),
             values: VecDeque::from(vec![0.0; WIDTH / 2]),
         };
+        let frame_time = FrameTimeDiagnosticsPlugin::FRAME_TIME;
         [
+            graph("frame time", "ms", frame_time, false, theme::TEXT, 1e3 / 60.0),
             graph("tick time", "ms", Luau::TICK_TIME, false, theme::ACCENT, 4.0),
             graph("GC time", "ms", Luau::GC_TIME, false, theme::GOOD, 1.0),
             graph("late ticks", "", Luau::LATE_TICKS, true, theme::WARNING, 6.0),
@@ -55,7 +60,13 @@ impl Graph {
     }
 
     fn measure(&mut self, diagnostics: &DiagnosticsStore) {
-        let value = diagnostics.get(&self.path).and_then(|diagnostic| diagnostic.value()).unwrap_or(0.0);
+        let measurements =
+            diagnostics.get(&self.path).into_iter().flat_map(|diagnostic| diagnostic.measurements());
+        let new = measurements.filter(|measurement| measurement.time > self.measured_at);
+        let value = new
+            .map(|measurement| measurement.value)
+            .fold(if self.is_sum { self.last } else { 0.0 }, f64::max);
+        self.measured_at = Instant::now();
         let shown = if self.is_sum { value - self.last } else { value };
         self.last = value;
         self.values.pop_front();

@@ -1,9 +1,8 @@
-//! The bar above: what Bevy's overlay leaves room for, our graphs, counters, and who is who.
+//! The bar above: graphs, counters, and which colour means what.
 
 use std::time::Duration;
 
-use bevy::dev_tools::fps_overlay::FPS_OVERLAY_ZINDEX;
-use bevy::diagnostic::{Diagnostic, DiagnosticPath, DiagnosticsStore};
+use bevy::diagnostic::{Diagnostic, DiagnosticPath, DiagnosticsStore, FrameTimeDiagnosticsPlugin};
 use bevy::prelude::*;
 use bevy::time::common_conditions::on_real_timer;
 use bevy_framepace::FramepaceSettings;
@@ -16,12 +15,8 @@ use crate::controls::ScriptsRun;
 use crate::plain::Map;
 use crate::theme::{self, SMALL};
 
-/// Width that Bevy's overlay takes.
-const OVERLAY: f32 = 128.0;
-
 pub fn plugin(app: &mut App) {
-    app.add_systems(PostStartup, place_overlay)
-        .add_systems(Update, count.run_if(on_real_timer(Duration::from_millis(250))));
+    app.add_systems(Update, count.run_if(on_real_timer(Duration::from_millis(250))));
 }
 
 /// A column of counters.
@@ -34,7 +29,6 @@ enum Column {
 
 pub fn build(mut commands: Commands, areas: Query<(Entity, &Area)>, mut images: ResMut<Assets<Image>>) {
     commands.entity(area(&areas, Area::Top)).with_children(|bar| {
-        bar.spawn(Node { width: px(OVERLAY), flex_shrink: 0.0, ..default() });
         graph::build(bar, &mut images);
         for column in [Column::Population, Column::Work, Column::Settings] {
             bar.spawn((column, theme::text("", SMALL, theme::TEXT)));
@@ -51,15 +45,6 @@ pub fn build(mut commands: Commands, areas: Query<(Entity, &Area)>, mut images: 
             }
         });
     });
-}
-
-/// Moves Bevy's overlay into our bar.
-fn place_overlay(mut nodes: Query<(&mut Node, &GlobalZIndex)>) {
-    for (mut node, index) in &mut nodes {
-        if index.0 == FPS_OVERLAY_ZINDEX {
-            (node.left, node.top) = (px(8), px(5));
-        }
-    }
 }
 
 fn count(
@@ -80,6 +65,7 @@ fn count(
         TickBudget::Time(budget) => format!("{:.2} ms", budget.as_secs_f64() * 1e3),
         other => format!("{other:?}"),
     };
+    let fps = diagnostics.get(&FrameTimeDiagnosticsPlugin::FPS).and_then(Diagnostic::smoothed).unwrap_or(0.0);
     let delivered: f32 = map.read().bases.iter().map(|base| base.ore).sum();
     for (mut text, column) in &mut columns {
         let lines = match column {
@@ -99,7 +85,7 @@ fn count(
                 format!("scripts {state:>9}"),
                 format!("pacing  {:>9}", if pacing.limiter.is_enabled() { "60 fps" } else { "off" }),
                 format!("ore     {:>9}", thousands(delivered as u64)),
-                String::new(),
+                format!("fps     {fps:>9.1}"),
             ],
         };
         theme::set(&mut text, lines.join("\n"));

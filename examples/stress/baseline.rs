@@ -75,7 +75,7 @@ fn create_lua_state(quantum: u32) -> mlua::Result<Lua> {
     Ok(lua)
 }
 
-pub fn run(options: &Options, workload: &Workload) -> (Report, String) {
+pub fn run(options: &Options, workload: &Workload) -> Report {
     let idle_bytes = memory("VmRSS");
     let began = Instant::now();
     let lua = create_lua_state(options.quantum).expect("a Luau state");
@@ -106,7 +106,7 @@ pub fn run(options: &Options, workload: &Workload) -> (Report, String) {
         frame_count += 1;
         late_frames += u64::from(work > options.frame());
         isolate_bytes = isolate_bytes.max(lua.used_memory());
-        if !options.unpaced && !vms.is_empty() {
+        if !options.uncapped && !vms.is_empty() {
             std::thread::sleep(options.frame().saturating_sub(work));
         }
     }
@@ -135,16 +135,10 @@ pub fn run(options: &Options, workload: &Workload) -> (Report, String) {
         isolates: 1,
         quantum: options.quantum,
         tick_budget: "unlimited".to_owned(),
-        naive: true,
+        baseline: true,
         ..Report::default()
     };
-    let summary = format!(
-        "VMs created: {}\nProcesses executed: {}\nTicks executed: {}\nRun time: {:.2} s",
-        options.vms,
-        options.process_count(),
-        totals.vm_ticks,
-        elapsed.as_secs_f64()
-    );
+    // The operating system takes the memory back faster than we can free it piece by piece.
     std::mem::forget((vms, lua));
-    (report, summary)
+    report
 }
