@@ -22,7 +22,7 @@ pub fn plugin(app: &mut App) {
 #[derive(SystemSet, Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ReadInput;
 
-/// What the person at the keyboard wants.
+/// What a key or a button does.
 #[derive(Message, Component, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     Add(usize),
@@ -69,7 +69,7 @@ pub struct Binding {
 pub enum Place {
     Toolbar,
     Inspector,
-    /// There is none.
+    /// Nowhere: only the key does it.
     Hidden,
 }
 

@@ -10,7 +10,7 @@ use crate::plain::Dice;
 
 /// Units a second.
 pub const SPEED: f32 = 40.0;
-/// How near is there.
+/// At this distance from its goal, a robot has arrived.
 const ARRIVED: f32 = 3.0;
 /// Seconds for which a signal is seen.
 const SIGNAL: f32 = 0.8;
@@ -35,7 +35,7 @@ pub struct Robot {
     light: f32,
 }
 
-/// What a robot is about. The script that ordered it waits for the answer.
+/// What a robot does. The script that ordered it waits for the answer.
 #[derive(Default)]
 pub enum Order {
     #[default]
@@ -112,7 +112,7 @@ fn drive(mut robots: Query<(&mut Robot, &mut Body)>, time: Res<Time>) {
     robots.par_iter_mut().for_each(|(mut robot, mut body)| robot.step(&mut body, seconds));
 }
 
-/// Adds robots, with their processes.
+/// Adds robots and their processes.
 pub fn add(world: &mut World, count: usize) {
     let (seed, present) = (world.resource::<Options>().seed, count_of(world));
     // Robots need little; their consoles are for the last lines only.

@@ -1,4 +1,4 @@
-//! Runaways: VMs that run the scripts with which the library is tested to bear anything.
+//! Runaways: VMs that run the attacks with which the library is tested.
 
 mod kill_list;
 
@@ -28,13 +28,13 @@ const SCRIPTS: [&str; 12] = [
     "not_yieldable/loop_in_gsub_callback",
 ];
 
-/// What a runaway may use. It is a stranger here.
+/// What a runaway may use: less than the robots.
 const MEMORY: usize = 512 << 10;
 const TIME_PER_TICK: Duration = Duration::from_micros(1);
 
-/// Slices after which the game stops a runaway that only computes. The library would bear it for ever.
+/// Slices after which the game stops a runaway that only computes. For the library it could run for ever.
 const PATIENCE: u64 = 50;
-/// Runaways that are stopped in a frame, so that a thousand are no burden.
+/// Runaways that are stopped in one frame at most.
 const STOPPED_PER_FRAME: usize = 20;
 
 pub fn plugin(app: &mut App) {

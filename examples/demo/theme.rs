@@ -32,12 +32,12 @@ pub fn text(text: impl Into<String>, size: f32, color: Color) -> impl Bundle {
     (Text::new(text), font(size), TextColor(color), TextLayout::no_wrap())
 }
 
-/// Things one below another.
+/// A node that puts its children one below the other.
 pub fn column(gap: f32) -> Node {
     Node { flex_direction: FlexDirection::Column, row_gap: px(gap), ..default() }
 }
 
-/// Changes a text only if it is another: its layout is made anew then.
+/// Changes a text only if it differs, because each change makes Bevy lay it out again.
 pub fn set(text: &mut Mut<Text>, new: String) {
     if text.0 != new {
         text.0 = new;

@@ -98,7 +98,7 @@ pub fn shorten(text: &str, length: usize) -> String {
     }
 }
 
-/// What is behind the last slash.
+/// The part of a path after its last slash.
 pub fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }

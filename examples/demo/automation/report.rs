@@ -57,7 +57,7 @@ pub fn measure(
     }
 }
 
-/// The value below which a part of `values` is.
+/// The value below which this part of `values` lies.
 pub fn quantile(mut values: Vec<f64>, part: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get((values.len() as f64 * part) as usize).copied().unwrap_or(0.0)

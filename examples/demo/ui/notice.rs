@@ -1,4 +1,4 @@
-//! Tells for a while that a script was changed, and what came of it.
+//! Shows for a while that a script has changed, and whether it could be loaded.
 
 use std::time::Duration;
 

@@ -13,7 +13,7 @@ use crate::view::Selected;
 const ROWS: usize = 12;
 /// Rows when the inspector needs the room.
 const FEWER_ROWS: usize = 5;
-/// Frames in which all VMs are looked at: some in each.
+/// Frames that a survey of all VMs takes.
 const FRAMES: usize = 60;
 
 pub fn plugin(app: &mut App) {
@@ -38,10 +38,10 @@ impl Busiest {
     }
 }
 
-/// A look at all VMs.
+/// A survey of all VMs.
 #[derive(Resource, Default)]
 struct Survey {
-    /// VMs that are still to be looked at, and how many in each frame.
+    /// VMs that the survey has not reached, and how many it reaches in each frame.
     pending: Vec<Entity>,
     per_frame: usize,
     /// Safepoints a second since the last survey.
