@@ -1,6 +1,7 @@
 //! Plain data that every floor above may use: no Luau, no systems.
 
 mod cpu_usage;
+mod deadline;
 mod indices;
 mod kill_reason;
 mod limits;
@@ -21,6 +22,7 @@ pub use pid::Pid;
 pub use process_state::ProcessState;
 pub use tick_budget::TickBudget;
 
+pub(crate) use deadline::{Deadline, Steps};
 pub(crate) use indices::{ProcessIndex, VmIndex};
 pub(crate) use statistics::IsolateStats;
 pub(crate) use virtual_time::VirtualTime;

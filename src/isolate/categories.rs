@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 
-use super::MAX_EXACT_VMS;
+/// VMs that can have a memory category of their own: Luau has 256, and 0 is the state's own.
+pub(crate) const MAX_EXACT_VMS: usize = 255;
 
-/// Garbage that a VM may leave to the next VM that is charged to the same category: little of what that one
-/// may have.
-const LITTLE_GARBAGE: usize = 64 << 10;
+/// Garbage that a VM may leave to the next VM with the same category: little, compared with what that one may have.
+const MAX_INHERITED_GARBAGE: usize = 64 << 10;
 
 /// Which memory categories of a state are in use. 0 is the state's own.
 ///
@@ -16,9 +16,9 @@ const LITTLE_GARBAGE: usize = 64 << 10;
 pub(super) struct Categories {
     /// How many started processes are charged to each that was ever used.
     threads: Vec<u32>,
-    /// Those that no VM has, the last one last.
+    /// Those that no VM has. The last one is taken first.
     free: Vec<u8>,
-    /// Those that no VM has and that hold much garbage, the first one first.
+    /// Those that no VM has and that hold much garbage, in the order in which they were given back.
     dirty: VecDeque<u8>,
 }
 
@@ -38,7 +38,7 @@ impl Categories {
 
     /// The VM that had it has no process any more. So many bytes are still charged to it.
     pub(super) fn give_back(&mut self, category: u8, bytes: usize) {
-        if bytes <= LITTLE_GARBAGE {
+        if bytes <= MAX_INHERITED_GARBAGE {
             self.free.push(category);
         } else {
             self.dirty.push_back(category);

@@ -1,129 +1,111 @@
-//! What an isolate has to tell the ECS: processes that have ended, lines that were printed.
-
-use std::collections::VecDeque;
-use std::time::Duration;
+//! Processes end, and the ECS takes what they have left.
 
 use bevy::prelude::*;
 
-use super::slots::Identity;
-use super::{Isolate, Place, SlotId};
+use super::Isolate;
+use super::exit::{Exit, VmSummary};
+use super::keys::ProcessKey;
+use super::processes::ProcessOrigin;
 use crate::console::ConsoleBuffer;
-use crate::types::Pid;
-use crate::types::{CpuUsage, Outcome};
-
-/// A process that has ended.
-#[derive(Debug)]
-pub(crate) struct Exit {
-    pub(crate) process: Entity,
-    /// Which process of that entity: it may have been given another one since.
-    pub(crate) slot: SlotId,
-    pub(crate) vm: Entity,
-    pub(crate) pid: Pid,
-    pub(crate) spawned_at: Duration,
-    pub(crate) cpu: CpuUsage,
-    pub(crate) outcome: Outcome,
-    pub(crate) vm_status: VmStatus,
-}
-
-/// What an exit leaves to do.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum VmStatus {
-    /// Other processes of the VM run on: the process is despawned.
-    ProcessIsDone,
-    /// The VM's other processes have ended, too, and a later exit will deal with all of them.
-    VmEndsLater,
-    /// The VM has no process left, running or to be reported.
-    VmIsDone(VmSummary),
-}
-
-/// What is known of a VM whose processes have all ended.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct VmSummary {
-    pub(crate) processes: u32,
-    pub(crate) spawned_at: Duration,
-    pub(crate) cpu: CpuUsage,
-}
-
-const USUAL_OUTCOME: Outcome = Outcome::Finished(Vec::new());
+use crate::types::{KillReason, Outcome, ProcessIndex};
 
 impl Isolate {
-    /// Ends a process. Its slot is taken until [`Isolate::take_exit`]; its thread is still to be dropped.
-    pub(super) fn end(&mut self, slot_index: u32, outcome: Outcome) {
-        let slot = &mut self.slots[slot_index];
-        slot.state = outcome.state();
-        let place = &mut self.places[slot.place as usize];
-        place.live -= 1;
-        self.live -= 1;
-        place.unsettled += 1;
-        place.ended += 1;
-        place.cpu += slot.cpu();
-        self.exits.push_back(slot_index);
-        if outcome != USUAL_OUTCOME {
-            self.outcomes.insert(slot_index, outcome);
+    /// Ends a process. Its index is taken until [`Isolate::take_exit`]; its thread is still to be dropped.
+    pub(super) fn end(&mut self, process: ProcessIndex, outcome: Outcome) {
+        let record = &self.processes[process];
+        self.vms.record_mut(record.vm).process_ended(record.cpu());
+        let key = self.processes.end(process);
+        self.outbox.push_exit(key, outcome);
+    }
+
+    /// Ends a process for `reason`. `false` if it had ended already.
+    pub(crate) fn kill(&mut self, process: ProcessKey, reason: KillReason) -> bool {
+        if !self.processes.is_live(process) {
+            return false;
+        }
+        self.end(process.index, Outcome::Killed(reason));
+        self.drop_thread(process.index);
+        true
+    }
+
+    /// Stops a process of which the ECS wants to hear no more. `false` if it had ended already.
+    pub(crate) fn remove_process(&mut self, process: ProcessKey) -> bool {
+        let Some(vm) = self.vm_of(process) else { return false };
+        self.processes.end(process.index);
+        let record = self.vms.record_mut(vm);
+        record.process_removed();
+        if record.has_no_processes() {
+            self.outbox.push_vm_without_processes(vm);
+        }
+        self.drop_thread(process.index);
+        let ProcessOrigin { pid, .. } = self.processes.origin(process.index);
+        self.announce_end(vm, pid.get(), &Outcome::Killed(KillReason::Requested));
+        self.processes.free(process.index);
+        self.free_vm_if_unused(vm);
+        true
+    }
+
+    /// Ends what runs on the thread of a process. It may serve the next one with the same memory category.
+    pub(super) fn drop_thread(&mut self, process: ProcessIndex) {
+        self.forget_waits(process);
+        let record = &mut self.processes[process];
+        let category = std::mem::take(&mut record.category);
+        self.vms.account_mut(record.vm).forget_runner(process);
+        let vm = self.vms.record_mut(record.vm);
+        let Some(state) = &mut self.state else { return };
+        state.luau.retire(process, category);
+        if category > 0 {
+            state.categories.remove_thread(category);
+        }
+        if vm.live == 0 && vm.category > 0 && state.categories.threads(vm.category) == 0 {
+            let category = std::mem::take(&mut vm.category);
+            state.categories.give_back(category, state.luau.category_bytes(category));
         }
     }
 
     /// Whether exits wait to be taken.
     pub(crate) fn has_exits(&self) -> bool {
-        !self.exits.is_empty()
+        self.outbox.has_exits()
     }
 
     /// Takes the exit that has waited longest.
     pub(crate) fn take_exit(&mut self) -> Option<Exit> {
-        let slot_index = self.exits.pop_front()?;
-        if self.exits.is_empty() {
-            self.exits = VecDeque::new(); // it may have been long
-        }
-        let slot = &self.slots[slot_index];
-        let Identity { process, spawned_at, pid } = self.slots.identity(slot_index);
-        let place = &mut self.places[slot.place as usize];
-        place.unsettled -= 1;
-        let vm_status = match *place {
-            Place { vm_is_gone: true, .. } | Place { live: 1.., .. } => VmStatus::ProcessIsDone,
-            Place { unsettled: 1.., .. } => VmStatus::VmEndsLater,
-            Place { ended: processes, spawned_at, cpu, .. } => {
-                VmStatus::VmIsDone(VmSummary { processes, spawned_at: spawned_at.into(), cpu })
-            }
-        };
-        let exit = Exit {
-            process,
-            slot: SlotId { slot: slot_index, generation: slot.generation },
-            vm: place.vm,
-            pid: Pid(pid.try_into().expect("PIDs start at 1")),
-            spawned_at: spawned_at.into(),
-            cpu: slot.cpu(),
-            outcome: self.outcomes.remove(&slot_index).unwrap_or(USUAL_OUTCOME),
-            vm_status,
-        };
-        let place = slot.place;
-        self.announce_end(place, exit.pid.get(), &exit.outcome);
-        self.free_slot(slot_index);
+        let (key, outcome) = self.outbox.pop_exit()?;
+        let record = &self.processes[key.index];
+        let (vm, cpu) = (record.vm, record.cpu());
+        let ProcessOrigin { process, spawned_at, pid } = self.processes.origin(key.index);
+        let vm_record = self.vms.record_mut(vm);
+        let vm_status = vm_record.exit_settled();
+        let vm_entity = vm_record.vm;
+        let spawned_at = spawned_at.into();
+        let exit = Exit { process, key, vm: vm_entity, pid, spawned_at, cpu, outcome, vm_status };
+        self.announce_end(vm, pid.get(), &exit.outcome);
+        self.processes.free(key.index);
+        self.free_vm_if_unused(vm);
         Some(exit)
     }
 
-    /// Takes a VM whose last process was removed.
-    pub(crate) fn take_vms_without_processes(&mut self) -> Option<(Entity, VmSummary)> {
+    /// Takes a VM whose last process was removed, unless it has others by now.
+    pub(crate) fn take_vm_without_processes(&mut self) -> Option<(Entity, VmSummary)> {
         loop {
-            let place = &self.places[self.vms_without_processes.pop()? as usize];
-            let Place { vm, live, unsettled, vm_is_gone, ended: processes, cpu, .. } = *place;
-            if live == 0 && unsettled == 0 && !vm_is_gone {
-                let spawned_at = place.spawned_at.into();
-                return Some((vm, VmSummary { processes, spawned_at, cpu }));
+            let record = self.vms.record(self.outbox.pop_vm_without_processes()?);
+            if record.has_no_processes() && !record.is_removed {
+                return Some((record.vm, record.summary()));
             }
         }
     }
 
     /// Whether some VM may have printed something.
     pub(crate) fn has_printed(&self) -> bool {
-        !self.printed.is_empty()
+        self.outbox.has_printed()
     }
 
     /// Takes what the processes of one VM have printed.
     pub(crate) fn take_printed(&mut self) -> Option<(Entity, ConsoleBuffer)> {
         loop {
-            let place = &mut self.places[self.printed.pop()? as usize];
-            if let Some(console) = place.console.take() {
-                return Some((place.vm, *console));
+            let record = self.vms.record_mut(self.outbox.pop_printed()?);
+            if let Some(console) = record.console.take() {
+                return Some((record.vm, *console));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The scripts that a state has loaded.
+//! The scripts that a Luau state has loaded.
 
 use bevy::platform::collections::HashMap;
 

@@ -1,324 +1,149 @@
 //! What reaches the tasks of an isolate from outside: messages, signals, the ends of processes.
 
-use std::collections::{BTreeMap, VecDeque};
-
-use bevy::platform::collections::{HashMap, HashSet};
 use smallvec::smallvec;
 
-use super::sweep::SweepAt;
-use super::waiting::{WaitId, Waiting};
-use super::{Isolate, SlotId};
-use crate::luau::Request;
-use crate::types::Outcome;
-use crate::types::ProcessIndex;
-use crate::types::ProcessState;
-use crate::value::Value;
-use crate::value::Values;
+use super::Isolate;
+use super::keys::{ProcessKey, VmKey, WaitId};
+use super::waits::subscribers::{Listener, Watcher};
+use crate::luau::LuauState;
+use crate::luau::mailbox::Mailbox;
+use crate::types::{Outcome, ProcessIndex, VmIndex};
+use crate::value::{Value, Values};
 
-/// Ends of processes that scripts started that are kept for a later `process.join`, for each VM.
-const KEPT_ENDS: usize = 64;
-
-/// Bytes of the results in them; older ones are forgotten.
-const KEPT_ENDS_BYTES: usize = 256 * 1024;
-
-/// Who gets messages, signals and ends.
-#[derive(Default)]
-pub(super) struct Subscribers {
-    /// Tasks that wait for a message, by slot, in the order in which they began.
-    receivers: HashMap<u32, VecDeque<WaitId>>,
-    /// By place and name of the signal.
-    listeners: BTreeMap<u32, BTreeMap<Box<[u8]>, Vec<Listener>>>,
-    /// By place and PID.
-    watchers: HashMap<(u32, u32), Vec<Watcher>>,
-    /// Processes that scripts started.
-    children: HashSet<(u32, u32)>,
-    /// How they ended, by place, with their PIDs.
-    ends: HashMap<u32, VecDeque<(u32, Values)>>,
-    /// Receivers, listeners and watchers, at most.
-    entries: usize,
-    sweep_at: SweepAt,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Listener {
-    Once(WaitId),
-    /// The task is the connection.
-    Connection(WaitId),
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Watcher {
-    Join(WaitId),
-    Monitor(SlotId),
-}
-
-impl Subscribers {
-    /// A wait begins, or a connection does or ends, of a process in `place`.
-    pub(super) fn begin(&mut self, place: u32, wait: WaitId, request: &mut Request) {
-        let mut listen = |name: &mut Box<[u8]>, listener| {
-            let names = self.listeners.entry(place).or_default();
-            names.entry(std::mem::take(name)).or_default().push(listener);
-        };
-        match request {
-            Request::Receive { .. } => self.receivers.entry(wait.slot().slot).or_default().push_back(wait),
-            Request::Signal { name, .. } => listen(name, Listener::Once(wait)),
-            Request::Connect { name } => listen(name, Listener::Connection(wait)),
-            _ => return,
-        }
-        self.entries += 1;
-    }
-
-    fn watch(&mut self, place: u32, pid: u32, watcher: Watcher) {
-        self.watchers.entry((place, pid)).or_default().push(watcher);
-        self.entries += 1;
-    }
-
-    /// Receivers, listeners and watchers, those that are over included.
-    #[cfg(test)]
-    pub(super) fn entries(&self) -> usize {
-        let listeners = self.listeners.values().flat_map(|names| names.values()).map(Vec::len);
-        let watchers = self.watchers.values().map(Vec::len);
-        self.receivers.values().map(VecDeque::len).chain(listeners).chain(watchers).sum()
-    }
-
-    /// Throws out those whose waits, connections or processes are over.
-    pub(super) fn sweep(
-        &mut self,
-        is_pending: impl Fn(WaitId) -> bool,
-        is_connected: impl Fn(WaitId) -> bool,
-        is_alive: impl Fn(SlotId) -> bool,
-    ) {
-        if !self.sweep_at.is_due(self.entries) {
-            return;
-        }
-        self.entries = 0;
-        let mut kept = |count: usize| {
-            self.entries += count;
-            count > 0
-        };
-        self.receivers.retain(|_, waits| {
-            waits.retain(|&wait| is_pending(wait));
-            kept(waits.len())
-        });
-        self.listeners.retain(|_, names| {
-            names.retain(|_, listeners| {
-                listeners.retain(|listener| match *listener {
-                    Listener::Once(wait) => is_pending(wait),
-                    Listener::Connection(wait) => is_connected(wait),
-                });
-                kept(listeners.len())
-            });
-            !names.is_empty()
-        });
-        self.watchers.retain(|_, watchers| {
-            watchers.retain(|watcher| match *watcher {
-                Watcher::Join(wait) => is_pending(wait),
-                Watcher::Monitor(id) => is_alive(id),
-            });
-            kept(watchers.len())
-        });
-        self.sweep_at.swept(self.entries);
-    }
-
-    /// The process in a slot has ended.
-    pub(super) fn forget_slot(&mut self, slot: u32) {
-        if !self.receivers.is_empty() {
-            self.receivers.remove(&slot);
-        }
-    }
-
-    /// The VM in a place has gone.
-    pub(super) fn forget_place(&mut self, place: u32) {
-        if !self.ends.is_empty() {
-            self.ends.remove(&place);
-        }
-    }
-}
+const NOT_STARTED: &str = "it has not started";
 
 impl Isolate {
+    fn luau_mut(&mut self) -> Option<&mut LuauState> {
+        self.state.as_mut().map(|state| &mut state.luau)
+    }
+
+    /// The mailbox of a process; a new one if it has none.
+    fn mailbox(&mut self, process: ProcessIndex) -> Result<&mut Mailbox, &'static str> {
+        let luau = self.luau_mut().ok_or(NOT_STARTED)?;
+        Ok(luau.context().mail.entry(process).or_default())
+    }
+
     /// Hands a message to a process: to a task that waits for one, or its mailbox.
-    pub(crate) fn post(&mut self, id: SlotId, value: Value, sender: Value) -> Result<(), &'static str> {
-        let Some(slot) = self.slots.live(id) else { return Err("no such process") };
-        let place = slot.place;
-        if let Some(wait) = self.next_receiver(id.slot) {
+    pub(crate) fn post(
+        &mut self,
+        process: ProcessKey,
+        value: Value,
+        sender: Value,
+    ) -> Result<(), &'static str> {
+        let vm = self.vm_of(process).ok_or("no such process")?;
+        if let Some(wait) = self.waits.next_receiver(process.index) {
             self.reply(wait, Ok(smallvec![value, sender]));
             return Ok(());
         }
-        let limits = &self.accounts[place as usize].limits;
+        let limits = self.vms.limits(vm);
         let (messages, bytes) = (limits.mailbox_messages, limits.mailbox_bytes);
-        let Some(state) = &mut self.state else { return Err("it has not started") };
-        state.context().mail.entry(ProcessIndex(id.slot)).or_default().push((value, sender), messages, bytes)
+        self.mailbox(process.index)?.push((value, sender), messages, bytes)
     }
 
     /// Messages that a process has not received.
-    pub(crate) fn mailbox_len(&mut self, id: SlotId) -> usize {
-        let state = self.state.as_mut();
-        state.and_then(|state| Some(state.context().mail.get(&ProcessIndex(id.slot))?.len())).unwrap_or(0)
+    pub(crate) fn mailbox_len(&mut self, process: ProcessKey) -> usize {
+        self.luau_mut().and_then(|luau| luau.context().mail.get(&process.index)).map_or(0, Mailbox::len)
     }
 
     /// Whether some process may want signals.
     pub(crate) fn has_listeners(&self) -> bool {
-        !self.subscribers.listeners.is_empty()
+        self.waits.subscribers.has_listeners()
     }
 
-    /// Hands a signal to the processes of the VM in `place`, or of all VMs.
-    pub(crate) fn signal(&mut self, place: Option<u32>, name: &[u8], payload: &Value) {
-        let places = match place {
-            Some(place) => vec![place],
-            None => self.subscribers.listeners.keys().copied().collect(),
-        };
-        for place in places {
-            let listeners = self.subscribers.listeners.get_mut(&place);
-            let Some(listeners) = listeners.and_then(|names| names.get_mut(name)) else { continue };
-            let now = listeners.clone();
-            listeners.retain(|listener| matches!(listener, Listener::Connection(_)));
-            for listener in now {
-                match listener {
-                    Listener::Once(wait) => self.reply(wait, Ok(smallvec![payload.clone(), true.into()])),
-                    Listener::Connection(wait) => self.call_connection(place, wait, payload),
-                }
+    /// Hands a signal to the processes of a VM.
+    pub(crate) fn signal(&mut self, vm: VmKey, name: &[u8], payload: &Value) {
+        if self.vms.is_current(vm) {
+            self.signal_to(vm.index, name, payload);
+        }
+    }
+
+    /// Hands a signal to the processes of all VMs.
+    pub(crate) fn broadcast(&mut self, name: &[u8], payload: &Value) {
+        for vm in self.waits.subscribers.listening_vms() {
+            self.signal_to(vm, name, payload);
+        }
+    }
+
+    fn signal_to(&mut self, vm: VmIndex, name: &[u8], payload: &Value) {
+        for listener in self.waits.subscribers.take_listeners(vm, name) {
+            match listener {
+                Listener::Once(wait) => self.reply(wait, Ok(smallvec![payload.clone(), true.into()])),
+                Listener::Connection(wait) => self.call_connection(vm, wait, payload),
             }
         }
     }
 
-    fn call_connection(&mut self, place: u32, connection: WaitId, payload: &Value) {
-        let id = connection.slot();
-        let limit = self.accounts[place as usize].limits.tasks;
-        let Some(slot) = self.slots.live(id) else { return };
-        let category = slot.category;
-        let Some(state) = &mut self.state else { return };
-        let thread = ProcessIndex(id.slot);
-        if state.call_connection(thread, category, connection.task, payload, limit) {
-            self.make_runnable(id);
+    fn call_connection(&mut self, vm: VmIndex, connection: WaitId, payload: &Value) {
+        let WaitId { process, task, .. } = connection;
+        let limit = self.vms.limits(vm).tasks;
+        let Some(record) = self.processes.get(process) else { return };
+        let category = record.category;
+        let Some(luau) = self.luau_mut() else { return };
+        if luau.call_connection(process.index, category, task, payload, limit) {
+            self.processes.make_runnable(process);
         }
     }
 
-    /// A task waits for the end of a process, unless that is over.
-    pub(crate) fn join(&mut self, place: u32, pid: u32, wait: WaitId) {
-        self.subscribers.watch(place, pid, Watcher::Join(wait));
+    /// A task waits for the end of a process, which has not ended.
+    pub(crate) fn join(&mut self, vm: VmIndex, pid: u32, wait: WaitId) {
+        self.waits.subscribers.watch(vm, pid, Watcher::Join(wait));
     }
 
     /// How a process that a script started ended, if it has and that is still known.
-    pub(crate) fn retained_exit(&self, place: u32, pid: u32) -> Option<Values> {
-        let ends = self.subscribers.ends.get(&place)?;
-        ends.iter().find(|end| end.0 == pid).map(|end| end.1.clone())
+    pub(crate) fn retained_exit(&self, vm: VmIndex, pid: u32) -> Option<Values> {
+        self.waits.retained_exits.get(vm, pid)
+    }
+
+    /// A process was started by a script: its exit is kept for a while.
+    pub(crate) fn retain_exit(&mut self, vm: VmKey, pid: u32) {
+        self.waits.retained_exits.expect(vm.index, pid);
     }
 
     /// A process wants to be told of the end of another. Once is enough. Room for that is reserved in its mailbox.
-    pub(crate) fn monitor(&mut self, place: u32, pid: u32, id: SlotId) -> Result<(), &'static str> {
-        let is_it = |watcher: &Watcher| matches!(watcher, Watcher::Monitor(it) if *it == id);
-        let watchers = self.subscribers.watchers.get(&(place, pid));
-        if watchers.is_some_and(|watchers| watchers.iter().any(is_it)) {
+    pub(crate) fn monitor(&mut self, vm: VmIndex, pid: u32, process: ProcessKey) -> Result<(), &'static str> {
+        let watcher = Watcher::Monitor(process);
+        if self.waits.subscribers.is_watching(vm, pid, watcher) {
             return Ok(());
         }
-        let limit = self.accounts[place as usize].limits.mailbox_messages;
-        let Some(state) = &mut self.state else { return Err("it has not started") };
-        state.context().mail.entry(ProcessIndex(id.slot)).or_default().reserve(limit)?;
-        self.subscribers.watch(place, pid, Watcher::Monitor(id));
+        let limit = self.vms.limits(vm).mailbox_messages;
+        self.mailbox(process.index)?.reserve(limit)?;
+        self.waits.subscribers.watch(vm, pid, watcher);
         Ok(())
     }
 
-    /// Tells a process that monitors another how that ended.
-    fn post_end(&mut self, id: SlotId, pid: u32, end: &Values) {
-        let Some(slot) = self.slots.live(id) else { return };
-        let limit = self.accounts[slot.place as usize].limits.mailbox_bytes;
-        let Some(wait) = self.next_receiver(id.slot) else {
-            let Some(state) = &mut self.state else { return };
-            let mailbox = state.context().mail.entry(ProcessIndex(id.slot)).or_default();
-            mailbox.push_reserved(end_message(pid, end, true), || end_message(pid, end, false), limit);
-            return;
-        };
-        if let Some(mailbox) =
-            self.state.as_mut().and_then(|state| state.context().mail.get_mut(&ProcessIndex(id.slot)))
-        {
-            mailbox.release();
-        }
-        let (value, sender) = end_message(pid, end, true);
-        self.reply(wait, Ok(smallvec![value, sender]));
-    }
-
-    /// The task of a process that has waited longest for a message.
-    fn next_receiver(&mut self, slot: u32) -> Option<WaitId> {
-        let receivers = self.subscribers.receivers.get_mut(&slot)?;
-        while let Some(wait) = receivers.pop_front() {
-            if self.waiting.is_pending(wait) {
-                return Some(wait);
-            }
-        }
-        None
-    }
-
-    /// A process was started by a script: its end is kept for a while.
-    pub(crate) fn retain_exit(&mut self, place: u32, pid: u32) {
-        self.subscribers.children.insert((place, pid));
-    }
-
     /// Tells everybody who asked how a process ended.
-    pub(super) fn announce_end(&mut self, place: u32, pid: u32, outcome: &Outcome) {
-        let Subscribers { watchers, children, ends, .. } = &mut self.subscribers;
-        if watchers.is_empty() && children.is_empty() {
-            return;
-        }
-        let watchers = watchers.remove(&(place, pid));
-        let is_child = children.remove(&(place, pid));
-        if watchers.is_none() && !is_child {
+    pub(super) fn announce_end(&mut self, vm: VmIndex, pid: u32, outcome: &Outcome) {
+        let watchers = self.waits.subscribers.take_watchers(vm, pid);
+        let is_expected = self.waits.retained_exits.take_expected(vm, pid);
+        if watchers.is_empty() && !is_expected {
             return;
         }
         let end = describe(outcome);
-        if is_child && !self.places[place as usize].vm_is_gone {
-            let ends = ends.entry(place).or_default();
-            ends.push_front((pid, end.clone()));
-            let mut bytes = 0;
-            let fits = |(_, end): &&(u32, Values)| {
-                bytes += end.iter().map(Value::size).sum::<usize>();
-                bytes <= KEPT_ENDS_BYTES
-            };
-            let kept = ends.iter().take(KEPT_ENDS).take_while(fits).count();
-            ends.truncate(kept);
+        if is_expected && !self.vms.record(vm).is_removed {
+            self.waits.retained_exits.insert(vm, pid, end.clone());
         }
-        for watcher in watchers.into_iter().flatten() {
+        for watcher in watchers {
             match watcher {
                 Watcher::Join(wait) => self.reply(wait, Ok(end.clone())),
-                Watcher::Monitor(id) => self.post_end(id, pid, &end),
+                Watcher::Monitor(process) => self.post_end(process, pid, &end),
             }
         }
     }
 
-    /// A process that waits, if it did, has something to do.
-    pub(super) fn make_runnable(&mut self, id: SlotId) {
-        let slot = &mut self.slots[id.slot];
-        if slot.state == ProcessState::Waiting {
-            if slot.is_suspended {
-                slot.state = ProcessState::Suspended;
-            } else {
-                slot.state = ProcessState::Runnable;
-                self.queue.push(id);
+    /// Tells a process that monitors another how that ended.
+    fn post_end(&mut self, process: ProcessKey, pid: u32, end: &Values) {
+        let Some(vm) = self.vm_of(process) else { return };
+        let limit = self.vms.limits(vm).mailbox_bytes;
+        let wait = self.waits.next_receiver(process.index);
+        let Ok(mailbox) = self.mailbox(process.index) else { return };
+        let message = end_message(pid, end, true);
+        match wait {
+            None => mailbox.push_reserved(message, || end_message(pid, end, false), limit),
+            Some(wait) => {
+                mailbox.release();
+                let (value, sender) = message;
+                self.reply(wait, Ok(smallvec![value, sender]));
             }
-        }
-    }
-
-    /// Takes a process's turns away until [`Isolate::resume`].
-    pub(crate) fn suspend(&mut self, id: SlotId) {
-        if let Some(slot) = self.slots.get_mut(id) {
-            slot.is_suspended = true;
-        }
-    }
-
-    /// The opposite of [`Isolate::suspend`].
-    pub(crate) fn resume(&mut self, id: SlotId) {
-        if let Some(slot) = self.slots.get_mut(id) {
-            slot.is_suspended = false;
-            if slot.state == ProcessState::Suspended {
-                slot.state = ProcessState::Runnable;
-                self.queue.push(id);
-            }
-        }
-    }
-
-    /// Sets the factor on a process's quantum, in sixteenths.
-    pub(crate) fn set_priority(&mut self, id: SlotId, sixteenths: u8) {
-        if let Some(slot) = self.slots.get_mut(id) {
-            slot.priority = sixteenths;
         }
     }
 }
@@ -348,14 +173,4 @@ fn end_message(pid: u32, end: &Values, with_details: bool) -> (Value, Value) {
         entries.push(("details".into(), Value::Table(details)));
     }
     (Value::Table(entries), pid)
-}
-
-impl Waiting {
-    /// The time that a request sets itself.
-    pub(super) fn timeout_of(request: &Request) -> Option<std::time::Duration> {
-        match request {
-            Request::Receive { timeout } | Request::Signal { timeout, .. } => *timeout,
-            _ => None,
-        }
-    }
 }

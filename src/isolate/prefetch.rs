@@ -1,14 +1,15 @@
-//! Loading what turns need before they come.
+//! Loading what turns need before it is their turn.
 //!
-//! Among hundreds of thousands of processes nothing of one is in the caches when its turn comes, and a slice is over
-//! before the first of it would have been loaded. An isolate with many turns looks ahead from each to later ones, those of
-//! the isolate that is next included. Where each of several isolates has few turns, they are [loaded
-//! together](Isolate::prefetch_batch).
+//! Among hundreds of thousands of processes nothing of one is in the caches when its turn comes, and a slice is over before
+//! the first of it would have been loaded. In an isolate with many turns each turn prefetches for later ones, those of the
+//! next isolate included. Isolates with few turns are prefetched in [batches](Isolate::prefetch_batch).
 
 use std::time::Duration;
 
-use super::{Isolate, SlotId};
+use super::Isolate;
+use super::keys::ProcessKey;
 use crate::luau::{LuauState, prefetch};
+use crate::types::ProcessIndex;
 
 /// How many turns ahead a process's thread is prefetched.
 const THREAD_AHEAD: usize = 24;
@@ -19,33 +20,33 @@ const FRAME_AHEAD: usize = 14;
 /// How many turns ahead its function is: where that is stands on the stack.
 const FUNCTION_AHEAD: usize = 6;
 
-/// With up to so many turns, an isolate is over before what it looks ahead to could have been loaded.
+/// With up to so many turns, an isolate is done before what it prefetches has been loaded.
 const FEW_TURNS: usize = 8;
 
-/// Fewer turns are over before it pays to look for all pages of an isolate.
+/// With fewer turns, it does not pay to load the TLB entries of all pages of an isolate.
 const MANY_TURNS: usize = 64;
 
-/// Starts loading what turns need that come later. To be called in each turn, with those that come `next` in this isolate,
-/// and the isolate that follows, if that is known.
+/// Starts loading what later turns need. To be called in each turn, with the turns that follow in this isolate, and the next
+/// isolate, if that is known.
 #[inline]
-pub(super) fn prefetch_next(state: &LuauState, next: &[SlotId], next_heap: Option<&Isolate>) {
+pub(super) fn prefetch_next(state: &LuauState, turns: &[ProcessKey], next: Option<&Isolate>) {
     // With all of them there at once there is nothing to check for each.
-    match next.first_chunk::<{ THREAD_AHEAD + 1 }>() {
+    match turns.first_chunk::<{ THREAD_AHEAD + 1 }>() {
         Some(turns) => {
-            state.prefetch_thread(turns[THREAD_AHEAD].thread());
-            state.prefetch_frame(turns[FRAME_AHEAD].thread());
-            state.prefetch_function(turns[FUNCTION_AHEAD].thread());
+            state.prefetch_thread(turns[THREAD_AHEAD].index);
+            state.prefetch_frame(turns[FRAME_AHEAD].index);
+            state.prefetch_function(turns[FUNCTION_AHEAD].index);
         }
-        None => prefetch_last(state, next, next_heap),
+        None => prefetch_last(state, turns, next),
     }
 }
 
 #[cold]
-fn prefetch_last(state: &LuauState, next: &[SlotId], next_heap: Option<&Isolate>) {
-    let next_heap = next_heap.and_then(|isolate| Some((isolate.state.as_ref()?, isolate.queue.upcoming())));
-    let turn = |ahead: usize| match next.get(ahead) {
-        Some(id) => Some((state, id.thread())),
-        None => next_heap.and_then(|(state, turns)| Some((state, turns.get(ahead - next.len())?.thread()))),
+fn prefetch_last(state: &LuauState, turns: &[ProcessKey], next: Option<&Isolate>) {
+    let next = next.and_then(|isolate| Some((isolate.luau()?, isolate.processes.queue.upcoming())));
+    let turn = |ahead: usize| match turns.get(ahead) {
+        Some(process) => Some((state, process.index)),
+        None => next.and_then(|(state, next)| Some((state, next.get(ahead - turns.len())?.index))),
     };
     if let Some((state, thread)) = turn(THREAD_AHEAD) {
         state.prefetch_thread(thread);
@@ -56,73 +57,79 @@ fn prefetch_last(state: &LuauState, next: &[SlotId], next_heap: Option<&Isolate>
     if let Some((state, thread)) = turn(FUNCTION_AHEAD) {
         state.prefetch_function(thread);
     }
-    if next.len() == THREAD_AHEAD
-        && let Some((state, _)) = next_heap
+    if turns.len() == THREAD_AHEAD
+        && let Some((state, _)) = next
     {
         state.prefetch_globals(); // once is enough
     }
 }
 
 impl Isolate {
-    /// Starts loading what passes over this isolate and `later` ones begin with. To be called before each pass, with what
-    /// it returned before the one that comes before, or `false`: whether that pass will look ahead to this one.
+    fn luau(&self) -> Option<&LuauState> {
+        self.state.as_ref().map(|state| &state.luau)
+    }
+
+    /// Starts loading what passes over this isolate and `later` ones begin with. To be called before each pass. Returns
+    /// whether this pass will prefetch for the next one, which is to be told so as `is_prefetched`.
     pub(crate) fn prefetch_ahead(&self, is_prefetched: bool, later: &[&mut Self]) -> bool {
-        if !is_prefetched && let Some(state) = &self.state {
-            let first = |count: usize| self.queue.upcoming().iter().take(count).map(|id| id.thread());
+        if !is_prefetched && let Some(state) = self.luau() {
+            let first = |count: usize| self.turns().iter().take(count).map(|process| process.index);
             first(THREAD_AHEAD + 1).for_each(|thread| state.prefetch_thread(thread));
             first(FRAME_AHEAD + 1).for_each(|thread| state.prefetch_frame(thread));
             first(FUNCTION_AHEAD + 1).for_each(|thread| state.prefetch_function(thread));
         }
         let [next, after_next @ ..] = later else { return false };
         if let Some(isolate) = after_next.first() {
-            prefetch(&**isolate); // then it tells at once where its parts are
+            prefetch(&**isolate); // where its parts are is known at once then
         }
         next.prefetch_parts();
-        self.queue.upcoming().len() > THREAD_AHEAD
+        self.turns().len() > THREAD_AHEAD
     }
 
-    /// Whether passes over isolates like this one are to be [loaded together](Self::prefetch_batch).
+    /// Whether this isolate is to be prefetched in a [batch](Self::prefetch_batch).
     pub(crate) fn has_few_turns(&self) -> bool {
-        self.queue.upcoming().len() <= FEW_TURNS
+        self.turns().len() <= FEW_TURNS
     }
 
-    /// Starts loading what passes over these isolates need, which [have few turns](Self::has_few_turns). Where a thing is
-    /// stands in one that was loaded before it: each step is taken for all isolates, before the next one reads what it has
-    /// loaded.
+    /// Starts loading what passes over these isolates need, which [have few turns](Self::has_few_turns). The address of each
+    /// thing stands in one that was loaded before it. So each step is taken for all isolates, before the next step reads what
+    /// it has loaded.
     pub(crate) fn prefetch_batch(isolates: &[&mut Self]) {
         const STEPS: [fn(&Isolate, &LuauState); 6] = [
-            // Where the isolate says.
+            // What the isolate points to.
             |isolate, state| {
                 state.prefetch_parts();
-                isolate.waiting.prefetch_looked_at();
-                prefetch(isolate.queue.upcoming());
+                isolate.waits.prefetch_insertion();
+                prefetch(isolate.turns());
             },
-            // Where its parts say, and whose turn it is.
+            // What its parts point to, and the processes whose turn it is.
             |isolate, state| {
                 state.prefetch_globals();
-                isolate.each_turn(|id| {
-                    prefetch(&isolate.slots[id.slot]);
-                    state.prefetch_process(id.thread());
+                isolate.each_turn(|process| {
+                    prefetch(&isolate.processes[process]);
+                    state.prefetch_process(process);
                 });
             },
-            // Where slots and entries of threads say.
+            // What the processes point to.
             |isolate, state| {
-                isolate.each_turn(|id| {
-                    prefetch(&isolate.accounts[isolate.slots[id.slot].place as usize]);
-                    state.prefetch_thread(id.thread());
+                isolate.each_turn(|process| {
+                    prefetch(isolate.vms.account(isolate.processes[process].vm));
+                    state.prefetch_thread(process);
                 });
             },
-            // Where threads say.
-            |isolate, state| isolate.each_turn(|id| state.prefetch_frames(id.thread())),
-            // Meanwhile, where only Luau knows.
-            |isolate, state| isolate.each_turn(|id| state.load_category(isolate.slots[id.slot].category)),
-            // Where frames and stacks say.
-            |isolate, state| isolate.each_turn(|id| state.prefetch_functions(id.thread())),
+            // What the threads point to.
+            |isolate, state| isolate.each_turn(|process| state.prefetch_frames(process)),
+            // Meanwhile, what only Luau can find.
+            |isolate, state| {
+                isolate.each_turn(|process| state.load_category(isolate.processes[process].category));
+            },
+            // What frames and stacks point to.
+            |isolate, state| isolate.each_turn(|process| state.prefetch_functions(process)),
         ];
         isolates.iter().for_each(|isolate| prefetch(&**isolate));
         for step in STEPS {
             for isolate in isolates {
-                isolate.state.iter().for_each(|state| step(isolate, state));
+                isolate.luau().iter().for_each(|state| step(isolate, state));
             }
         }
     }
@@ -131,33 +138,38 @@ impl Isolate {
     pub(crate) fn prefetch_timers(isolates: &[&mut Self], now: Duration) {
         isolates.iter().for_each(|isolate| prefetch(&**isolate));
         for isolate in isolates {
-            isolate.waiting.prefetch_soon();
-            prefetch(isolate.queue.end());
+            isolate.waits.prefetch_soon();
+            prefetch(isolate.processes.queue.end());
         }
         for isolate in isolates {
-            for id in isolate.waiting.due(now.into()) {
-                prefetch(&isolate.slots[id.slot]);
-                isolate.state.iter().for_each(|state| state.prefetch_thread_entry(id.thread()));
+            for ProcessKey { index, .. } in isolate.waits.soon(now.into()) {
+                prefetch(&isolate.processes[index]);
+                isolate.luau().iter().for_each(|state| state.prefetch_thread_entry(index));
             }
         }
     }
 
-    fn each_turn(&self, f: impl Fn(SlotId)) {
-        self.queue.upcoming().iter().take(FEW_TURNS).for_each(|&id| f(id));
+    /// The turns that are left of the current pass.
+    fn turns(&self) -> &[ProcessKey] {
+        self.processes.queue.upcoming()
+    }
+
+    fn each_turn(&self, f: impl Fn(ProcessIndex)) {
+        self.turns().iter().take(FEW_TURNS).for_each(|process| f(process.index));
     }
 
     /// Starts loading what all turns need of an isolate.
     fn prefetch_parts(&self) {
         prefetch(self);
-        if let Some(state) = &self.state {
+        if let Some(state) = self.luau() {
             state.prefetch_parts();
             state.prefetch_threads();
         }
-        prefetch(self.queue.upcoming());
-        prefetch(self.slots.as_slice());
-        prefetch(&self.accounts[..]);
-        if let Some(state) = &self.state
-            && self.queue.upcoming().len() > MANY_TURNS
+        prefetch(self.turns());
+        prefetch(&self.processes.records[..]);
+        prefetch(&self.vms.accounts[..]);
+        if let Some(state) = self.luau()
+            && self.turns().len() > MANY_TURNS
         {
             state.prefetch_tlb(); // last, since it needs one of the parts
         }

@@ -2,15 +2,11 @@
 
 use bevy::prelude::*;
 
-use super::WaitId;
+use super::Isolate;
+use super::keys::RequestId;
+use super::processes::ProcessOrigin;
+use crate::luau::request::ExternalRequest;
 use crate::types::Pid;
-
-/// A request that waits for its reply.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct RequestId {
-    pub(crate) isolate: u32,
-    pub(crate) wait: WaitId,
-}
 
 /// A request and whose it is.
 #[derive(Debug)]
@@ -27,5 +23,25 @@ impl<R> Posted<R> {
     pub(crate) fn with<S>(self, request: S) -> Posted<S> {
         let Self { id, vm, process, pid, .. } = self;
         Posted { id, vm, process, pid, request }
+    }
+}
+
+impl Isolate {
+    /// Takes what processes have asked others for, as far as it is wanted. `isolate` is the number of this one.
+    pub(crate) fn take_requests(
+        &mut self,
+        isolate: u32,
+        is_wanted: impl Fn(&ExternalRequest) -> bool,
+        mut each: impl FnMut(Posted<()>, ExternalRequest),
+    ) {
+        for (wait, request) in self.outbox.take_requests(is_wanted) {
+            if !self.waits.is_pending(wait) {
+                continue; // its process has ended, or its task was cancelled
+            }
+            let index = wait.process.index;
+            let ProcessOrigin { process, pid, .. } = self.processes.origin(index);
+            let vm = self.vms.record(self.processes[index].vm).vm;
+            each(Posted { id: RequestId { isolate, wait }, vm, process, pid, request: () }, request);
+        }
     }
 }

@@ -3,11 +3,11 @@
 /// A round-robin queue that knows how much of the current pass is left.
 ///
 /// ```text
-/// kept for the next pass | gaps of those that left | not had their turn | came since the pass began
+/// kept for the next pass | left the queue | not had their turn | added since the pass began
 /// 0                      kept                      next                 end
 /// ```
 ///
-/// One array: most processes stay, so a turn reads and writes one place, and those of the next turns follow it.
+/// One array: most processes stay, so a turn reads and writes one entry, and the entries of the next turns follow it.
 #[derive(Debug)]
 pub(crate) struct RunQueue<T> {
     entries: Vec<T>,
@@ -50,13 +50,13 @@ impl<T: Copy> RunQueue<T> {
     pub(crate) fn keep(&mut self, entry: T) {
         debug_assert!(self.kept < self.next, "kept once for each turn");
         self.kept += 1;
-        // Where nobody has left, it stands there already: memory that is not written need not be written back.
+        // Where nobody has left, the entry is there already. A cache line that is not written need not be written back.
         if self.kept < self.next {
             self.entries[self.kept - 1] = entry;
         }
     }
 
-    /// Those that have not had their turn in this pass.
+    /// Entries that have not had their turn in this pass.
     pub(crate) fn upcoming(&self) -> &[T] {
         &self.entries[self.next..self.end]
     }
@@ -76,7 +76,7 @@ impl<T: Copy> RunQueue<T> {
         self.kept + self.entries.len() - self.next
     }
 
-    /// All entries, those that have not had their turn before the others.
+    /// All entries. Those that have not had their turn are first.
     pub(crate) fn into_entries(mut self) -> impl Iterator<Item = T> {
         let newcomers = self.entries.split_off(self.end);
         let waiting = self.entries.split_off(self.next);

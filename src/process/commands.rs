@@ -37,20 +37,20 @@ impl ProcessCommands for EntityCommands<'_> {
             if is_new {
                 entity.despawn();
             } else {
-                with_isolate(entity, |isolate, handle| _ = isolate.kill(handle.slot, KillReason::Requested));
+                with_isolate(entity, |isolate, handle| _ = isolate.kill(handle.key, KillReason::Requested));
             }
         })
     }
 
     fn suspend(&mut self) -> &mut Self {
         self.queue(|entity: EntityWorldMut| {
-            with_isolate(entity, |isolate, handle| isolate.suspend(handle.slot))
+            with_isolate(entity, |isolate, handle| isolate.suspend(handle.key))
         })
     }
 
     fn resume(&mut self) -> &mut Self {
         self.queue(|entity: EntityWorldMut| {
-            with_isolate(entity, |isolate, handle| isolate.resume(handle.slot))
+            with_isolate(entity, |isolate, handle| isolate.resume(handle.key))
         })
     }
 }

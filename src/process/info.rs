@@ -18,7 +18,7 @@ impl LuauRuntime {
     /// State and cost of a process; `None` before it is admitted and after it has ended.
     pub fn process_info(&self, process: &Process) -> Option<ProcessInfo> {
         let handle = process.handle?;
-        let (state, cpu) = self.isolates[handle.isolate].process_info(handle.slot)?;
+        let (state, cpu) = self.isolates[handle.isolate].process_info(handle.key)?;
         Some(ProcessInfo { state, cpu })
     }
 }

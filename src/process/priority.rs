@@ -39,6 +39,6 @@ fn clear(world: DeferredWorld, HookContext { entity, .. }: HookContext) {
 fn set(mut world: DeferredWorld, entity: Entity, priority: Priority) {
     let handle = world.get::<Process>(entity).and_then(|process| process.handle);
     if let (Some(handle), Some(mut runtime)) = (handle, world.get_resource_mut::<LuauRuntime>()) {
-        runtime.isolate_mut(handle.isolate).set_priority(handle.slot, priority.sixteenths());
+        runtime.isolate_mut(handle.isolate).set_priority(handle.key, priority.sixteenths());
     }
 }

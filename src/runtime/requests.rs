@@ -1,13 +1,10 @@
-//! Requests of scripts to the game and the kernel, and the way back of their replies.
+//! Requests of scripts to the game and the kernel, and the way back of the game's replies.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use smallvec::smallvec;
-
-use super::LuauRuntime;
+use super::isolates::Isolates;
 use crate::isolate::{Posted, RequestId};
-use crate::luau::Reply;
 use crate::luau::request::{ExternalRequest, KernelRequest, SyscallArgs};
 use crate::value::Value;
 
@@ -20,7 +17,7 @@ impl Inbox {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push((request, reply));
     }
 
-    fn take(&self) -> Vec<(RequestId, Result<Value, String>)> {
+    pub(super) fn take(&self) -> Vec<(RequestId, Result<Value, String>)> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -29,52 +26,45 @@ impl Inbox {
 #[derive(Debug, Default)]
 pub(super) struct Requests {
     /// How many syscalls there are.
-    pub(super) syscalls: usize,
+    syscalls: usize,
     pub(super) inbox: Inbox,
     kernel: VecDeque<Posted<Box<KernelRequest>>>,
 }
 
-impl LuauRuntime {
+impl Requests {
+    /// The number of one more syscall.
+    pub(super) fn add_syscall(&mut self) -> usize {
+        self.syscalls += 1;
+        self.syscalls - 1
+    }
+
     /// Takes what scripts have asked for since the last call, isolate after isolate. Returns the syscalls, by their
-    /// numbers; the kernel's requests are for [`LuauRuntime::next_kernel_request`].
+    /// numbers. What the kernel was asked for is to be [taken](Self::next_for_kernel) one by one.
     ///
     /// While the kernel is behind, what it is asked for stays where requests are swept out that nobody waits for.
-    pub(crate) fn take_requests(&mut self) -> Vec<Vec<Posted<SyscallArgs>>> {
-        let Requests { syscalls, kernel, .. } = &mut self.requests;
-        let mut calls: Vec<Vec<_>> = std::iter::repeat_with(Vec::new).take(*syscalls).collect();
-        let kernel_is_behind = !kernel.is_empty();
+    pub(super) fn take(&mut self, isolates: &mut Isolates) -> Vec<Vec<Posted<SyscallArgs>>> {
+        let mut calls: Vec<Vec<_>> = std::iter::repeat_with(Vec::new).take(self.syscalls).collect();
+        let kernel_is_behind = !self.kernel.is_empty();
         let is_wanted = |request: &ExternalRequest| match request {
             ExternalRequest::Syscall { .. } => true,
             ExternalRequest::Kernel(_) => !kernel_is_behind,
         };
-        for (i, isolate) in self.isolates.busy_mut() {
+        for (i, isolate) in isolates.busy_mut() {
             isolate.take_requests(i, is_wanted, |who, request| match request {
                 ExternalRequest::Syscall { number, args } => calls[number].push(who.with(args)),
-                ExternalRequest::Kernel(request) => kernel.push_back(who.with(request)),
+                ExternalRequest::Kernel(request) => self.kernel.push_back(who.with(request)),
             });
         }
         calls
     }
 
     /// What the kernel was asked for first, of what somebody still waits for.
-    pub(crate) fn next_kernel_request(&mut self) -> Option<Posted<Box<KernelRequest>>> {
+    pub(super) fn next_for_kernel(&mut self, isolates: &Isolates) -> Option<Posted<Box<KernelRequest>>> {
         loop {
-            let posted = self.requests.kernel.pop_front()?;
-            if self.isolates[posted.id.isolate].is_pending(posted.id.wait) {
+            let posted = self.kernel.pop_front()?;
+            if isolates[posted.id.isolate].is_pending(posted.id.wait) {
                 return Some(posted);
             }
-        }
-    }
-
-    /// Hands a reply to the task that waits for it.
-    pub(crate) fn reply(&mut self, request: RequestId, reply: Reply) {
-        self.isolates.get_mut(request.isolate).reply(request.wait, reply);
-    }
-
-    /// Hands over the replies that the game has given.
-    pub(crate) fn deliver_replies(&mut self) {
-        for (request, reply) in self.requests.inbox.take() {
-            self.reply(request, reply.map(|value| smallvec![value]));
         }
     }
 }

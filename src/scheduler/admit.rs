@@ -1,33 +1,30 @@
 //! Admit: new processes get their isolate, their PID and their thread.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bevy::ecs::system::NonSendMarker;
 use bevy::prelude::*;
 
-use super::Tick;
 use super::budget::Phase;
 use super::parallel::{SharedStats, for_each};
+use super::tick::Tick;
 use crate::assets::{Program, ScriptParam};
-use crate::isolate::Isolate;
+use crate::isolate::{Isolate, OpenState, TickTime};
 use crate::process::Priority;
 use crate::process::{Process, ProcessOf};
 use crate::runtime::{LuauRuntime, ProcessAdmission};
 use crate::script::Script;
-use crate::types::Metrics;
+use crate::types::{Deadline, IsolateStats, Metrics};
 use crate::vm::Vm;
 use crate::vm::VmLimits;
 
-/// Processes admitted between two looks at the clock.
-const ADMISSIONS_PER_CLOCK_LOOK: usize = 64;
-
-/// The part of the phase after which those are started that have their place by then.
+/// The part of the phase in which processes are placed. In the rest they are started.
 const PLACING: f64 = 0.3;
 
-/// Isolates that one worker starts in a row at most.
+/// Isolates that one worker starts one after another, at most.
 const MAX_START_BATCH: usize = 16;
 
-/// Rows for each worker at least, so that none waits long for the last.
+/// Batches for each worker at least, so that none waits long for the last.
 const BATCHES_PER_WORKER: usize = 4;
 
 pub(crate) fn admit(
@@ -41,53 +38,43 @@ pub(crate) fn admit(
 ) {
     let runtime = &mut *runtime;
     let timer = tick.begin_phase(Phase::Admit);
-    let start_until = timer.deadline;
-    let place_until = start_until.map(|until| timer.began + (until - timer.began).mul_f64(PLACING));
+    let place_until = timer.deadline.of_part(timer.began, PLACING);
     // What an earlier tick had no time to start comes first.
     if !runtime.isolates.busy().any(Isolate::can_start) {
         place_pending(runtime, place_until, &mut scripts, &mut processes, &mut vms);
     }
-    let (tick_number, now, workers) = (metrics.ticks as u32, runtime.now, runtime.workers());
-    let mut isolates: Vec<&mut Isolate> = runtime
-        .isolates
-        .busy_mut()
-        .map(|(_, isolate)| isolate)
-        .filter(|isolate| isolate.can_start())
-        .collect();
-    // Which isolate takes over whose state must not depend on who is faster: those of a row run one after another.
-    let row = (isolates.len() / (workers * BATCHES_PER_WORKER)).clamp(1, MAX_START_BATCH);
-    let stats = SharedStats::default();
-    for_each(isolates.chunks_mut(row), workers, start_until, |row| {
-        start_batch(row, tick_number, now, start_until, &stats)
-    });
+    let time = TickTime { number: metrics.ticks as u32, now: runtime.now, deadline: timer.deadline };
+    metrics.add(&start(runtime, time));
     tick.end_phase(timer);
-    metrics.add(&stats.total());
 }
 
-/// Starts what isolates have admitted, isolate after isolate, those with a Luau state first. One that needs a state takes over
-/// that of the last before it that had one, if that is not needed there any more.
-fn start_batch(
-    row: &mut [&mut Isolate],
-    tick: u32,
-    now: Duration,
-    deadline: Option<Instant>,
-    stats: &SharedStats,
-) {
-    row.sort_by_key(|isolate| !isolate.has_state());
-    let mut last_with_state: Option<usize> = None;
-    for i in 0..row.len() {
-        let (before, rest) = row.split_at_mut(i);
-        let isolate = &mut *rest[0];
-        if let Some(other) = last_with_state {
-            isolate.adopt_state(before[other]);
+/// Starts what isolates have admitted.
+fn start(runtime: &mut LuauRuntime, time: TickTime) -> IsolateStats {
+    let workers = runtime.workers();
+    let max_idle = workers * BATCHES_PER_WORKER;
+    let isolates = runtime.isolates.busy_mut().map(|(_, isolate)| isolate);
+    let mut isolates: Vec<&mut Isolate> = isolates.filter(|isolate| isolate.can_start()).collect();
+    // Which isolate gets whose state must not depend on which worker is faster. So the isolates of a batch start one after
+    // another, and each batch has idle states of its own.
+    let batch = (isolates.len() / max_idle).clamp(1, MAX_START_BATCH);
+    let mut idle = runtime.idle_states.drain(..);
+    let batches = isolates.chunks_mut(batch).map(|batch| (batch, Vec::from_iter(idle.next())));
+    let mut batches: Vec<(&mut [&mut Isolate], Vec<OpenState>)> = batches.collect();
+    let left = idle.collect();
+    let stats = SharedStats::default();
+    for_each(batches.iter_mut(), workers, time.deadline, |(isolates, idle_states)| {
+        for (i, isolate) in isolates.iter_mut().enumerate() {
+            if i > 0 && time.deadline.has_passed() {
+                break;
+            }
+            isolate.start_admitted(time, idle_states);
+            stats.take_from(isolate);
         }
-        isolate.start_admitted(tick, now, deadline);
-        stats.take_from(isolate);
-        last_with_state = if isolate.has_state() { Some(i) } else { last_with_state };
-        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            break;
-        }
-    }
+    });
+    runtime.idle_states = left;
+    runtime.idle_states.extend(batches.into_iter().flat_map(|(_, idle_states)| idle_states));
+    runtime.idle_states.truncate(max_idle);
+    stats.total()
 }
 
 /// What is refused anyway is not compiled first.
@@ -99,13 +86,14 @@ fn is_ready(runtime: &mut LuauRuntime, vm: Entity, script: &Script, limits: Opti
 /// Gives processes their isolate and PID, in the order in which they were spawned.
 fn place_pending(
     runtime: &mut LuauRuntime,
-    deadline: Option<Instant>,
+    deadline: Deadline,
     scripts: &mut ScriptParam,
     processes: &mut Query<(&mut Process, Option<&ProcessOf>, Option<&Priority>)>,
     vms: &mut Query<(&mut Vm, Option<&VmLimits>)>,
 ) {
     // Not more than there are now: what cannot be placed goes to the end again.
-    for placed in 1..=runtime.pending() {
+    let mut steps = deadline.steps();
+    for _ in 0..runtime.pending() {
         let Some((entity, spawned_at)) = runtime.next_pending() else { break };
         if let Ok((mut process, process_of, priority)) = processes.get_mut(entity)
             && process.handle.is_none()
@@ -125,7 +113,7 @@ fn place_pending(
                     process.admitted(&admission);
                     if let Some(priority) = priority {
                         let handle = admission.process;
-                        runtime.isolate_mut(handle.isolate).set_priority(handle.slot, priority.sixteenths());
+                        runtime.isolate_mut(handle.isolate).set_priority(handle.key, priority.sixteenths());
                     }
                 }
                 _ => {
@@ -136,9 +124,7 @@ fn place_pending(
                 }
             }
         }
-        if placed % ADMISSIONS_PER_CLOCK_LOOK == 0
-            && deadline.is_some_and(|deadline| Instant::now() >= deadline)
-        {
+        if steps.out_of_time() {
             break;
         }
     }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::types::Deadline;
+
 /// A part of the tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
@@ -25,9 +27,9 @@ impl Phase {
         }
     }
 
-    /// What `share` may grow to, at the cost of the phases before, while the phase is cut short in each tick: the processes
+    /// What `share` may grow to, at the cost of the earlier phases, while the phase is cut short in each tick. The processes
     /// of isolates with too much garbage wait for the collector, and cannot use what Run has.
-    fn largest_share(self) -> f64 {
+    fn max_share(self) -> f64 {
         match self {
             Self::Collect => 0.4,
             _ => self.share(),
@@ -71,15 +73,16 @@ impl Account {
         self.spent
     }
 
-    /// When `phase` has to stop if it begins at `now`. Each leaves their share to the ones after it, unless
-    /// they needed less lately, and gets what the ones before it did not use.
-    pub(crate) fn deadline(&self, now: Instant, phase: Phase) -> Option<Instant> {
+    /// When `phase` has to stop if it begins at `now`. Each leaves the later ones their shares, or less if they needed less
+    /// lately, and gets what the earlier ones did not use.
+    pub(crate) fn deadline(&self, now: Instant, phase: Phase) -> Deadline {
+        let Some(budget) = self.budget else { return Deadline::NEVER };
         let reserve = |later: Phase| {
             let need = self.needs[later as usize];
             need.max(later.share()).min(need + RESERVE)
         };
         let reserved: f64 = Phase::ALL.into_iter().filter(|&later| later > phase).map(reserve).sum();
-        Some(now + self.budget?.mul_f64(1.0 - reserved).saturating_sub(self.spent))
+        Deadline::at(now + budget.mul_f64(1.0 - reserved).saturating_sub(self.spent))
     }
 
     /// A phase has taken `time`; `was_cut` if it had to stop.
@@ -89,7 +92,7 @@ impl Account {
             let taken = time.div_duration_f64(budget.max(Duration::from_nanos(1)));
             let need = &mut self.needs[phase as usize];
             let now = if was_cut { phase.share().max(*need + GROWTH) } else { taken.max(*need * DECAY) };
-            *need = now.min(phase.largest_share());
+            *need = now.min(phase.max_share());
         }
     }
 }
@@ -105,7 +108,7 @@ mod tests {
     /// What a phase may take if it begins now.
     fn left(account: &Account, phase: Phase) -> Duration {
         let now = Instant::now();
-        account.deadline(now, phase).expect("a limited budget") - now
+        account.deadline(now, phase).instant().expect("a limited budget") - now
     }
 
     fn tick(account: &mut Account, times: [Duration; 5]) {
@@ -179,7 +182,7 @@ mod tests {
         let mut account = Account::default();
         account.begin(None);
         account.charge(Phase::Admit, ms(1), false);
-        assert_eq!(account.deadline(Instant::now(), Phase::Run), None);
+        assert!(account.deadline(Instant::now(), Phase::Run).is_never());
         assert_eq!(account.spent(), ms(1));
     }
 }

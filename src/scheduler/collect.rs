@@ -1,17 +1,16 @@
 //! Collect: the garbage of isolates that have grown, isolates in parallel.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
 
 use bevy::ecs::system::NonSendMarker;
 use bevy::prelude::*;
 
-use super::Tick;
 use super::budget::Phase;
 use super::parallel::{SharedStats, for_each};
+use super::tick::Tick;
 use crate::isolate::Isolate;
 use crate::runtime::LuauRuntime;
-use crate::types::Metrics;
+use crate::types::{Deadline, Metrics};
 
 pub(crate) fn collect(
     _main_thread: NonSendMarker,
@@ -26,7 +25,8 @@ pub(crate) fn collect(
     let due =
         runtime.isolates.busy_mut().map(|(_, isolate)| isolate).filter(|isolate| isolate.collection_is_due());
     let (mut isolates, others): (Vec<_>, Vec<_>) = due.partition(|isolate| isolate.collection_is_overdue());
-    // Those first whose processes wait for it, in each tick another: a large one takes all the time there is.
+    // First the isolates whose processes wait for it, beginning with another one in each tick: a large one takes all the
+    // time there is.
     if !isolates.is_empty() {
         let first = metrics.ticks as usize % isolates.len();
         isolates.rotate_left(first);
@@ -36,8 +36,8 @@ pub(crate) fn collect(
     tick.end_phase(timer);
 }
 
-/// Where there is no deadline, nobody misses a slice because garbage must be collected first: what starts and messages
-/// have left is collected before the slices of a tick, all else at the end of the tick before.
+/// Where there is no deadline, nobody misses a slice because garbage must be collected first. What starts and messages
+/// have left is collected before the slices of a tick, everything else at the end of the tick before.
 pub(super) fn collect_overdue(runtime: &mut LuauRuntime, metrics: &mut Metrics) {
     let workers = runtime.workers();
     let isolates = runtime
@@ -45,13 +45,13 @@ pub(super) fn collect_overdue(runtime: &mut LuauRuntime, metrics: &mut Metrics) 
         .busy_mut()
         .map(|(_, isolate)| isolate)
         .filter(|isolate| isolate.collection_is_overdue());
-    collect_each(isolates, workers, None, metrics);
+    collect_each(isolates, workers, Deadline::NEVER, metrics);
 }
 
 fn collect_each<'a>(
     isolates: impl Iterator<Item = &'a mut Isolate> + Send,
     workers: usize,
-    deadline: Option<Instant>,
+    deadline: Deadline,
     metrics: &mut Metrics,
 ) {
     let stats = SharedStats::default();
@@ -71,7 +71,7 @@ impl LuauRuntime {
     pub fn collect_garbage(&mut self) -> usize {
         let workers = self.workers();
         let live = AtomicUsize::new(0);
-        for_each(self.isolates.all_mut(), workers, None, |isolate| {
+        for_each(self.isolates.all_mut(), workers, Deadline::NEVER, |isolate| {
             live.fetch_add(isolate.collect_whole(), Ordering::Relaxed);
         });
         live.into_inner()

@@ -1,6 +1,6 @@
-//! Settle: what scripts asked the system is answered.
+//! Settle: the kernel answers what scripts have asked.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bevy::prelude::*;
 use smallvec::smallvec;
@@ -12,28 +12,23 @@ use crate::luau::request::{Address, KernelRequest, Program};
 use crate::process::{Process, ProcessOf, Processes};
 use crate::runtime::{LuauRuntime, ProcessHandle};
 use crate::script::Script;
-use crate::types::KillReason;
+use crate::types::{Deadline, KillReason};
 use crate::value::Value;
 use crate::value::Values;
 use crate::vm::VmLimits;
 
-/// Answers between two looks at the clock.
-const ANSWERS_PER_CLOCK_LOOK: usize = 32;
-
 /// What it takes to compile source that a script has made up, on whatever thread: its VM pays for that.
 const COMPILE_NS_PER_BYTE: u64 = 40;
 
-/// Answers what scripts have asked, until `deadline`. The rest is answered in the next tick.
-pub(super) fn answer_kernel_requests(world: &mut World, deadline: Option<Instant>) {
-    for answered in 1.. {
-        let Some(posted) = world.resource_mut::<LuauRuntime>().next_kernel_request() else { break };
+/// Answers what scripts have asked the kernel, until the deadline. The rest is answered in the next tick.
+pub(super) fn answer_kernel_requests(world: &mut World, deadline: Deadline) {
+    let mut steps = deadline.steps();
+    while let Some(posted) = world.resource_mut::<LuauRuntime>().next_kernel_request() {
         let id = posted.id;
         if let Some(reply) = answer(world, posted) {
             world.resource_mut::<LuauRuntime>().reply(id, reply);
         }
-        if answered % ANSWERS_PER_CLOCK_LOOK == 0
-            && deadline.is_some_and(|deadline| Instant::now() >= deadline)
-        {
+        if steps.out_of_time() {
             break;
         }
     }
@@ -58,7 +53,7 @@ fn answer(world: &mut World, posted: Posted<Box<KernelRequest>>) -> Option<Reply
             let time = Duration::from_nanos(COMPILE_NS_PER_BYTE) * script.source().len() as u32;
             let charged = if function.is_some() { Duration::ZERO } else { time };
             let start = Start { name: Some(script.shared_name()), arguments, function, parent: Some(id) };
-            world.resource_mut::<LuauRuntime>().isolate_mut(id.isolate).charge_time(id.wait.slot(), charged);
+            world.resource_mut::<LuauRuntime>().isolate_mut(id.isolate).charge_time(id.wait.process, charged);
             world.spawn((Process::new(script).with_start(start), ProcessOf(vm)));
             None
         }
@@ -66,7 +61,7 @@ fn answer(world: &mut World, posted: Posted<Box<KernelRequest>>) -> Option<Reply
             let found = find(world, vm, pid);
             let mut runtime = world.resource_mut::<LuauRuntime>();
             let killed = found.is_some_and(|(_, handle)| {
-                runtime.isolate_mut(handle.isolate).kill(handle.slot, KillReason::Requested)
+                runtime.isolate_mut(handle.isolate).kill(handle.key, KillReason::Requested)
             });
             Some(Ok(smallvec![killed.into()]))
         }
@@ -84,25 +79,25 @@ fn answer(world: &mut World, posted: Posted<Box<KernelRequest>>) -> Option<Reply
             let found = find(world, vm, pid);
             let mut runtime = world.resource_mut::<LuauRuntime>();
             let now = runtime.now;
-            let place = runtime.isolate_mut(id.isolate).place_of(id.wait.slot())?;
+            let vm_index = runtime.isolate_mut(id.isolate).vm_of(id.wait.process)?;
             let isolate = runtime.isolate_mut(id.isolate);
             if found.is_some() {
-                isolate.join(place, pid, id.wait);
+                isolate.join(vm_index, pid, id.wait);
                 if let Some(timeout) = timeout {
                     isolate.set_timeout(id.wait, now + timeout);
                 }
                 return None;
             }
             let unknown = || smallvec![Value::Nil, "no such process".into()];
-            Some(Ok(isolate.retained_exit(place, pid).unwrap_or_else(unknown)))
+            Some(Ok(isolate.retained_exit(vm_index, pid).unwrap_or_else(unknown)))
         }
         KernelRequest::Monitor(pid) => {
             let found = find(world, vm, pid);
             let mut runtime = world.resource_mut::<LuauRuntime>();
             let isolate = runtime.isolate_mut(id.isolate);
-            let place = isolate.place_of(id.wait.slot())?;
+            let vm_index = isolate.vm_of(id.wait.process)?;
             Some(Ok(done(match found {
-                Some(_) => isolate.monitor(place, pid, id.wait.slot()),
+                Some(_) => isolate.monitor(vm_index, pid, id.wait.process),
                 None => Err("no such process"),
             })))
         }
@@ -117,7 +112,7 @@ fn answer(world: &mut World, posted: Posted<Box<KernelRequest>>) -> Option<Reply
             let mut runtime = world.resource_mut::<LuauRuntime>();
             let posted = receiver
                 .ok_or("no such process")
-                .and_then(|(_, handle)| runtime.isolate_mut(handle.isolate).post(handle.slot, value, sender));
+                .and_then(|(_, handle)| runtime.isolate_mut(handle.isolate).post(handle.key, value, sender));
             Some(Ok(done(posted)))
         }
     }
@@ -150,10 +145,10 @@ fn info(world: &mut World, vm: Entity, pid: u32) -> Option<Value> {
     let runtime = world.resource::<LuauRuntime>();
     let info = runtime.process_info(process)?;
     let memory = world.get::<crate::vm::Vm>(vm).and_then(|vm| runtime.vm_bytes(vm));
-    let spawned_at = runtime.isolates[handle.isolate].spawned_at(handle.slot);
+    let spawned_at = runtime.isolates[handle.isolate].spawned_at(handle.key);
     let age = runtime.now.saturating_sub(spawned_at?).as_secs_f64();
     let name = process.shared_name();
-    let mailbox = world.resource_mut::<LuauRuntime>().isolate_mut(handle.isolate).mailbox_len(handle.slot);
+    let mailbox = world.resource_mut::<LuauRuntime>().isolate_mut(handle.isolate).mailbox_len(handle.key);
     let state = format!("{:?}", info.state).to_lowercase();
     let mut entries = vec![
         ("pid".into(), f64::from(pid).into()),

@@ -5,12 +5,11 @@
 //! on the understanding that the main thread works, too.
 
 use std::sync::Mutex;
-use std::time::Instant;
 
 use bevy::tasks::ComputeTaskPool;
 
 use crate::isolate::Isolate;
-use crate::types::IsolateStats;
+use crate::types::{Deadline, IsolateStats};
 
 /// What isolates did, added up by several workers, each right after it ran an isolate, while that is in its caches.
 #[derive(Default)]
@@ -29,29 +28,29 @@ impl SharedStats {
 /// Isolates that one worker deals with one after the other, so that it can load what the next ones need first.
 pub(crate) const MAX_BATCH: usize = 16;
 
-/// A row is so small a part of what is left for each worker: the last ones are single isolates, so that no worker is idle
-/// for long while another runs a row.
+/// A batch is so small a part of what is left for each worker. The last batches are single isolates, so that no worker is
+/// idle for long while another runs a batch.
 const BATCHES_PER_WORKER: usize = 8;
 
-/// Shares isolates out in rows of up to `longest` for [`for_each`].
-pub(crate) fn rows<T>(
+/// Shares isolates out in batches of up to `max` for [`for_each`].
+pub(crate) fn batches<T>(
     mut isolates: &mut [T],
     workers: usize,
-    longest: usize,
+    max: usize,
 ) -> impl Iterator<Item = &mut [T]> {
     std::iter::from_fn(move || {
-        let row = (isolates.len() / (workers * BATCHES_PER_WORKER)).clamp(1, longest);
-        isolates.split_off_mut(..row)
+        let batch = (isolates.len() / (workers * BATCHES_PER_WORKER)).clamp(1, max);
+        isolates.split_off_mut(..batch)
     })
 }
 
-/// Calls `f` for each of `items` (isolates, or rows of them) until `deadline`, on up to `workers` threads of the compute task pool,
-/// the calling one among them. Each worker takes the next item when it is done with its last. The first
-/// one always gets its turn, so that there is progress whatever the budget is.
+/// Calls `f` for each of `items` (isolates, or batches of them) until the deadline, on up to `workers` threads of the compute
+/// task pool, the calling one among them. Each worker takes the next item when it is done with its last. The first item
+/// always gets its turn, so that there is progress whatever the budget is.
 pub(crate) fn for_each<T: Send>(
     mut items: impl Iterator<Item = T> + Send,
     workers: usize,
-    deadline: Option<Instant>,
+    deadline: Deadline,
     f: impl Fn(T) + Sync,
 ) {
     // To wake the pool's threads takes longer than all else that an idle tick does.
@@ -61,8 +60,7 @@ pub(crate) fn for_each<T: Send>(
     let next = || {
         let mut items = items.lock().expect("`next` does not panic");
         let is_first = std::mem::replace(&mut items.1, false);
-        let is_over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        if is_first || !is_over { items.0.next() } else { None }
+        if is_first || !deadline.has_passed() { items.0.next() } else { None }
     };
     let work = || {
         while let Some(item) = next() {
@@ -85,12 +83,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_have_each_heap_once_in_order_and_the_last_ones_are_single() {
+    fn batches_have_each_isolate_once_in_order_and_the_last_ones_are_single() {
         let mut isolates: Vec<u32> = (0..1_569).collect();
-        let rows: Vec<Vec<u32>> = rows(&mut isolates, 2, MAX_BATCH).map(|row| row.to_vec()).collect();
-        assert_eq!(rows.concat(), (0..1_569).collect::<Vec<_>>());
-        assert_eq!(rows[0].len(), MAX_BATCH);
-        assert!(rows.iter().rev().take(2 * BATCHES_PER_WORKER).all(|row| row.len() == 1));
-        assert!(super::rows(&mut isolates, 2, 1).all(|row| row.len() == 1));
+        let batches: Vec<Vec<u32>> =
+            batches(&mut isolates, 2, MAX_BATCH).map(|batch| batch.to_vec()).collect();
+        assert_eq!(batches.concat(), (0..1_569).collect::<Vec<_>>());
+        assert_eq!(batches[0].len(), MAX_BATCH);
+        assert!(batches.iter().rev().take(2 * BATCHES_PER_WORKER).all(|batch| batch.len() == 1));
+        assert!(super::batches(&mut isolates, 2, 1).all(|batch| batch.len() == 1));
     }
 }

@@ -1,20 +1,18 @@
 //! Run: every runnable process gets a slice, isolates in parallel.
 
-use std::time::{Duration, Instant};
-
 use bevy::ecs::system::NonSendMarker;
 use bevy::prelude::*;
 
-use super::Tick;
 use super::budget::Phase;
 use super::collect::collect_overdue;
-use super::parallel::{MAX_BATCH, SharedStats, for_each, rows};
-use crate::isolate::Isolate;
+use super::parallel::{MAX_BATCH, SharedStats, batches, for_each};
+use super::tick::Tick;
+use crate::isolate::{Isolate, TickTime};
 use crate::runtime::LuauRuntime;
 use crate::types::Metrics;
 use crate::types::TickBudget;
 
-/// A longer quantum gains nothing by rows of isolates with many turns, and loses where the busy ones cannot be shared out.
+/// With a longer quantum, batches of isolates with many turns gain nothing, and lose where busy ones cannot be shared out.
 const SHORT_QUANTUM: u32 = 64;
 
 pub(crate) fn run(
@@ -29,9 +27,10 @@ pub(crate) fn run(
     }
     let timer = tick.begin_phase(Phase::Run);
     let deadline = timer.deadline;
-    let (tick_number, now, workers) = (metrics.ticks as u32, runtime.now, runtime.workers());
+    let time = TickTime { number: metrics.ticks as u32, now: runtime.now, deadline };
+    let workers = runtime.workers();
     let pass_is_over = !runtime.isolates.busy().any(Isolate::has_turns_left);
-    let longest_batch = if runtime.quantum() <= SHORT_QUANTUM { MAX_BATCH } else { 1 };
+    let max_batch = if runtime.quantum() <= SHORT_QUANTUM { MAX_BATCH } else { 1 };
     let (mut large, mut small, mut unfinished) = (Vec::new(), Vec::new(), 0);
     for (_, isolate) in runtime.isolates.busy_mut() {
         if pass_is_over {
@@ -46,10 +45,9 @@ pub(crate) fn run(
         }
     }
     let stats = SharedStats::default();
-    let pass = Pass { tick: tick_number, now, deadline, stats: &stats };
-    let large = rows(&mut large, workers, longest_batch).map(Row::Large);
-    let small = rows(&mut small, workers, MAX_BATCH).map(Row::Small);
-    for_each(large.chain(small), workers, deadline, |row| pass.run(row));
+    let large = batches(&mut large, workers, max_batch).map(Batch::Large);
+    let small = batches(&mut small, workers, MAX_BATCH).map(Batch::Small);
+    for_each(large.chain(small), workers, deadline, |batch| batch.run(time, &stats));
     metrics.run_time += tick.end_phase(timer);
     let stats = stats.total();
     metrics.add(&stats);
@@ -58,53 +56,40 @@ pub(crate) fn run(
 }
 
 /// Isolates that one worker runs.
-enum Row<'a, 'h> {
-    Large(&'a mut [&'h mut Isolate]),
+enum Batch<'a, 'i> {
+    Large(&'a mut [&'i mut Isolate]),
     /// Of isolates that [have few turns](Isolate::has_few_turns).
-    Small(&'a mut [&'h mut Isolate]),
+    Small(&'a mut [&'i mut Isolate]),
 }
 
-/// What rows need to run.
-struct Pass<'a> {
-    tick: u32,
-    now: Duration,
-    deadline: Option<Instant>,
-    stats: &'a SharedStats,
-}
-
-impl Pass<'_> {
+impl Batch<'_, '_> {
     /// Runs isolates until the deadline, the first in any case.
-    fn run(&self, row: Row) {
-        match row {
-            Row::Large(isolates) => {
+    fn run(self, time: TickTime, stats: &SharedStats) {
+        let run = |isolate: &mut Isolate, next: Option<&Isolate>| {
+            isolate.run(time, next);
+            stats.take_from(isolate);
+        };
+        match self {
+            Self::Large(isolates) => {
                 let mut is_prefetched = false;
                 for i in 0..isolates.len() {
-                    if i > 0 && self.is_over() {
+                    if i > 0 && time.deadline.has_passed() {
                         return;
                     }
                     let (begun, later) = isolates.split_at_mut(i + 1);
                     is_prefetched = begun[i].prefetch_ahead(is_prefetched, later);
-                    self.run_heap(begun[i], later.first().map(|next| &**next));
+                    run(begun[i], later.first().map(|next| &**next));
                 }
             }
-            Row::Small(isolates) => {
+            Self::Small(isolates) => {
                 Isolate::prefetch_batch(isolates);
                 for (i, isolate) in isolates.iter_mut().enumerate() {
-                    if i > 0 && self.is_over() {
+                    if i > 0 && time.deadline.has_passed() {
                         return;
                     }
-                    self.run_heap(isolate, None);
+                    run(isolate, None);
                 }
             }
         }
-    }
-
-    fn run_heap(&self, isolate: &mut Isolate, next: Option<&Isolate>) {
-        isolate.run(self.tick, self.now, self.deadline, next);
-        self.stats.take_from(isolate);
-    }
-
-    fn is_over(&self) -> bool {
-        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 }

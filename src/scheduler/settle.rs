@@ -1,29 +1,22 @@
 //! Settle: the ECS hears what happened; ended processes and finished VMs are despawned.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bevy::prelude::*;
 use smallvec::SmallVec;
 
-use super::Tick;
 use super::budget::Phase;
 use super::kernel_requests::answer_kernel_requests;
+use super::tick::Tick;
 use crate::console::VmConsole;
 use crate::console::log::PrintLog;
 use crate::isolate::{Exit, VmStatus, VmSummary};
 use crate::process::ProcessExited;
 use crate::process::{Process, Processes};
 use crate::runtime::LuauRuntime;
-use crate::types::Metrics;
-use crate::types::Outcome;
+use crate::types::{Deadline, Metrics, Outcome, Steps};
 use crate::vm::Vm;
 use crate::vm::VmExited;
-
-/// VMs whose prints are settled between two looks at the clock.
-const CONSOLES_PER_CLOCK_LOOK: usize = 64;
-
-/// Exits settled between two looks at the clock.
-const EXITS_PER_CLOCK_LOOK: usize = 64;
 
 pub(crate) fn settle(world: &mut World) {
     let timer = world.resource::<Tick>().begin_phase(Phase::Settle);
@@ -31,20 +24,19 @@ pub(crate) fn settle(world: &mut World) {
     settle_prints(world, deadline);
     answer_kernel_requests(world, deadline);
     let now = world.resource::<LuauRuntime>().now;
-    let is_over = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
     loop {
         let vms_without_processes =
-            world.resource_mut::<LuauRuntime>().take_vms_without_processes(EXITS_PER_CLOCK_LOOK);
-        let is_last = vms_without_processes.len() < EXITS_PER_CLOCK_LOOK;
+            world.resource_mut::<LuauRuntime>().take_vms_without_processes(Steps::PER_CHECK);
+        let is_last = vms_without_processes.len() < Steps::PER_CHECK;
         for (vm, summary) in vms_without_processes {
             settle_vm(world, now, vm, summary);
         }
-        if is_last || is_over() {
+        if is_last || deadline.has_passed() {
             break;
         }
     }
     loop {
-        let exits = world.resource_mut::<LuauRuntime>().take_exits(EXITS_PER_CLOCK_LOOK);
+        let exits = world.resource_mut::<LuauRuntime>().take_exits(Steps::PER_CHECK);
         if exits.is_empty() {
             break;
         }
@@ -52,7 +44,7 @@ pub(crate) fn settle(world: &mut World) {
         for exit in exits {
             settle_exit(world, now, exit);
         }
-        if is_over() {
+        if deadline.has_passed() {
             break;
         }
     }
@@ -60,10 +52,10 @@ pub(crate) fn settle(world: &mut World) {
     world.resource_mut::<Tick>().end_phase(timer);
 }
 
-fn settle_prints(world: &mut World, deadline: Option<Instant>) {
+fn settle_prints(world: &mut World, deadline: Deadline) {
     loop {
-        let printed = world.resource_mut::<LuauRuntime>().take_printed(CONSOLES_PER_CLOCK_LOOK);
-        let is_last = printed.len() < CONSOLES_PER_CLOCK_LOOK;
+        let printed = world.resource_mut::<LuauRuntime>().take_printed(Steps::PER_CHECK);
+        let is_last = printed.len() < Steps::PER_CHECK;
         for (vm, mut printed) in printed {
             if let Some(mut log) = world.get_resource_mut::<PrintLog>() {
                 log.log(vm, &printed.text());
@@ -72,7 +64,7 @@ fn settle_prints(world: &mut World, deadline: Option<Instant>) {
                 vm.entry::<VmConsole>().or_default().get_mut().append(&mut printed);
             }
         }
-        if is_last || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        if is_last || deadline.has_passed() {
             break;
         }
     }
@@ -91,7 +83,7 @@ fn count(metrics: &mut Metrics, exits: &[Exit]) {
 fn settle_exit(world: &mut World, now: Duration, exit: Exit) {
     // It may have been despawned or replaced since it ended.
     let process = world.get_mut::<Process>(exit.process);
-    let process = process.filter(|process| process.handle.is_some_and(|handle| handle.slot == exit.slot));
+    let process = process.filter(|process| process.handle.is_some_and(|handle| handle.key == exit.key));
     let is_same = process.is_some();
     if let Some(mut process) = process {
         process.state = exit.outcome.state();

@@ -9,6 +9,6 @@ impl LuauRuntime {
     /// state apart.
     pub fn vm_bytes(&self, vm: &Vm) -> Option<usize> {
         let handle = vm.handle?;
-        self.isolates[handle.isolate].vm_bytes(handle.place)
+        self.isolates[handle.isolate].vm_bytes(handle.key)
     }
 }

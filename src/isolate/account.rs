@@ -1,25 +1,13 @@
-//! Whether a process may have its next slice, and how much it may use.
+//! What a VM may use: whether its processes may have their next slices, and how much each slice gets.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use cpu_time::ThreadTime;
-
-use super::{Isolate, SlotId};
 use crate::luau::{Allowance, Context, LimitViolation};
-use crate::types::{KillReason, Limits};
+use crate::types::{KillReason, Limits, ProcessIndex};
 
-/// A slice that takes this many times the overrun limit has found a way around all other limits.
-const KILL_FACTOR: u32 = 8;
-
-/// No slot.
-const NO_SLOT: u32 = u32::MAX;
-
-/// What a slice takes at most, for each safepoint and all in all, unless its script makes long library
-/// calls: generously, since only what is far beyond is worth a closer look.
-const USUAL_NS_PER_SAFEPOINT: u64 = 50;
-/// See [`USUAL_NS_PER_SAFEPOINT`].
-const USUAL_NS_PER_SLICE: u64 = 4_000;
+/// No process.
+const NOBODY: ProcessIndex = ProcessIndex(u32::MAX);
 
 /// What a process may do when it is its turn.
 #[derive(Debug)]
@@ -51,8 +39,8 @@ pub(super) struct Collections {
 pub(super) struct VmAccount {
     pub(super) limits: Arc<Limits>,
     last_tick: u32,
-    /// The slot whose slice was the VM's last, or [`NO_SLOT`]: who is to blame when it is over a limit.
-    last_ran: u32,
+    /// Who had the VM's last slice, or [`NOBODY`]: who is killed when the VM is over a limit.
+    last_runner: ProcessIndex,
     /// Nanoseconds of processor time used beyond what past ticks allowed.
     time_debt: u32,
     /// The collection after which it will be clear what the VM needs, 0 while it is within its limits, or [`UNKNOWN`].
@@ -64,13 +52,13 @@ const UNKNOWN: u32 = u32::MAX;
 
 impl VmAccount {
     pub(super) fn new(limits: Arc<Limits>) -> Self {
-        Self { limits, last_tick: 0, last_ran: NO_SLOT, time_debt: 0, collected_by: UNKNOWN }
+        Self { limits, last_tick: 0, last_runner: NOBODY, time_debt: 0, collected_by: UNKNOWN }
     }
 
-    /// The process in `slot` is not to blame for anything any more.
-    pub(super) fn forget(&mut self, slot: u32) {
-        if self.last_ran == slot {
-            self.last_ran = NO_SLOT;
+    /// A process has ended, or starts again: nothing is held against it.
+    pub(super) fn forget_runner(&mut self, process: ProcessIndex) {
+        if self.last_runner == process {
+            self.last_runner = NOBODY;
         }
     }
 
@@ -80,25 +68,31 @@ impl VmAccount {
         self.suspect();
     }
 
-    /// The VM may be over a limit, and not only that of its memory, which is looked at in every turn.
+    /// The VM may be over a limit other than that of its memory, which is compared before each slice.
     pub(super) fn suspect(&mut self) {
         if self.collected_by == 0 {
             self.collected_by = UNKNOWN;
         }
     }
 
-    /// Whether it must be asked what the VM's processes [may do](VmAccount::verdict) even if its memory is in order.
+    /// Whether a [verdict](Self::verdict) is needed even if the VM's memory is within its limit.
     pub(super) fn is_suspect(&self) -> bool {
         self.collected_by != 0
     }
 
-    /// The VM's process in `slot` has its slice: what the VM holds too much of from now on is its fault.
-    pub(super) fn charge_to_last_runner(&mut self, slot: u32) {
-        self.last_ran = slot;
+    /// A process of the VM has its slice. If the VM is over a limit afterwards, this is the process to kill.
+    #[inline]
+    pub(super) fn set_last_runner(&mut self, process: ProcessIndex) {
+        self.last_runner = process;
     }
 
-    /// What the VM's process in `slot` may do now.
-    pub(super) fn verdict(&mut self, slot: u32, holdings: Holdings, collections: Collections) -> Verdict {
+    /// What a process of the VM may do now.
+    pub(super) fn verdict(
+        &mut self,
+        process: ProcessIndex,
+        holdings: Holdings,
+        collections: Collections,
+    ) -> Verdict {
         let limits = &*self.limits;
         if holdings.bytes <= limits.memory_bytes && holdings.coroutines <= limits.coroutines {
             self.collected_by = 0;
@@ -106,11 +100,11 @@ impl VmAccount {
         }
         let is_known = !matches!(self.collected_by, 0 | UNKNOWN);
         let is_certain = is_known && collections.finished >= self.collected_by;
-        let is_to_blame = self.last_ran == slot || self.last_ran == NO_SLOT;
-        if !is_known || (is_certain && is_to_blame) {
+        let is_last_runner = self.last_runner == process || self.last_runner == NOBODY;
+        if !is_known || (is_certain && is_last_runner) {
             self.collected_by = collections.finished + 1 + u32::from(collections.one_is_underway);
         }
-        if is_certain && is_to_blame { Verdict::Kill(excess(limits, holdings)) } else { Verdict::Wait }
+        if is_certain && is_last_runner { Verdict::Kill(exceeded(limits, holdings)) } else { Verdict::Wait }
     }
 
     /// What each slice of the VM's processes may use.
@@ -153,17 +147,8 @@ impl VmAccount {
     }
 }
 
-impl Isolate {
-    /// Work that was done elsewhere costs the VM of a process so much of its time.
-    pub(crate) fn charge_time(&mut self, id: SlotId, time: Duration) {
-        if let Some(place) = self.place_of(id) {
-            self.accounts[place as usize].charge_time(time);
-        }
-    }
-}
-
-/// Of which limit VMs with more than that are told.
-fn excess(limits: &Limits, Holdings { bytes: used, coroutines }: Holdings) -> KillReason {
+/// The limit that is named where several are exceeded: memory first.
+fn exceeded(limits: &Limits, Holdings { bytes: used, coroutines }: Holdings) -> KillReason {
     if used > limits.memory_bytes {
         KillReason::Memory { limit: limits.memory_bytes, used }
     } else {
@@ -173,13 +158,13 @@ fn excess(limits: &Limits, Holdings { bytes: used, coroutines }: Holdings) -> Ki
 
 /// Why a process is killed whose slice went too far, while its VM held `bytes`.
 pub(super) fn kill_reason(
-    excess: LimitViolation,
+    violation: LimitViolation,
     context: &mut Context,
     limits: &Limits,
     overrun: Duration,
     bytes: usize,
 ) -> KillReason {
-    match excess {
+    match violation {
         LimitViolation::Overrun(used) => KillReason::Overrun { limit: overrun, used },
         LimitViolation::Memory(refused) => {
             // More than one slice may have, if not more than the VM may.
@@ -197,56 +182,6 @@ pub(super) fn kill_reason(
 
 fn nanoseconds(time: Duration) -> u32 {
     time.as_nanos().try_into().unwrap_or(u32::MAX)
-}
-
-/// Watches what slices take, closely only while some take long: a look at the processor's clock costs
-/// several times as much as a short slice.
-#[derive(Debug)]
-pub(super) struct Stopwatch {
-    usual_slice: Duration,
-    batch_began: Instant,
-    slice_began: Option<ThreadTime>,
-}
-
-impl Stopwatch {
-    /// A stopwatch for slices of `quantum` safepoints, which looks at each of them if `is_close`.
-    pub(super) fn new(quantum: u32, is_close: bool) -> Self {
-        let usual_slice = USUAL_NS_PER_SLICE + USUAL_NS_PER_SAFEPOINT * u64::from(quantum);
-        Self {
-            usual_slice: Duration::from_nanos(usual_slice),
-            batch_began: Instant::now(),
-            slice_began: is_close.then(ThreadTime::now),
-        }
-    }
-
-    pub(super) fn is_close(&self) -> bool {
-        self.slice_began.is_some()
-    }
-
-    /// A slice is over: how long it took, if that is known and unusual.
-    pub(super) fn slice(&mut self) -> Option<Duration> {
-        let began = self.slice_began?;
-        let now = ThreadTime::now();
-        self.slice_began = Some(now);
-        Some(now.duration_since(began)).filter(|&time| time > self.usual_slice)
-    }
-
-    /// `slices` more slices are over. From then on each is looked at, or none, depending on how long
-    /// they took. Returns the time.
-    pub(super) fn batch(&mut self, slices: u32) -> Instant {
-        let now = Instant::now();
-        let is_slow = now - self.batch_began > self.usual_slice * slices;
-        self.batch_began = now;
-        if is_slow != self.is_close() {
-            self.slice_began = is_slow.then(ThreadTime::now);
-        }
-        now
-    }
-
-    /// Whether a slice that took `time` went around all limits of which `overrun` is one.
-    pub(super) fn is_far_over(time: Duration, overrun: Duration) -> bool {
-        time > overrun * KILL_FACTOR
-    }
 }
 
 #[cfg(test)]
@@ -268,37 +203,61 @@ mod tests {
         let mut account = account(Limits { memory_bytes: 1000, ..default() });
         let holdings = |bytes| Holdings { bytes, coroutines: 0 };
         assert!(account.is_suspect());
-        assert!(matches!(account.verdict(5, holdings(400), collections(7, false)), Verdict::Run));
+        assert!(matches!(
+            account.verdict(ProcessIndex(5), holdings(400), collections(7, false)),
+            Verdict::Run
+        ));
         assert!(!account.is_suspect());
-        account.charge_to_last_runner(5);
-        assert!(matches!(account.verdict(5, holdings(1001), collections(7, true)), Verdict::Wait));
-        assert!(matches!(account.verdict(5, holdings(1001), collections(8, false)), Verdict::Wait));
+        account.set_last_runner(ProcessIndex(5));
+        assert!(matches!(
+            account.verdict(ProcessIndex(5), holdings(1001), collections(7, true)),
+            Verdict::Wait
+        ));
+        assert!(matches!(
+            account.verdict(ProcessIndex(5), holdings(1001), collections(8, false)),
+            Verdict::Wait
+        ));
         assert!(
-            matches!(account.verdict(6, holdings(1001), collections(9, false)), Verdict::Wait),
-            "not to charge_to_last_runner"
+            matches!(account.verdict(ProcessIndex(6), holdings(1001), collections(9, false)), Verdict::Wait),
+            "it did not have the last slice"
         );
-        let killed = account.verdict(5, holdings(1001), collections(9, false));
+        let killed = account.verdict(ProcessIndex(5), holdings(1001), collections(9, false));
         assert!(
             matches!(killed, Verdict::Kill(KillReason::Memory { limit: 1000, used: 1001 })),
             "{killed:?}"
         );
         // The VM's next process is not killed before what this one held has been collected.
-        assert!(matches!(account.verdict(6, holdings(1001), collections(9, false)), Verdict::Wait));
+        assert!(matches!(
+            account.verdict(ProcessIndex(6), holdings(1001), collections(9, false)),
+            Verdict::Wait
+        ));
         assert!(account.is_suspect());
-        assert!(matches!(account.verdict(6, holdings(1000), collections(10, false)), Verdict::Run));
+        assert!(matches!(
+            account.verdict(ProcessIndex(6), holdings(1000), collections(10, false)),
+            Verdict::Run
+        ));
     }
 
     #[test]
     fn a_vm_is_suspect_until_it_is_looked_at_and_what_was_found_stays() {
         let mut account = account(Limits { coroutines: 10, ..default() });
         let holdings = |coroutines| Holdings { bytes: 0, coroutines };
-        assert!(matches!(account.verdict(5, holdings(10), collections(0, false)), Verdict::Run));
+        assert!(matches!(
+            account.verdict(ProcessIndex(5), holdings(10), collections(0, false)),
+            Verdict::Run
+        ));
         assert!(!account.is_suspect());
         account.set_limits(Limits { coroutines: 9, ..default() }.into());
         assert!(account.is_suspect());
-        assert!(matches!(account.verdict(5, holdings(10), collections(0, false)), Verdict::Wait));
+        assert!(matches!(
+            account.verdict(ProcessIndex(5), holdings(10), collections(0, false)),
+            Verdict::Wait
+        ));
         account.suspect();
-        assert!(matches!(account.verdict(5, holdings(10), collections(1, false)), Verdict::Kill(_)));
+        assert!(matches!(
+            account.verdict(ProcessIndex(5), holdings(10), collections(1, false)),
+            Verdict::Kill(_)
+        ));
     }
 
     #[test]

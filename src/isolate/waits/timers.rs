@@ -1,41 +1,40 @@
 //! Timers of an isolate, soonest first.
 //!
-//! Of many timers few are due in a tick. To take one from a priority queue of all touches a line of memory for each of its
-//! levels, and with thousands of isolates none of them is in a cache. So the soonest are taken out together, into a sorted
-//! list, from which they then come one by one.
+//! Of many timers few are due in a tick. Taking one from a priority queue touches a cache line for each of its levels, and
+//! with thousands of isolates none of them is in a cache. So the soonest are taken out together, into a sorted list, and
+//! leave that one by one.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::WaitId;
+use crate::isolate::keys::{ProcessKey, WaitId};
 use crate::luau::TaskId;
 use crate::types::VirtualTime;
 
-/// So many are taken out together. In the list are twice as many at most.
-const TOGETHER: usize = 64;
+/// How many are taken out together. The list has at most twice as many.
+const BATCH: usize = 64;
 
-/// When a task is to be woken. Those with the same time are woken in the order in which they began to wait.
+/// When a task is to be woken. Tasks with the same time are woken in the order in which they began to wait.
 ///
-/// Its wait is taken apart, so that two timers fit a line of memory.
+/// Its [`WaitId`] is taken apart, so that two timers fit a cache line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Timer {
     pub(super) due: VirtualTime,
     number: u64,
-    slot: u32,
-    generation: u32,
+    process: ProcessKey,
     task: TaskId,
-    /// It may be void: the wait is over if it is not pending. Otherwise nothing else ends it.
+    /// Something else may have ended the wait before. Otherwise nothing else ends it.
     pub(super) is_timeout: bool,
 }
 
 impl Timer {
     pub(super) fn new(due: VirtualTime, wait: WaitId, is_timeout: bool) -> Self {
-        let WaitId { number, slot, generation, task } = wait;
-        Self { due, number, slot, generation, task, is_timeout }
+        let WaitId { number, process, task } = wait;
+        Self { due, number, process, task, is_timeout }
     }
 
     pub(super) fn wait(self) -> WaitId {
-        WaitId { number: self.number, slot: self.slot, generation: self.generation, task: self.task }
+        WaitId { number: self.number, process: self.process, task: self.task }
     }
 }
 
@@ -62,13 +61,13 @@ impl Timers {
         self.next_due
     }
 
-    /// Up to `most` of the soonest, latest first.
+    /// Up to `most` of the soonest, the latest first.
     pub(super) fn soon(&self, most: usize) -> &[Timer] {
         &self.soon[self.soon.len().saturating_sub(most)..]
     }
 
-    /// What is looked at when the next timer is added: usually it comes behind all others of its levels but one or two.
-    pub(super) fn looked_at(&self) -> impl Iterator<Item = &Timer> {
+    /// What [`Self::push`] compares a timer with. In the heap it usually passes no more than one or two levels.
+    pub(super) fn insertion_points(&self) -> impl Iterator<Item = &Timer> {
         let later = self.later.as_slice();
         let parent = |at: usize| at.saturating_sub(1) / 2;
         let ends = [later.len().saturating_sub(1), parent(later.len()), parent(parent(later.len()))];
@@ -76,7 +75,7 @@ impl Timers {
         self.soon.first().into_iter().chain(ends.map(|timer| &timer.0))
     }
 
-    /// Takes the one that is due first, if that is at `now` or before.
+    /// Takes the timer that is due first, if that is by `now`.
     pub(super) fn pop_due(&mut self, now: VirtualTime) -> Option<Timer> {
         if self.next_due > now {
             return None;
@@ -94,8 +93,8 @@ impl Timers {
         }
         let at = self.soon.partition_point(|other| *other > timer);
         self.soon.insert(at, timer);
-        if self.soon.len() > 2 * TOGETHER {
-            self.later.extend(self.soon.drain(..TOGETHER).map(Reverse));
+        if self.soon.len() > 2 * BATCH {
+            self.later.extend(self.soon.drain(..BATCH).map(Reverse));
         }
     }
 
@@ -103,7 +102,7 @@ impl Timers {
         self.soon.len() + self.later.len()
     }
 
-    /// Throws out those for which `is_kept` does not hold.
+    /// Keeps the timers for which `is_kept` holds.
     pub(super) fn retain(&mut self, is_kept: impl Fn(Timer) -> bool) {
         self.soon.retain(|timer| is_kept(*timer));
         self.later.retain(|timer| is_kept(timer.0));
@@ -114,7 +113,7 @@ impl Timers {
     fn refill(&mut self) {
         if self.soon.is_empty() {
             let soonest = std::iter::from_fn(|| self.later.pop());
-            self.soon.extend(soonest.take(TOGETHER).map(|timer| timer.0));
+            self.soon.extend(soonest.take(BATCH).map(|timer| timer.0));
             self.soon.reverse();
         }
         self.next_due = self.soon.last().map_or(VirtualTime::MAX, |timer| timer.due);
@@ -129,16 +128,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::types::ProcessIndex;
 
     fn timer(due: u64, number: u64) -> Timer {
-        let wait = WaitId { number, slot: 1, generation: 2, task: 3 };
-        Timer::new(Duration::from_nanos(due).into(), wait, false)
+        let process = ProcessKey { index: ProcessIndex(1), generation: 2 };
+        Timer::new(Duration::from_nanos(due).into(), WaitId { number, process, task: 3 }, false)
     }
 
     #[test]
-    fn a_timer_remembers_its_wait_in_half_a_line() {
-        let wait = WaitId { number: 4, slot: 1, generation: 2, task: 3 };
-        assert_eq!(Timer::new(VirtualTime::MAX, wait, true).wait(), wait);
+    fn two_timers_fit_a_cache_line() {
         assert!(size_of::<Timer>() <= 32);
     }
 
@@ -148,13 +146,13 @@ mod tests {
         timers.push(timer(1_000_000, 0));
         for number in 1..10_000 {
             timers.push(timer(number % 97, number));
-            assert!(timers.soon.len() <= 2 * TOGETHER);
+            assert!(timers.soon.len() <= 2 * BATCH);
         }
         assert_eq!(timers.len(), 10_000);
     }
 
     #[test]
-    fn what_is_left_comes_in_order_when_all_that_were_soon_are_thrown_out() {
+    fn the_others_keep_their_order_when_the_soonest_are_thrown_out() {
         let mut timers = Timers::default();
         (0..1_000).for_each(|number| timers.push(timer(number, number)));
         timers.retain(|timer| timer.number >= 500);

@@ -1,0 +1,252 @@
+//! Processes are admitted, and started: each gets its thread and, at once, the beginning of its first slice.
+//!
+//! A process that ends within that gives its thread to the next one, while the thread is still in the caches. So many short
+//! processes take the memory of a few.
+
+use std::time::Duration;
+
+use bevy::prelude::*;
+
+use super::Isolate;
+use super::config::TickTime;
+use super::keys::{ProcessKey, VmKey};
+use super::processes::{ProcessOrigin, ProcessTable};
+use super::run_queue::RunQueue;
+use super::start::{Start, Starting};
+use super::state::OpenState;
+use crate::luau::Caller;
+use crate::random;
+use crate::script::Script;
+use crate::types::{KillReason, Outcome, Pid, ProcessIndex, ScriptError};
+
+/// Processes that are started together.
+const START_BATCH: usize = 16;
+
+/// Safepoints of the first slice that belong to the start. The rest of it follows when it is the process's
+/// turn: starts are to stay cheap.
+const STARTING_SAFEPOINTS: u32 = 16;
+
+impl Isolate {
+    /// Takes a process on. Its thread is made later, by [`Isolate::start_admitted`]; unless its VM has too
+    /// many already, or it is too long.
+    pub(crate) fn admit(
+        &mut self,
+        vm: VmKey,
+        process: Entity,
+        pid: Pid,
+        script: Script,
+        start: Option<Box<Start>>,
+        spawned_at: Duration,
+    ) -> ProcessKey {
+        let origin = ProcessOrigin { process, spawned_at: spawned_at.into(), pid };
+        let process = self.processes.insert(vm.index, origin);
+        self.vms.record_mut(vm.index).live += 1;
+        self.start_later(Starting { process, script, start });
+        process
+    }
+
+    /// Makes a process run another script, from its start. `None` if it has ended.
+    pub(crate) fn restart(
+        &mut self,
+        process: ProcessKey,
+        script: Script,
+        start: Option<Box<Start>>,
+    ) -> Option<ProcessKey> {
+        let process = self.processes.renew(process)?;
+        self.forget_waits(process.index);
+        if let Some(state) = &mut self.state {
+            state.luau.restart(process.index);
+        }
+        self.start_later(Starting { process, script, start });
+        Some(process)
+    }
+
+    /// Queues a process for [`Isolate::start_admitted`], unless its VM may not have it.
+    fn start_later(&mut self, starting: Starting) {
+        let process = starting.process.index;
+        let vm = self.processes[process].vm;
+        let (limits, live) = (self.vms.limits(vm), self.vms.record(vm).live);
+        let source = starting.script.longest_source();
+        let refused = if live > limits.processes {
+            Some(KillReason::Processes { limit: limits.processes, used: live })
+        } else if source > limits.source_bytes {
+            Some(KillReason::SourceSize { limit: limits.source_bytes, used: source })
+        } else {
+            None
+        };
+        match refused {
+            Some(reason) => {
+                self.end(process, Outcome::Killed(reason));
+                self.drop_thread(process);
+            }
+            None => self.processes.starting.push_back(starting),
+        }
+    }
+
+    /// Whether admitted processes can start now.
+    pub(crate) fn can_start(&self) -> bool {
+        !self.processes.starting.is_empty() && !self.collection_is_overdue()
+    }
+
+    /// Starts admitted processes until the deadline. If a state is needed, one of the idle ones is taken; if it is not needed
+    /// any more, it is left there.
+    pub(crate) fn start_admitted(&mut self, time: TickTime, idle_states: &mut Vec<OpenState>) {
+        while self.can_start() {
+            let mut batch = RunQueue::default();
+            self.start_batch(&mut batch, idle_states);
+            batch.begin_pass();
+            // They are alone in the queue: a pass may be under way there.
+            let queue = std::mem::replace(&mut self.processes.queue, batch);
+            let quantum = self.config.quantum.min(STARTING_SAFEPOINTS);
+            let resumes = self.stats.resumes;
+            self.run_slices(quantum, time, None);
+            self.stats.starting_resumes += self.stats.resumes - resumes;
+            for process in std::mem::replace(&mut self.processes.queue, queue).into_entries() {
+                let had_slice = self.processes[process.index].slices > 0;
+                match had_slice {
+                    true => self.processes.started(process),
+                    false => self.processes.queue.push(process),
+                }
+            }
+            if time.deadline.has_passed() {
+                break;
+            }
+        }
+        if self.processes.starting.is_empty() {
+            self.processes.starting = Default::default(); // it may have been long
+        }
+        idle_states.extend(self.release_state());
+    }
+
+    fn start_batch(&mut self, batch: &mut RunQueue<ProcessKey>, idle_states: &mut Vec<OpenState>) {
+        for _ in 0..START_BATCH {
+            let Some(starting) = self.processes.starting.pop_front() else { break };
+            let process = starting.process;
+            if !self.processes.is_live(process) {
+                continue; // despawned or killed in the meantime
+            }
+            match self.start(starting, idle_states) {
+                Ok(()) => batch.push(process),
+                Err(error) => {
+                    self.end(process.index, Outcome::Failed(error));
+                    self.drop_thread(process.index);
+                }
+            }
+        }
+    }
+
+    fn start(
+        &mut self,
+        Starting { process, script, start }: Starting,
+        idle_states: &mut Vec<OpenState>,
+    ) -> Result<(), ScriptError> {
+        self.open(idle_states)?;
+        let ProcessKey { index, .. } = process;
+        let vm = self.processes[index].vm;
+        let ProcessOrigin { process, pid, .. } = self.processes.origin(index);
+        let category = self.assign_category(index);
+        // Not the entity's bits alone: a process that takes over an entity gets other numbers.
+        let seed = random::mix(self.config.seed ^ random::mix(process.to_bits()) ^ u64::from(pid.get()));
+        let caller = Caller::new(pid.get(), vm, seed);
+        let OpenState { luau, scripts, .. } = self.state.as_mut().expect("it is open");
+        let vms = &mut luau.context().vms;
+        if vms.len() <= vm.at() {
+            vms.resize(vm.at() + 1, Entity::PLACEHOLDER);
+        }
+        vms[vm.at()] = self.vms.record(vm).vm;
+        let program = scripts.load(luau, &script)?;
+        let Some(start) = start else { return luau.start(index, program, category, caller) };
+        let Start { name, arguments, function, .. } = *start;
+        let program = match &function {
+            Some(function) => program.with_main(luau.main_function(function)?),
+            None => program,
+        };
+        luau.start(index, program, category, caller)
+            .and_then(|()| luau.pass(index, category, name, &arguments))
+    }
+
+    /// Sees to it that the isolate has a state.
+    fn open(&mut self, idle_states: &mut Vec<OpenState>) -> Result<(), ScriptError> {
+        if self.state.is_none() {
+            let state = match idle_states.pop() {
+                Some(state) => state,
+                None => OpenState::open(self.host.clone())?,
+            };
+            self.collector.opened(state.empty_bytes, state.luau.object_bytes());
+            self.state = Some(state);
+        }
+        Ok(())
+    }
+
+    /// The memory category for a process that starts: that of its VM, which gets one if it has none.
+    fn assign_category(&mut self, process: ProcessIndex) -> u8 {
+        let Some(state) = self.state.as_mut().filter(|_| self.config.exact_memory) else { return 0 };
+        let record = &mut self.processes[process];
+        let vm = self.vms.record_mut(record.vm);
+        if vm.category == 0 {
+            let (category, is_dirty) = state.categories.take();
+            vm.category = category;
+            if is_dirty {
+                self.collector.request();
+            }
+        }
+        if record.category == 0 {
+            record.category = vm.category;
+            state.categories.add_thread(record.category);
+        }
+        record.category
+    }
+
+    /// Takes the state away if no process needs it and little garbage is in it.
+    fn release_state(&mut self) -> Option<OpenState> {
+        // Of queued processes the state knows the threads, also of those that have ended since.
+        let ProcessTable { starting, .. } = &self.processes;
+        let is_needed = self.processes.live_count() > 0 || !starting.is_empty() || self.runnable() > 0;
+        let luau = &mut self.state.as_mut().filter(|_| !is_needed)?.luau;
+        if !self.collector.is_nearly_empty(luau.object_bytes()) || !luau.reset_for_reuse() {
+            return None;
+        }
+        self.collector.measured(0);
+        self.state.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use bevy::prelude::*;
+    use bevy::time::TimeUpdateStrategy;
+
+    use crate::prelude::*;
+
+    #[test]
+    fn isolates_whose_processes_ended_at_once_share_few_states_and_rest() {
+        let mut app = App::new();
+        app.add_plugins((
+            MinimalPlugins,
+            LuauOsPlugin {
+                budget: TickBudget::Unlimited,
+                workers: NonZeroUsize::new(1),
+                vms_per_isolate: 1,
+                ..default()
+            },
+        ))
+        .insert_resource(TimeUpdateStrategy::FixedTimesteps(1));
+        // 40 KB of garbage each, without a safepoint: in a batch of 16 isolates that is too much for one state.
+        let script = Script::new("garbage", format!("local t = {{ {} }}", "{}, ".repeat(600)));
+        for _ in 0..64 {
+            let vm = app.world_mut().spawn(Vm::persistent()).id();
+            app.world_mut().spawn((Process::new(script.clone()), ProcessOf(vm)));
+        }
+        for _ in 0..4 {
+            app.update();
+        }
+        let runtime = app.world().resource::<LuauRuntime>();
+        let isolates = &runtime.isolates;
+        let open =
+            isolates.iter().filter(|isolate| isolate.state.is_some()).count() + runtime.idle_states.len();
+        assert!((1..isolates.len()).contains(&open), "{open} of {} states are open", isolates.len());
+        assert_eq!(isolates.busy().count(), 0, "isolates that have nothing to do");
+    }
+}

@@ -1,0 +1,31 @@
+//! What isolates need to know to run.
+
+use std::time::Duration;
+
+use crate::types::Deadline;
+
+/// A slice of one safepoint gets nowhere: the one at which a thread broke is passed again.
+pub(crate) const MIN_QUANTUM: u32 = 2;
+
+/// See the [module](self).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct IsolateConfig {
+    pub(crate) quantum: u32,
+    pub(crate) overrun_limit: Duration,
+    pub(crate) syscall_timeout: Duration,
+    pub(crate) seed: u64,
+    /// Whether each VM has a memory category of its own.
+    pub(crate) exact_memory: bool,
+    /// Whether VMs are held to their limits.
+    pub(crate) limits: bool,
+}
+
+/// What isolates need to know of the tick under way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TickTime {
+    pub(crate) number: u32,
+    /// Virtual time.
+    pub(crate) now: Duration,
+    /// When the phase under way has to stop.
+    pub(crate) deadline: Deadline,
+}

@@ -1,0 +1,111 @@
+//! Who lives on an isolate, as the game asks and says.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bevy::prelude::*;
+
+use super::Isolate;
+use super::keys::{ProcessKey, VmKey};
+use crate::types::{CpuUsage, Limits, ProcessState, VmIndex};
+
+impl Isolate {
+    /// How many VMs live here.
+    pub(crate) fn vms(&self) -> usize {
+        self.vms.len()
+    }
+
+    /// Takes on a VM.
+    pub(crate) fn add_vm(&mut self, vm: Entity, limits: Arc<Limits>, spawned_at: Duration) -> VmKey {
+        self.vms.add(vm, limits, spawned_at.into())
+    }
+
+    /// Whether a VM still lives here.
+    pub(crate) fn has_vm(&self, key: VmKey) -> bool {
+        self.vms.is_current(key)
+    }
+
+    /// Changes what a VM may use.
+    pub(crate) fn set_limits(&mut self, key: VmKey, limits: Arc<Limits>) {
+        if self.vms.is_current(key) {
+            self.vms.account_mut(key.index).set_limits(limits);
+        }
+    }
+
+    /// Work that was done elsewhere costs the VM of a process so much of its time.
+    pub(crate) fn charge_time(&mut self, process: ProcessKey, time: Duration) {
+        if let Some(vm) = self.vm_of(process) {
+            self.vms.account_mut(vm).charge_time(time);
+        }
+    }
+
+    /// Forgets a VM. Its index is used again when the last of its processes has gone.
+    pub(crate) fn remove_vm(&mut self, key: VmKey) {
+        if self.vms.is_current(key) {
+            self.vms.remove(key);
+            self.free_vm_if_unused(key.index);
+        }
+    }
+
+    pub(super) fn free_vm_if_unused(&mut self, vm: VmIndex) {
+        if self.vms.free_if_unused(vm) {
+            self.waits.retained_exits.forget(vm);
+        }
+    }
+
+    /// Bytes that a VM's objects take, garbage included; `None` where VMs are not told apart.
+    pub(crate) fn vm_bytes(&self, key: VmKey) -> Option<usize> {
+        if !self.vms.is_current(key) || !self.config.exact_memory {
+            return None;
+        }
+        match (self.vms.record(key.index).category, &self.state) {
+            (0, _) | (_, None) => Some(0),
+            (category, Some(state)) => Some(state.luau.category_bytes(category)),
+        }
+    }
+
+    /// The VM of a process, if that has not ended.
+    pub(crate) fn vm_of(&self, process: ProcessKey) -> Option<VmIndex> {
+        Some(self.processes.get(process)?.vm)
+    }
+
+    /// When a process was spawned, if it has not ended.
+    pub(crate) fn spawned_at(&self, process: ProcessKey) -> Option<Duration> {
+        self.processes.get(process)?;
+        Some(self.processes.origin(process.index).spawned_at.into())
+    }
+
+    /// State and cost of a process, if it has not ended.
+    pub(crate) fn process_info(&self, process: ProcessKey) -> Option<(ProcessState, CpuUsage)> {
+        let record = self.processes.get(process)?;
+        Some((record.state, record.cpu()))
+    }
+
+    /// Takes a process's turns away until [`Isolate::resume`].
+    pub(crate) fn suspend(&mut self, process: ProcessKey) {
+        self.processes.suspend(process);
+    }
+
+    /// The opposite of [`Isolate::suspend`].
+    pub(crate) fn resume(&mut self, process: ProcessKey) {
+        self.processes.resume(process);
+    }
+
+    /// Sets the factor on a process's quantum, in sixteenths.
+    pub(crate) fn set_priority(&mut self, process: ProcessKey, sixteenths: u8) {
+        self.processes.set_priority(process, sixteenths);
+    }
+
+    /// How many processes wait for their turn.
+    pub(crate) fn runnable(&self) -> usize {
+        self.processes.runnable()
+    }
+
+    /// Whether a tick has nothing to do here until something reaches the isolate or its next timer is due.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.processes.runnable() == 0
+            && self.processes.starting.is_empty()
+            && self.outbox.is_empty()
+            && !self.collection_is_due()
+    }
+}

@@ -1,0 +1,148 @@
+//! What leaves an isolate: exits, printed lines, requests.
+
+use std::collections::VecDeque;
+
+use super::keys::{ProcessKey, WaitId};
+use super::sweep::SweepAt;
+use crate::luau::request::ExternalRequest;
+use crate::types::{Outcome, VmIndex};
+
+/// A return without results. Hundreds of thousands of processes may end so in one tick.
+const USUAL_OUTCOME: Outcome = Outcome::Finished(Vec::new());
+
+/// See the [module](self).
+#[derive(Default)]
+pub(super) struct Outbox {
+    /// Processes that have ended, and how if not in the usual way.
+    exits: VecDeque<(ProcessKey, Option<Box<Outcome>>)>,
+    /// VMs whose last process was removed. They may have others by now.
+    vms_without_processes: Vec<VmIndex>,
+    /// VMs with something new on their console.
+    printed: Vec<VmIndex>,
+    requests: Vec<(WaitId, ExternalRequest)>,
+    sweep_requests_at: SweepAt,
+}
+
+impl Outbox {
+    pub(super) fn push_exit(&mut self, process: ProcessKey, outcome: Outcome) {
+        let outcome = (outcome != USUAL_OUTCOME).then(|| Box::new(outcome));
+        self.exits.push_back((process, outcome));
+    }
+
+    /// The exit that has waited longest.
+    pub(super) fn pop_exit(&mut self) -> Option<(ProcessKey, Outcome)> {
+        let (process, outcome) = self.exits.pop_front()?;
+        if self.exits.is_empty() {
+            self.exits = VecDeque::new(); // it may have been long
+        }
+        Some((process, outcome.map_or(USUAL_OUTCOME, |outcome| *outcome)))
+    }
+
+    pub(super) fn has_exits(&self) -> bool {
+        !self.exits.is_empty()
+    }
+
+    pub(super) fn push_vm_without_processes(&mut self, vm: VmIndex) {
+        self.vms_without_processes.push(vm);
+    }
+
+    pub(super) fn pop_vm_without_processes(&mut self) -> Option<VmIndex> {
+        self.vms_without_processes.pop()
+    }
+
+    pub(super) fn push_printed(&mut self, vm: VmIndex) {
+        self.printed.push(vm);
+    }
+
+    pub(super) fn pop_printed(&mut self) -> Option<VmIndex> {
+        self.printed.pop()
+    }
+
+    pub(super) fn has_printed(&self) -> bool {
+        !self.printed.is_empty()
+    }
+
+    pub(super) fn push_request(&mut self, wait: WaitId, request: ExternalRequest) {
+        self.requests.push((wait, request));
+    }
+
+    /// Takes the requests that are wanted, in their order.
+    pub(super) fn take_requests(
+        &mut self,
+        is_wanted: impl Fn(&ExternalRequest) -> bool,
+    ) -> Vec<(WaitId, ExternalRequest)> {
+        let requests = std::mem::take(&mut self.requests).into_iter();
+        let (wanted, left) = requests.partition(|(_, request)| is_wanted(request));
+        self.requests = left;
+        wanted
+    }
+
+    /// Throws out requests for which nobody waits any more.
+    pub(super) fn sweep(&mut self, is_pending: impl Fn(WaitId) -> bool) {
+        if self.sweep_requests_at.is_due(self.requests.len()) {
+            self.requests.retain(|&(wait, _)| is_pending(wait));
+            self.sweep_requests_at.swept(self.requests.len());
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        !self.has_exits()
+            && self.vms_without_processes.is_empty()
+            && !self.has_printed()
+            && self.requests.is_empty()
+    }
+
+    #[cfg(test)]
+    pub(super) fn requests(&self) -> usize {
+        self.requests.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::luau::request::KernelRequest;
+    use crate::types::{KillReason, ProcessIndex};
+
+    fn process(index: u32) -> ProcessKey {
+        ProcessKey { index: ProcessIndex(index), generation: 0 }
+    }
+
+    fn wait(number: u64) -> WaitId {
+        WaitId { number, process: process(0), task: 0 }
+    }
+
+    #[test]
+    fn exits_come_out_in_their_order_with_their_outcomes() {
+        let mut outbox = Outbox::default();
+        let outcomes =
+            [USUAL_OUTCOME, Outcome::Killed(KillReason::Requested), Outcome::Finished(vec![1.0.into()])];
+        for (index, outcome) in (0..).zip(&outcomes) {
+            outbox.push_exit(process(index), outcome.clone());
+        }
+        for (index, outcome) in (0..).zip(outcomes) {
+            assert_eq!(outbox.pop_exit(), Some((process(index), outcome)));
+        }
+        assert!(outbox.pop_exit().is_none() && outbox.is_empty());
+    }
+
+    #[test]
+    fn an_exit_in_the_usual_way_takes_little() {
+        assert!(size_of::<(ProcessKey, Option<Box<Outcome>>)>() <= 16);
+    }
+
+    #[test]
+    fn requests_that_are_not_wanted_now_stay_until_nobody_waits_for_them() {
+        let mut outbox = Outbox::default();
+        for number in 0..100 {
+            outbox.push_request(wait(2 * number), ExternalRequest::Syscall { number: 0, args: Box::new(()) });
+            outbox.push_request(wait(2 * number + 1), ExternalRequest::Kernel(Box::new(KernelRequest::List)));
+        }
+        let syscalls = outbox.take_requests(|request| matches!(request, ExternalRequest::Syscall { .. }));
+        assert!(syscalls.iter().map(|(wait, _)| wait.number).eq((0..100).map(|number| 2 * number)));
+        outbox.sweep(|wait| wait.number < 20);
+        assert_eq!(outbox.requests(), 10);
+        assert_eq!(outbox.take_requests(|_| true).len(), 10);
+        assert!(outbox.is_empty());
+    }
+}

@@ -1,0 +1,317 @@
+//! The slices of a pass over one isolate.
+//!
+//! Hundreds of thousands of slices run in each tick, most of them until they are preempted. What those go through is kept
+//! short; the rest is in functions marked as cold.
+
+use std::ops::ControlFlow;
+use std::ptr;
+
+use super::Isolate;
+use super::account::{Collections, Holdings, Verdict, kill_reason};
+use super::collector::Collector;
+use super::config::{IsolateConfig, MIN_QUANTUM, TickTime};
+use super::keys::ProcessKey;
+use super::outbox::Outbox;
+use super::pass_clock::PassClock;
+use super::prefetch::prefetch_next;
+use super::processes::{ProcessRecord, ProcessTable};
+use super::vms::VmTable;
+use super::waits::Waits;
+use crate::console::ConsoleBuffer;
+use crate::luau::request::Request;
+use crate::luau::{Allowance, NORMAL_PRIORITY, SliceEnd, SliceLimits, SliceReport, Slices};
+use crate::types::{KillReason, Limits, ProcessIndex, ProcessState};
+use crate::value::Value;
+
+/// A slice that takes this many times the overrun limit has found a way around all other limits.
+const KILL_FACTOR: u32 = 8;
+
+/// How a process ends after its slice.
+#[derive(Debug)]
+pub(super) enum End {
+    Returned,
+    Exited(Vec<Value>),
+    Failed,
+    Killed(KillReason),
+}
+
+/// What a pass has done, for the isolate to deal with when it has its parts back.
+#[derive(Debug, Default)]
+pub(super) struct PassReport {
+    pub(super) ended: Vec<(ProcessIndex, End)>,
+    pub(super) resumes: u64,
+    pub(super) vm_ticks: u64,
+    /// Whether slices took long at last, if that was measured.
+    pub(super) is_slow: Option<bool>,
+}
+
+/// A slice that is about to run. Nothing else of a pass lives across a slice, except in the pass itself.
+#[derive(Clone, Copy, Debug)]
+struct Turn {
+    process: ProcessKey,
+    quantum: u32,
+    /// Bytes that it may allocate.
+    memory_bytes: usize,
+    /// Bytes that its VM holds.
+    held_bytes: usize,
+}
+
+/// A pass, or a part of it: the parts of the isolate that slices need, borrowed once.
+pub(super) struct Pass<'a> {
+    slices: Slices<'a>,
+    processes: &'a mut ProcessTable,
+    vms: &'a mut VmTable,
+    waits: &'a mut Waits,
+    collector: &'a mut Collector,
+    outbox: &'a mut Outbox,
+    config: IsolateConfig,
+    time: TickTime,
+    clock: PassClock,
+    limits: LimitsInForce,
+    collections: Collections,
+    quantum: u32,
+    /// How many slices one is that ends with its quantum: 0 if the process will go on with it.
+    counted: u32,
+    /// What the state may take before the pass stops.
+    max_bytes: usize,
+    /// The isolate that this operating-system thread runs next, if that is known.
+    next: Option<&'a Isolate>,
+    report: PassReport,
+}
+
+/// The limits that slices are held to now. Most VMs share one set, so they change rarely.
+#[derive(Debug)]
+struct LimitsInForce {
+    /// Only compared.
+    set: *const Limits,
+    /// Bytes that a VM may have.
+    memory_bytes: usize,
+    /// Bytes that a slice may allocate, if its VM may have so many.
+    slice_bytes: usize,
+    /// Whether VMs are held to their memory limits.
+    are_exact: bool,
+}
+
+impl LimitsInForce {
+    fn new(config: &IsolateConfig) -> Self {
+        Self {
+            set: ptr::null(),
+            memory_bytes: usize::MAX,
+            slice_bytes: if config.limits { Limits::SLICE_BYTES } else { usize::MAX },
+            are_exact: config.limits && config.exact_memory,
+        }
+    }
+}
+
+impl<'a> Pass<'a> {
+    /// `None` if the isolate has no state.
+    pub(super) fn new(
+        isolate: &'a mut Isolate,
+        quantum: u32,
+        time: TickTime,
+        next: Option<&'a Isolate>,
+    ) -> Option<Self> {
+        let Isolate { config, state, processes, vms, waits, collector, outbox, is_slow, .. } = isolate;
+        let (config, luau) = (*config, &mut state.as_mut()?.luau);
+        luau.context().now = time.now.as_secs_f64();
+        // Without a deadline the results must not depend on a clock.
+        let is_timed = !time.deadline.is_never() && config.limits;
+        let overrun = config.overrun_limit;
+        let max_bytes = collector.max_bytes(processes.live_count());
+        Some(Self {
+            slices: luau.slices(SliceLimits { time: is_timed.then_some(overrun), overrun }),
+            processes,
+            vms,
+            waits,
+            collections: collector.collections(),
+            collector,
+            outbox,
+            config,
+            time,
+            clock: PassClock::start(time.deadline, quantum, is_timed, *is_slow),
+            limits: LimitsInForce::new(&config),
+            quantum,
+            counted: u32::from(quantum == config.quantum),
+            max_bytes: if time.deadline.is_never() { usize::MAX } else { max_bytes },
+            next,
+            report: PassReport::default(),
+        })
+    }
+
+    /// Runs slices until nobody is left in the pass, or it has to stop.
+    pub(super) fn run(mut self) -> PassReport {
+        while let Some(turn) = self.next_turn() {
+            let report = self.slices.run(turn.process.index, turn.quantum, turn.memory_bytes);
+            if self.after_slice(turn, report).is_break() {
+                break;
+            }
+        }
+        self.report.is_slow = self.clock.stop();
+        self.report
+    }
+
+    /// Whose slice is next, and what it may use.
+    #[inline]
+    fn next_turn(&mut self) -> Option<Turn> {
+        loop {
+            let process = self.processes.queue.next_in_pass()?;
+            prefetch_next(self.slices.state(), self.processes.queue.upcoming(), self.next);
+            let turn = self.turn_of(process);
+            if turn.is_some() {
+                return turn;
+            }
+        }
+    }
+
+    /// The turn of a process, unless it has ended, is suspended or must wait.
+    #[inline]
+    fn turn_of(&mut self, process: ProcessKey) -> Option<Turn> {
+        let ProcessTable { records, queue, .. } = &mut *self.processes;
+        let record = &mut records[process.index.at()];
+        if record.generation != process.generation {
+            return None; // it has ended while it was queued
+        }
+        let mut quantum = self.quantum;
+        if record.is_suspended || record.priority != NORMAL_PRIORITY || record.slices == 0 {
+            quantum = special_quantum(record, quantum)?;
+        }
+        let account = &mut self.vms.accounts[record.vm.at()];
+        let is_first_of_tick = account.begin_tick(self.time.number);
+        if !account.has_time() && self.clock.is_timed() {
+            queue.keep(process);
+            return None;
+        }
+        if !ptr::eq(self.limits.set, &*account.limits) {
+            self.limits.set = &*account.limits;
+            self.limits.memory_bytes =
+                if self.limits.are_exact { account.limits.memory_bytes } else { usize::MAX };
+            self.slices.allow(&match self.config.limits {
+                true => account.allowance(),
+                false => Allowance::unlimited(account.limits.console_bytes),
+            });
+        }
+        let held_bytes = if self.limits.are_exact { self.slices.category_bytes(record.category) } else { 0 };
+        if held_bytes > self.limits.memory_bytes || account.is_suspect() {
+            let coroutines = if self.config.limits { self.slices.coroutines(record.vm) } else { 0 };
+            let holdings = Holdings { bytes: held_bytes, coroutines };
+            match account.verdict(process.index, holdings, self.collections) {
+                Verdict::Run => {}
+                Verdict::Wait => {
+                    self.collector.request();
+                    queue.keep(process);
+                    return None;
+                }
+                Verdict::Kill(reason) => {
+                    self.report.ended.push((process.index, End::Killed(reason)));
+                    return None;
+                }
+            }
+        }
+        account.set_last_runner(process.index);
+        self.report.vm_ticks += u64::from(is_first_of_tick);
+        record.state = ProcessState::Running;
+        let memory_bytes = (self.limits.memory_bytes - held_bytes).min(self.limits.slice_bytes);
+        Some(Turn { process, quantum, memory_bytes, held_bytes })
+    }
+
+    /// Takes note of what a slice did. The pass stops where the deadline is past, or too much memory is in use.
+    #[inline]
+    fn after_slice(&mut self, turn: Turn, report: SliceReport) -> ControlFlow<()> {
+        let ProcessTable { records, queue, .. } = &mut *self.processes;
+        let record = &mut records[turn.process.index.at()];
+        record.safepoints += report.safepoints;
+        record.state = ProcessState::Runnable;
+        match report.outcome {
+            None if !self.clock.measures_slices() => {
+                record.slices = record.slices.saturating_add(self.counted);
+                self.report.resumes += u64::from(self.counted);
+                queue.keep(turn.process);
+            }
+            outcome => self.take_outcome(turn, outcome.unwrap_or(SliceEnd::Preempted)),
+        }
+        if self.clock.count(report.safepoints) { self.check() } else { ControlFlow::Continue(()) }
+    }
+
+    /// Whether the pass goes on.
+    #[cold]
+    fn check(&mut self) -> ControlFlow<()> {
+        let is_over = self.clock.check() || self.slices.state().object_bytes() > self.max_bytes;
+        if is_over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    /// Takes what a slice leaves beyond safepoints: output, requests, time used, its end.
+    #[cold]
+    fn take_outcome(&mut self, turn: Turn, end: SliceEnd) {
+        let process = turn.process;
+        let ProcessTable { records, queue, .. } = &mut *self.processes;
+        let record = &mut records[process.index.at()];
+        let account = &mut self.vms.accounts[record.vm.at()];
+        let slices = if end == SliceEnd::Preempted { self.counted } else { 1 };
+        record.slices = record.slices.saturating_add(slices);
+        self.report.resumes += u64::from(slices);
+        if self.slices.coroutines(record.vm) > account.limits.coroutines {
+            account.suspect();
+        }
+        let context = self.slices.context();
+        if !context.console.is_empty() {
+            let vm = &mut self.vms.records[record.vm.at()];
+            if vm.console.is_none() {
+                self.outbox.push_printed(record.vm);
+            }
+            let new = || Box::new(ConsoleBuffer::new(account.limits.console_bytes));
+            vm.console.get_or_insert_with(new).append(&mut context.console);
+        }
+        let overrun = self.config.overrun_limit;
+        let mut waits = false;
+        let mut end = match end {
+            SliceEnd::Preempted | SliceEnd::Yielded => None,
+            SliceEnd::Waiting => {
+                waits = true;
+                None
+            }
+            SliceEnd::Returned => Some(End::Returned),
+            SliceEnd::Exited => Some(End::Exited(std::mem::take(&mut context.exit_results))),
+            SliceEnd::Failed => Some(End::Failed),
+            SliceEnd::Exceeded(violation) => {
+                let held = turn.held_bytes;
+                Some(End::Killed(kill_reason(violation, context, &account.limits, overrun, held)))
+            }
+        };
+        if let Some(time) = self.clock.slice_time() {
+            account.charge_time(time);
+            if time > overrun * KILL_FACTOR {
+                end = Some(End::Killed(KillReason::Overrun { limit: overrun, used: time }));
+            }
+        }
+        // Some of its tasks may wait while others run.
+        for (task, request) in context.requests.drain(..).filter(|_| end.is_none()) {
+            if matches!(request, Request::Cancel) {
+                context.replies.take(process.index, task);
+            }
+            let timeout = self.config.syscall_timeout;
+            let posted = self.waits.begin((process, task), record.vm, request, self.time.now, timeout);
+            if let Some((wait, request)) = posted {
+                self.outbox.push_request(wait, request);
+            }
+        }
+        match end {
+            None if waits => record.state = ProcessState::Waiting,
+            None => queue.keep(process),
+            Some(end) => self.report.ended.push((process.index, end)),
+        }
+    }
+}
+
+/// The quantum of a process whose priority is not the usual one, or that has had a part of its first slice. `None` if it
+/// is suspended.
+#[cold]
+fn special_quantum(record: &mut ProcessRecord, usual: u32) -> Option<u32> {
+    if record.is_suspended {
+        record.state = ProcessState::Suspended; // until it is resumed
+        return None;
+    }
+    let scaled = u64::from(usual) * u64::from(record.priority) / u64::from(NORMAL_PRIORITY);
+    let quantum = u32::try_from(scaled).unwrap_or(u32::MAX).max(MIN_QUANTUM);
+    let passed = if record.slices == 0 { record.safepoints as u32 } else { 0 };
+    Some(quantum.saturating_sub(passed).max(1))
+}

@@ -1,0 +1,317 @@
+//! The processes of an isolate, and whose turn it is.
+//!
+//! What every slice reads and writes is apart from what only a start or an end needs: with hundreds of thousands of
+//! processes, a slice waits for each cache line that it touches.
+
+use std::collections::VecDeque;
+use std::ops::{Index, IndexMut};
+
+use bevy::prelude::*;
+
+use super::keys::ProcessKey;
+use super::run_queue::RunQueue;
+use super::start::Starting;
+use crate::luau::NORMAL_PRIORITY;
+use crate::types::{CpuUsage, Pid, ProcessIndex, ProcessState, VirtualTime, VmIndex};
+
+/// A process, as its slices see it.
+#[derive(Debug)]
+pub(super) struct ProcessRecord {
+    pub(super) safepoints: u64,
+    pub(super) slices: u32,
+    pub(super) vm: VmIndex,
+    pub(super) generation: u32,
+    pub(super) state: ProcessState,
+    /// The memory category that its thread is charged to.
+    pub(super) category: u8,
+    pub(super) is_suspended: bool,
+    /// Factor on the quantum, in sixteenths.
+    pub(super) priority: u8,
+}
+
+impl ProcessRecord {
+    fn new(vm: VmIndex, generation: u32) -> Self {
+        Self {
+            safepoints: 0,
+            slices: 0,
+            vm,
+            generation,
+            state: ProcessState::Runnable,
+            category: 0,
+            is_suspended: false,
+            priority: NORMAL_PRIORITY,
+        }
+    }
+
+    pub(super) fn cpu(&self) -> CpuUsage {
+        CpuUsage { safepoints: self.safepoints, slices: self.slices.into() }
+    }
+}
+
+/// Who a process is outside the isolate, and since when.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ProcessOrigin {
+    pub(super) process: Entity,
+    pub(super) spawned_at: VirtualTime,
+    pub(super) pid: Pid,
+}
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub(super) struct ProcessTable {
+    pub(super) records: Vec<ProcessRecord>,
+    origins: Vec<ProcessOrigin>,
+    /// The index that became free last is taken first.
+    free: Vec<ProcessIndex>,
+    first_generation: u32,
+    /// Those that have not ended.
+    live: usize,
+    /// Those that may run.
+    pub(super) queue: RunQueue<ProcessKey>,
+    /// Those that had their first slice in this tick. They are queued once its pass has begun, which leaves them out so.
+    started_this_tick: Vec<ProcessKey>,
+    /// Those without a thread, in the order of their admission.
+    pub(super) starting: VecDeque<Starting>,
+}
+
+impl ProcessTable {
+    /// Without processes. The first at each index has this generation.
+    pub(super) fn new(first_generation: u32) -> Self {
+        Self { first_generation, ..Self::default() }
+    }
+
+    pub(super) fn insert(&mut self, vm: VmIndex, origin: ProcessOrigin) -> ProcessKey {
+        self.live += 1;
+        let Some(index) = self.free.pop() else {
+            self.records.push(ProcessRecord::new(vm, self.first_generation));
+            self.origins.push(origin);
+            let index = ProcessIndex(self.records.len() as u32 - 1);
+            return ProcessKey { index, generation: self.first_generation };
+        };
+        let generation = self[index].generation;
+        self[index] = ProcessRecord::new(vm, generation);
+        self.origins[index.at()] = origin;
+        ProcessKey { index, generation }
+    }
+
+    /// A process has ended: its key, which goes stale. Its index is taken until it is [freed](Self::free).
+    pub(super) fn end(&mut self, index: ProcessIndex) -> ProcessKey {
+        let key = self.key(index);
+        self[index].generation += 1;
+        self.live -= 1;
+        key
+    }
+
+    /// Makes the index of a process that has ended free for another.
+    pub(super) fn free(&mut self, index: ProcessIndex) {
+        self.free.push(index);
+    }
+
+    /// A process starts again: what queues and waits remember of it goes stale. `None` if it has ended.
+    pub(super) fn renew(&mut self, key: ProcessKey) -> Option<ProcessKey> {
+        let record = self.get_mut(key)?;
+        record.generation += 1;
+        record.state = ProcessState::Runnable;
+        Some(ProcessKey { generation: record.generation, ..key })
+    }
+
+    /// A process, unless it has ended.
+    pub(super) fn get(&self, key: ProcessKey) -> Option<&ProcessRecord> {
+        self.records.get(key.index.at()).filter(|record| record.generation == key.generation)
+    }
+
+    /// See [`Self::get`].
+    fn get_mut(&mut self, key: ProcessKey) -> Option<&mut ProcessRecord> {
+        self.records.get_mut(key.index.at()).filter(|record| record.generation == key.generation)
+    }
+
+    /// Whether a process has not ended.
+    pub(super) fn is_live(&self, key: ProcessKey) -> bool {
+        self.get(key).is_some()
+    }
+
+    /// Who has, or had last, an index.
+    pub(super) fn origin(&self, index: ProcessIndex) -> ProcessOrigin {
+        self.origins[index.at()]
+    }
+
+    fn key(&self, index: ProcessIndex) -> ProcessKey {
+        ProcessKey { index, generation: self[index].generation }
+    }
+
+    /// How many have not ended.
+    pub(super) fn live_count(&self) -> usize {
+        self.live
+    }
+
+    /// Whether there never was one.
+    pub(super) fn is_unused(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// A generation that no key has.
+    pub(super) fn next_generation(&self) -> u32 {
+        self.records.iter().map(|record| record.generation + 1).max().unwrap_or(self.first_generation)
+    }
+
+    /// How many wait for their turn.
+    pub(super) fn runnable(&self) -> usize {
+        self.queue.len() + self.started_this_tick.len()
+    }
+
+    /// A process had its first slice when it started.
+    pub(super) fn started(&mut self, key: ProcessKey) {
+        self.started_this_tick.push(key);
+    }
+
+    /// Queues those that started in this tick, for the passes that begin in later ones. To be called when that of this
+    /// tick has begun.
+    pub(super) fn enqueue_started(&mut self) {
+        // It may have been long, and few start at other times.
+        std::mem::take(&mut self.started_this_tick).into_iter().for_each(|key| self.queue.push(key));
+    }
+
+    /// A process that waits, if it does, has something to do.
+    pub(super) fn make_runnable(&mut self, key: ProcessKey) {
+        let Some(record) = self.get_mut(key) else { return };
+        if record.state == ProcessState::Waiting {
+            if record.is_suspended {
+                record.state = ProcessState::Suspended;
+            } else {
+                record.state = ProcessState::Runnable;
+                self.queue.push(key);
+            }
+        }
+    }
+
+    /// Takes a process's turns away until [`Self::resume`].
+    pub(super) fn suspend(&mut self, key: ProcessKey) {
+        if let Some(record) = self.get_mut(key) {
+            record.is_suspended = true;
+        }
+    }
+
+    pub(super) fn resume(&mut self, key: ProcessKey) {
+        if let Some(record) = self.get_mut(key) {
+            record.is_suspended = false;
+            if record.state == ProcessState::Suspended {
+                record.state = ProcessState::Runnable;
+                self.queue.push(key);
+            }
+        }
+    }
+
+    /// Sets the factor on a process's quantum, in sixteenths.
+    pub(super) fn set_priority(&mut self, key: ProcessKey, sixteenths: u8) {
+        if let Some(record) = self.get_mut(key) {
+            record.priority = sixteenths;
+        }
+    }
+}
+
+impl Index<ProcessIndex> for ProcessTable {
+    type Output = ProcessRecord;
+
+    fn index(&self, index: ProcessIndex) -> &ProcessRecord {
+        &self.records[index.at()]
+    }
+}
+
+impl IndexMut<ProcessIndex> for ProcessTable {
+    fn index_mut(&mut self, index: ProcessIndex) -> &mut ProcessRecord {
+        &mut self.records[index.at()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+
+    fn insert(processes: &mut ProcessTable, pid: u32) -> ProcessKey {
+        let pid = Pid(NonZeroU32::new(pid).expect("not 0"));
+        let origin = ProcessOrigin { process: Entity::PLACEHOLDER, spawned_at: VirtualTime::MAX, pid };
+        processes.insert(VmIndex(4), origin)
+    }
+
+    fn queued(processes: &mut ProcessTable) -> Vec<ProcessKey> {
+        std::mem::take(&mut processes.queue).into_entries().collect()
+    }
+
+    #[test]
+    fn an_index_is_given_away_again_and_old_keys_go_stale() {
+        let mut processes = ProcessTable::new(7);
+        let [a, b] = [1, 2].map(|pid| insert(&mut processes, pid));
+        assert_eq!((a.index.0, b.index.0, a.generation), (0, 1, 7));
+        for key in [a, b] {
+            assert_eq!(processes.end(key.index), key);
+            processes.free(key.index);
+        }
+        assert!(processes.get(a).is_none() && processes.get_mut(b).is_none());
+        let [c, d, e] = [3, 4, 5].map(|pid| insert(&mut processes, pid));
+        assert_eq!((c.index.0, d.index.0, e.index.0), (1, 0, 2), "the last one first, then a new one");
+        assert_eq!((c.generation, e.generation), (8, 7));
+        assert_eq!((processes.origin(d.index).pid.get(), processes.live_count()), (4, 3));
+        assert_eq!(processes.next_generation(), 9);
+    }
+
+    #[test]
+    fn a_process_that_has_ended_keeps_its_index_until_that_is_freed() {
+        let mut processes = ProcessTable::new(0);
+        let key = insert(&mut processes, 1);
+        assert!(processes.is_live(key));
+        processes.end(key.index);
+        assert!(!processes.is_live(key) && processes.renew(key).is_none());
+        assert_eq!((processes.live_count(), processes.origin(key.index).pid.get()), (0, 1));
+        assert_eq!(insert(&mut processes, 2).index.0, 1);
+    }
+
+    #[test]
+    fn a_process_that_starts_again_has_another_key() {
+        let mut processes = ProcessTable::new(0);
+        let old = insert(&mut processes, 1);
+        processes[old.index].state = ProcessState::Waiting;
+        let new = processes.renew(old).expect("it lives");
+        assert!(processes.get(old).is_none());
+        assert_eq!(processes.get(new).map(|record| record.state), Some(ProcessState::Runnable));
+        processes[new.index].state = ProcessState::Waiting;
+        processes.make_runnable(old);
+        assert!(queued(&mut processes).is_empty(), "who woke it meant the old one");
+    }
+
+    #[test]
+    fn a_suspended_process_is_queued_when_it_is_resumed_and_only_if_it_has_something_to_do() {
+        let mut processes = ProcessTable::new(0);
+        let key = insert(&mut processes, 1);
+        processes[key.index].state = ProcessState::Waiting;
+        processes.suspend(key);
+        processes.resume(key);
+        assert!(queued(&mut processes).is_empty());
+        processes.suspend(key);
+        processes.make_runnable(key);
+        assert_eq!((processes[key.index].state, processes.runnable()), (ProcessState::Suspended, 0));
+        processes.resume(key);
+        processes.make_runnable(key);
+        assert_eq!(queued(&mut processes), [key]);
+    }
+
+    #[test]
+    fn those_that_started_in_this_tick_are_left_out_of_its_pass() {
+        let mut processes = ProcessTable::new(0);
+        let [old, new] = [1, 2].map(|pid| insert(&mut processes, pid));
+        processes.queue.push(old);
+        processes.started(new);
+        assert_eq!(processes.runnable(), 2);
+        processes.queue.begin_pass();
+        processes.enqueue_started();
+        assert_eq!(processes.queue.upcoming(), [old]);
+        assert_eq!(queued(&mut processes), [old, new]);
+    }
+
+    #[test]
+    fn what_a_slice_needs_is_small_and_so_is_the_rest() {
+        assert!(size_of::<ProcessRecord>() <= 24, "{}", size_of::<ProcessRecord>());
+        assert!(size_of::<ProcessOrigin>() <= 24, "{}", size_of::<ProcessOrigin>());
+    }
+}

@@ -1,0 +1,329 @@
+//! What the tasks of an isolate wait for. A process all of whose tasks wait is in no queue.
+
+pub(super) mod retained_exits;
+pub(super) mod subscribers;
+mod timers;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bevy::platform::collections::HashMap;
+use smallvec::{SmallVec, smallvec};
+
+use super::keys::{ProcessKey, WaitId};
+use super::sweep::SweepAt;
+use crate::luau::request::{ExternalRequest, Request};
+use crate::luau::{Reply, TaskId, prefetch};
+use crate::types::{ProcessIndex, VirtualTime, VmIndex};
+use crate::value::Value;
+
+use retained_exits::RetainedExits;
+use subscribers::{Listener, Subscribers};
+use timers::{Timer, Timers};
+
+/// What a wait takes at least. One that begins before the tick looks at its timers is to end in a later tick.
+const MIN_WAIT: Duration = Duration::from_nanos(1);
+
+/// Timers that are looked at [before they are due](Waits::soon).
+const SOON: usize = 8;
+
+/// A wait that can end before its time, or that has none.
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    task: TaskId,
+    number: u64,
+}
+
+/// See the [module](self).
+#[derive(Default)]
+pub(super) struct Waits {
+    timers: Timers,
+    sweep_timers_at: SweepAt,
+    pending: HashMap<ProcessIndex, SmallVec<[Pending; 1]>>,
+    /// Syscalls, answered ones included, in the order of their deadlines: each has the same time.
+    deadlines: VecDeque<(VirtualTime, WaitId)>,
+    sweep_deadlines_at: SweepAt,
+    pub(super) subscribers: Subscribers,
+    pub(super) retained_exits: RetainedExits,
+    /// Waits so far.
+    count: u64,
+}
+
+impl Waits {
+    /// For an isolate that starts over: no number is used twice.
+    pub(super) fn after(old: &Self) -> Self {
+        Self { count: old.count, ..Self::default() }
+    }
+
+    /// Takes what a task asks for at the end of a slice, from a process of `vm`. Returns what others must answer.
+    pub(super) fn begin(
+        &mut self,
+        (process, task): (ProcessKey, TaskId),
+        vm: VmIndex,
+        request: Request,
+        now: Duration,
+        syscall_timeout: Duration,
+    ) -> Option<(WaitId, ExternalRequest)> {
+        self.count += 1;
+        let wait = WaitId { number: self.count, process, task };
+        match request {
+            Request::Sleep(time) => {
+                let due = now + time.max(MIN_WAIT);
+                self.timers.push(Timer::new(due.into(), wait, false));
+            }
+            Request::Receive { timeout } => {
+                self.subscribers.receive(wait);
+                self.pend(wait, timeout.map(|timeout| now + timeout.max(MIN_WAIT)));
+            }
+            Request::Signal { name, timeout } => {
+                self.subscribers.listen(vm, name, Listener::Once(wait));
+                self.pend(wait, timeout.map(|timeout| now + timeout.max(MIN_WAIT)));
+            }
+            Request::Connect { name } => self.subscribers.listen(vm, name, Listener::Connection(wait)),
+            Request::Cancel => self.cancel(process.index, task),
+            Request::External(request) => {
+                self.pend(wait, None);
+                if let ExternalRequest::Syscall { .. } = request {
+                    self.deadlines.push_back(((now + syscall_timeout).into(), wait));
+                }
+                return Some((wait, request));
+            }
+        }
+        None
+    }
+
+    fn pend(&mut self, wait: WaitId, timeout: Option<Duration>) {
+        let pending = Pending { task: wait.task, number: wait.number };
+        self.pending.entry(wait.process.index).or_default().push(pending);
+        if let Some(due) = timeout {
+            self.set_timeout(wait, due);
+        }
+    }
+
+    fn cancel(&mut self, process: ProcessIndex, task: TaskId) {
+        if let Some(pending) = self.pending.get_mut(&process) {
+            pending.retain(|pending| pending.task != task);
+            if pending.is_empty() {
+                self.pending.remove(&process);
+            }
+        }
+    }
+
+    /// Ends a wait at some time if nothing else has ended it.
+    pub(super) fn set_timeout(&mut self, wait: WaitId, due: Duration) {
+        if self.is_pending(wait) {
+            self.timers.push(Timer::new(due.into(), wait, true));
+        }
+    }
+
+    /// Whether a wait has not ended.
+    pub(super) fn is_pending(&self, wait: WaitId) -> bool {
+        let pending = self.pending.get(&wait.process.index);
+        pending.is_some_and(|all| all.iter().any(|one| one.number == wait.number))
+    }
+
+    /// Ends a wait. `false` if it has ended already.
+    pub(super) fn end(&mut self, wait: WaitId) -> bool {
+        let has_ended = self.remove(wait);
+        while self.deadlines.front().is_some_and(|&(_, wait)| !self.is_pending(wait)) {
+            self.deadlines.pop_front();
+        }
+        has_ended
+    }
+
+    fn remove(&mut self, wait: WaitId) -> bool {
+        let Some(all) = self.pending.get_mut(&wait.process.index) else { return false };
+        let Some(position) = all.iter().position(|one| one.number == wait.number) else { return false };
+        all.swap_remove(position);
+        if all.is_empty() {
+            self.pending.remove(&wait.process.index);
+        }
+        true
+    }
+
+    /// When the first wait ends by itself; the end of time if none does.
+    pub(super) fn next_due(&self) -> VirtualTime {
+        let deadline = self.deadlines.front().map_or(VirtualTime::MAX, |deadline| deadline.0);
+        self.timers.next_due().min(deadline)
+    }
+
+    /// Ends the wait that is due first, if that is by `now`. Returns what its task goes on with.
+    pub(super) fn pop_due(&mut self, now: VirtualTime) -> Option<(WaitId, Option<Reply>)> {
+        while let Some(timer) = self.timers.pop_due(now) {
+            if !timer.is_timeout {
+                return Some((timer.wait(), None));
+            }
+            if self.end(timer.wait()) {
+                return Some((timer.wait(), Some(Ok(smallvec![Value::Nil]))));
+            }
+        }
+        while let Some((_, wait)) = self.deadlines.pop_front_if(|deadline| deadline.0 <= now) {
+            if self.end(wait) {
+                return Some((wait, Some(Err("the game did not answer in time".to_owned()))));
+            }
+        }
+        None
+    }
+
+    /// The wait of a process that has waited longest for a message.
+    pub(super) fn next_receiver(&mut self, process: ProcessIndex) -> Option<WaitId> {
+        loop {
+            let wait = self.subscribers.pop_receiver(process)?;
+            if self.is_pending(wait) {
+                return Some(wait);
+            }
+        }
+    }
+
+    /// A process has ended, or starts again.
+    pub(super) fn forget(&mut self, process: ProcessIndex) {
+        self.subscribers.forget(process);
+        if !self.pending.is_empty() {
+            self.pending.remove(&process);
+        }
+    }
+
+    /// Throws out what waits have left behind that ended early. `is_waiting` tells whether a task waits at all.
+    pub(super) fn sweep(
+        &mut self,
+        is_waiting: impl Fn(WaitId) -> bool,
+        is_connected: impl Fn(WaitId) -> bool,
+        is_live: impl Fn(ProcessKey) -> bool,
+    ) {
+        if self.sweep_timers_at.is_due(self.timers.len()) {
+            let mut timers = std::mem::take(&mut self.timers);
+            timers.retain(|timer| match timer.is_timeout {
+                true => self.is_pending(timer.wait()),
+                false => is_waiting(timer.wait()),
+            });
+            self.sweep_timers_at.swept(timers.len());
+            self.timers = timers;
+        }
+        if self.sweep_deadlines_at.is_due(self.deadlines.len()) {
+            let mut deadlines = std::mem::take(&mut self.deadlines);
+            deadlines.retain(|&(_, wait)| self.is_pending(wait));
+            self.sweep_deadlines_at.swept(deadlines.len());
+            self.deadlines = deadlines;
+        }
+        let mut subscribers = std::mem::take(&mut self.subscribers);
+        subscribers.sweep(|wait| self.is_pending(wait), is_connected, is_live);
+        self.subscribers = subscribers;
+    }
+
+    /// Starts loading the timers that are due first.
+    pub(super) fn prefetch_soon(&self) {
+        prefetch(self.timers.soon(SOON));
+    }
+
+    /// Starts loading what the next timer is compared with.
+    pub(super) fn prefetch_insertion(&self) {
+        self.timers.insertion_points().for_each(prefetch);
+    }
+
+    /// Who waits for the first few timers, as far as they are due by `now`.
+    pub(super) fn soon(&self, now: VirtualTime) -> impl Iterator<Item = ProcessKey> {
+        let soon = self.timers.soon(SOON).iter().rev();
+        soon.take_while(move |timer| timer.due <= now).map(|timer| timer.wait().process)
+    }
+
+    /// Timers, deadlines and subscribers, void ones included.
+    #[cfg(test)]
+    pub(super) fn entries(&self) -> usize {
+        self.timers.len() + self.deadlines.len() + self.subscribers.entries()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VM: VmIndex = VmIndex(0);
+    const TIMEOUT: Duration = Duration::from_secs(10);
+
+    fn process(index: u32) -> ProcessKey {
+        ProcessKey { index: ProcessIndex(index), generation: 0 }
+    }
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn syscall() -> Request {
+        Request::External(ExternalRequest::Syscall { number: 0, args: Box::new(()) })
+    }
+
+    fn begin(waits: &mut Waits, task: TaskId, request: Request, now: u64) -> WaitId {
+        waits.begin((process(1), task), VM, request, seconds(now), TIMEOUT);
+        WaitId { number: waits.count, process: process(1), task }
+    }
+
+    #[test]
+    fn a_wait_ends_once_by_whatever_comes_first() {
+        let mut waits = Waits::default();
+        let message = begin(&mut waits, 1, Request::Receive { timeout: Some(seconds(5)) }, 0);
+        let unlimited = begin(&mut waits, 2, Request::Receive { timeout: None }, 0);
+        assert_eq!(waits.next_due(), seconds(5).into());
+        assert_eq!(waits.pop_due(seconds(4).into()), None);
+        assert_eq!(waits.pop_due(seconds(5).into()), Some((message, Some(Ok(smallvec![Value::Nil])))));
+        assert!(!waits.end(message) && !waits.is_pending(message));
+        assert_eq!(waits.next_receiver(process(1).index), Some(unlimited));
+        assert!(waits.end(unlimited) && !waits.end(unlimited));
+    }
+
+    #[test]
+    fn a_message_in_time_makes_the_timeout_void() {
+        let mut waits = Waits::default();
+        let wait = begin(&mut waits, 1, Request::Receive { timeout: Some(seconds(5)) }, 0);
+        assert!(waits.end(wait));
+        assert_eq!(waits.pop_due(seconds(9).into()), None);
+    }
+
+    #[test]
+    fn sleepers_wake_in_order_and_without_a_reply() {
+        let mut waits = Waits::default();
+        let [late, soon] = [7, 3].map(|time| begin(&mut waits, 1, Request::Sleep(seconds(time)), 0));
+        assert_eq!(waits.soon(seconds(5).into()).count(), 1);
+        assert_eq!(waits.pop_due(seconds(9).into()), Some((soon, None)));
+        assert_eq!(waits.pop_due(seconds(9).into()), Some((late, None)));
+        let at_once = begin(&mut waits, 1, Request::Sleep(Duration::ZERO), 9);
+        assert_eq!(waits.pop_due(seconds(9).into()), None, "not before the next tick");
+        assert_eq!(waits.pop_due(seconds(10).into()), Some((at_once, None)));
+    }
+
+    #[test]
+    fn a_syscall_without_an_answer_ends_with_an_error() {
+        let mut waits = Waits::default();
+        let [answered, forgotten] = [1, 2].map(|task| begin(&mut waits, task, syscall(), 0));
+        assert!(waits.end(answered));
+        assert_eq!((waits.entries(), waits.next_due()), (1, TIMEOUT.into()));
+        let (wait, reply) = waits.pop_due(TIMEOUT.into()).expect("its time has come");
+        assert!(wait == forgotten && matches!(reply, Some(Err(_))));
+        assert_eq!((waits.entries(), waits.next_due()), (0, VirtualTime::MAX));
+    }
+
+    #[test]
+    fn what_a_cancelled_task_or_an_ended_process_waited_for_is_swept_out() {
+        let mut waits = Waits::default();
+        for task in 1..=200 {
+            begin(&mut waits, task, syscall(), 0);
+            begin(&mut waits, task, Request::Receive { timeout: Some(seconds(99)) }, 0);
+            if task > 10 {
+                begin(&mut waits, task, Request::Cancel, 0);
+            }
+        }
+        assert_eq!(waits.entries(), 3 * 200);
+        waits.sweep(|_| true, |_| true, |_| true);
+        assert_eq!(waits.entries(), 3 * 10);
+        waits.forget(process(1).index);
+        assert!(waits.pending.is_empty());
+    }
+
+    #[test]
+    fn numbers_go_on_in_an_isolate_that_starts_over() {
+        let mut old = Waits::default();
+        let before = begin(&mut old, 1, syscall(), 0);
+        let mut new = Waits::after(&old);
+        begin(&mut new, 1, syscall(), 0);
+        assert!(!new.is_pending(before) && new.entries() == 1);
+    }
+}

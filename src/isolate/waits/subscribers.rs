@@ -1,0 +1,209 @@
+//! Who wants messages, signals and the ends of processes.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bevy::platform::collections::HashMap;
+
+use crate::isolate::keys::{ProcessKey, WaitId};
+use crate::isolate::sweep::SweepAt;
+use crate::types::{ProcessIndex, VmIndex};
+
+/// See the [module](self).
+#[derive(Default)]
+pub(in crate::isolate) struct Subscribers {
+    /// Tasks that wait for a message, by process, in the order in which they began.
+    receivers: HashMap<ProcessIndex, VecDeque<WaitId>>,
+    /// By VM and name of the signal.
+    listeners: BTreeMap<VmIndex, BTreeMap<Box<[u8]>, Vec<Listener>>>,
+    /// By VM and PID.
+    watchers: HashMap<(VmIndex, u32), Vec<Watcher>>,
+    /// Receivers, listeners and watchers, at most.
+    entries: usize,
+    sweep_at: SweepAt,
+}
+
+/// Who wants a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::isolate) enum Listener {
+    Once(WaitId),
+    /// The task is the connection.
+    Connection(WaitId),
+}
+
+/// Who wants the end of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::isolate) enum Watcher {
+    Join(WaitId),
+    Monitor(ProcessKey),
+}
+
+impl Subscribers {
+    pub(super) fn receive(&mut self, wait: WaitId) {
+        self.receivers.entry(wait.process.index).or_default().push_back(wait);
+        self.entries += 1;
+    }
+
+    pub(super) fn listen(&mut self, vm: VmIndex, name: Box<[u8]>, listener: Listener) {
+        let names = self.listeners.entry(vm).or_default();
+        names.entry(name).or_default().push(listener);
+        self.entries += 1;
+    }
+
+    /// A process that another one monitors counts once for each.
+    pub(in crate::isolate) fn watch(&mut self, vm: VmIndex, pid: u32, watcher: Watcher) {
+        self.watchers.entry((vm, pid)).or_default().push(watcher);
+        self.entries += 1;
+    }
+
+    pub(in crate::isolate) fn is_watching(&self, vm: VmIndex, pid: u32, watcher: Watcher) -> bool {
+        self.watchers.get(&(vm, pid)).is_some_and(|watchers| watchers.contains(&watcher))
+    }
+
+    /// The wait of a process that has waited longest for a message. It may be over.
+    pub(super) fn pop_receiver(&mut self, process: ProcessIndex) -> Option<WaitId> {
+        self.receivers.get_mut(&process)?.pop_front()
+    }
+
+    /// Takes who waits for a signal in a VM, and who is connected to it. Connections stay.
+    pub(in crate::isolate) fn take_listeners(&mut self, vm: VmIndex, name: &[u8]) -> Vec<Listener> {
+        let listeners = self.listeners.get_mut(&vm).and_then(|names| names.get_mut(name));
+        let Some(listeners) = listeners else { return Vec::new() };
+        let now = listeners.clone();
+        listeners.retain(|listener| matches!(listener, Listener::Connection(_)));
+        now
+    }
+
+    /// VMs whose processes may want signals.
+    pub(in crate::isolate) fn listening_vms(&self) -> Vec<VmIndex> {
+        self.listeners.keys().copied().collect()
+    }
+
+    pub(in crate::isolate) fn has_listeners(&self) -> bool {
+        !self.listeners.is_empty()
+    }
+
+    /// Takes who wants to know of the end of a process.
+    pub(in crate::isolate) fn take_watchers(&mut self, vm: VmIndex, pid: u32) -> Vec<Watcher> {
+        if self.watchers.is_empty() {
+            return Vec::new();
+        }
+        self.watchers.remove(&(vm, pid)).unwrap_or_default()
+    }
+
+    /// A process has ended, or starts again.
+    pub(super) fn forget(&mut self, process: ProcessIndex) {
+        if !self.receivers.is_empty() {
+            self.receivers.remove(&process);
+        }
+    }
+
+    /// Throws out entries whose waits, connections or processes are over.
+    pub(super) fn sweep(
+        &mut self,
+        is_pending: impl Fn(WaitId) -> bool,
+        is_connected: impl Fn(WaitId) -> bool,
+        is_live: impl Fn(ProcessKey) -> bool,
+    ) {
+        if !self.sweep_at.is_due(self.entries) {
+            return;
+        }
+        self.entries = 0;
+        let mut kept = |count: usize| {
+            self.entries += count;
+            count > 0
+        };
+        self.receivers.retain(|_, waits| {
+            waits.retain(|&wait| is_pending(wait));
+            kept(waits.len())
+        });
+        self.listeners.retain(|_, names| {
+            names.retain(|_, listeners| {
+                listeners.retain(|listener| match *listener {
+                    Listener::Once(wait) => is_pending(wait),
+                    Listener::Connection(wait) => is_connected(wait),
+                });
+                kept(listeners.len())
+            });
+            !names.is_empty()
+        });
+        self.watchers.retain(|_, watchers| {
+            watchers.retain(|watcher| match *watcher {
+                Watcher::Join(wait) => is_pending(wait),
+                Watcher::Monitor(process) => is_live(process),
+            });
+            kept(watchers.len())
+        });
+        self.sweep_at.swept(self.entries);
+    }
+
+    /// Receivers, listeners and watchers, void ones included.
+    #[cfg(test)]
+    pub(super) fn entries(&self) -> usize {
+        let listeners = self.listeners.values().flat_map(|names| names.values()).map(Vec::len);
+        let watchers = self.watchers.values().map(Vec::len);
+        self.receivers.values().map(VecDeque::len).chain(listeners).chain(watchers).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VM: VmIndex = VmIndex(1);
+
+    fn process(index: u32) -> ProcessKey {
+        ProcessKey { index: ProcessIndex(index), generation: 0 }
+    }
+
+    fn wait(number: u64) -> WaitId {
+        WaitId { number, process: process(3), task: 0 }
+    }
+
+    #[test]
+    fn whoever_waits_for_a_signal_gets_one_and_connections_stay() {
+        let mut subscribers = Subscribers::default();
+        let (once, connection) = (Listener::Once(wait(1)), Listener::Connection(wait(2)));
+        subscribers.listen(VM, (*b"door").into(), once);
+        subscribers.listen(VM, (*b"door").into(), connection);
+        subscribers.listen(VM, (*b"alarm").into(), once);
+        assert_eq!(subscribers.take_listeners(VM, b"door"), [once, connection]);
+        assert_eq!(subscribers.take_listeners(VM, b"door"), [connection]);
+        assert_eq!(subscribers.take_listeners(VmIndex(2), b"alarm"), []);
+        assert_eq!(subscribers.listening_vms(), [VM]);
+    }
+
+    #[test]
+    fn messages_go_to_those_who_waited_longest() {
+        let mut subscribers = Subscribers::default();
+        (1..=3).for_each(|number| subscribers.receive(wait(number)));
+        let index = process(3).index;
+        assert_eq!([1, 2].map(|_| subscribers.pop_receiver(index)), [Some(wait(1)), Some(wait(2))]);
+        subscribers.forget(index);
+        assert_eq!(subscribers.pop_receiver(index), None);
+    }
+
+    #[test]
+    fn the_end_of_a_process_is_told_once_to_each() {
+        let mut subscribers = Subscribers::default();
+        let watchers = [Watcher::Join(wait(1)), Watcher::Monitor(process(5))];
+        watchers.iter().for_each(|&watcher| subscribers.watch(VM, 7, watcher));
+        assert!(subscribers.is_watching(VM, 7, watchers[1]) && !subscribers.is_watching(VM, 8, watchers[1]));
+        assert_eq!(subscribers.take_watchers(VM, 7), watchers);
+        assert_eq!(subscribers.take_watchers(VM, 7), []);
+    }
+
+    #[test]
+    fn a_sweep_leaves_what_is_not_over() {
+        let mut subscribers = Subscribers::default();
+        for number in 0..100 {
+            subscribers.receive(wait(number));
+            subscribers.listen(VM, (*b"once").into(), Listener::Once(wait(number)));
+            subscribers.listen(VM, (*b"more").into(), Listener::Connection(wait(number)));
+            subscribers.watch(VM, 1, Watcher::Join(wait(number)));
+            subscribers.watch(VM, 2, Watcher::Monitor(process(number as u32)));
+        }
+        subscribers.sweep(|wait| wait.number < 10, |wait| wait.number < 20, |process| process.index.0 < 5);
+        assert_eq!(subscribers.entries(), 10 + 10 + 20 + 10 + 5);
+        assert_eq!((subscribers.entries, subscribers.take_watchers(VM, 2).len()), (55, 5));
+    }
+}

@@ -1,0 +1,76 @@
+//! What leaves the runtime: processes and VMs that end or are removed, and what they have printed.
+
+use bevy::prelude::*;
+use bevy::tasks::AsyncComputeTaskPool;
+
+use super::LuauRuntime;
+use super::handles::{ProcessHandle, VmHandle};
+use crate::console::ConsoleBuffer;
+use crate::isolate::{Exit, Isolate, VmSummary};
+use crate::luau::LuauState;
+
+fn close_in_background(state: LuauState) {
+    match AsyncComputeTaskPool::try_get() {
+        Some(pool) => pool.spawn(async move { drop(state) }).detach(),
+        None => drop(state),
+    }
+}
+
+impl LuauRuntime {
+    /// Stops a process. `false` if it had ended already.
+    pub(crate) fn release_process(&mut self, handle: ProcessHandle) -> bool {
+        self.isolates.get_mut(handle.isolate).remove_process(handle.key)
+    }
+
+    /// Removes a VM.
+    pub(crate) fn release_vm(&mut self, VmHandle { isolate, key }: VmHandle) {
+        self.isolates.get_mut(isolate).remove_vm(key);
+        if self.isolates[isolate].vms() > 0 {
+            return;
+        }
+        let closed = self.placement.emptied(isolate).map(|isolate| self.isolates.get_mut(isolate));
+        if let Some(state) = closed.and_then(Isolate::take_state_if_empty) {
+            close_in_background(state);
+        }
+    }
+
+    /// Takes up to `limit` exits of one isolate, isolate after isolate.
+    pub(crate) fn take_exits(&mut self, limit: usize) -> Vec<Exit> {
+        let next = self.isolates.find_busy(self.next_exits, Isolate::has_exits);
+        let Some(next) = next else { return Vec::new() };
+        self.next_exits = next;
+        let isolate = self.isolates.get_mut(next as u32);
+        std::iter::from_fn(|| isolate.take_exit()).take(limit).collect()
+    }
+
+    /// Takes up to `limit` VMs whose last process was removed.
+    pub(crate) fn take_vms_without_processes(&mut self, limit: usize) -> Vec<(Entity, VmSummary)> {
+        let isolates = self.isolates.busy_mut();
+        isolates
+            .flat_map(|(_, isolate)| std::iter::from_fn(|| isolate.take_vm_without_processes()))
+            .take(limit)
+            .collect()
+    }
+
+    /// Takes what the processes of up to `limit` VMs have printed, isolate after isolate.
+    pub(crate) fn take_printed(&mut self, limit: usize) -> Vec<(Entity, ConsoleBuffer)> {
+        let mut taken = Vec::new();
+        while let Some(next) = self.isolates.find_busy(self.next_printed, Isolate::has_printed) {
+            let isolate = self.isolates.get_mut(next as u32);
+            taken.extend(std::iter::from_fn(|| isolate.take_printed()).take(limit - taken.len()));
+            self.next_printed = next;
+            if taken.len() == limit {
+                break;
+            }
+        }
+        taken
+    }
+
+    /// Ends a tick: VMs can come where others have left, and isolates with nothing to do rest.
+    pub(crate) fn rest(&mut self) {
+        for (i, isolate) in self.isolates.busy_mut() {
+            self.placement.update(i, isolate.vms());
+        }
+        self.isolates.rest();
+    }
+}

@@ -1,0 +1,17 @@
+//! What a new runtime is made with.
+
+use std::time::Duration;
+
+use crate::types::TickBudget;
+
+/// See the fields of [`LuauOsPlugin`](crate::LuauOsPlugin).
+pub(crate) struct RuntimeSettings {
+    pub(crate) quantum: u32,
+    pub(crate) overrun_limit: Duration,
+    pub(crate) syscall_timeout: Duration,
+    pub(crate) limits: bool,
+    pub(crate) seed: u64,
+    pub(crate) vms_per_isolate: usize,
+    pub(crate) workers: usize,
+    pub(crate) budget: TickBudget,
+}
