@@ -102,9 +102,7 @@ impl LuauState {
         let root = self.threads.get(thread.at()).map_or(ptr::null_mut(), |process| process.root);
         let mut kept = None;
         if !root.is_null() {
-            // SAFETY: the root is anchored and not running.
-            let take = |_: &mut Stack<'_>| records::take_state(&mut unsafe { Stack::new(root) });
-            kept = self.protect(take).ok().flatten();
+            kept = self.protect_with_root(thread, |_, root| records::take_state(root)).ok().flatten();
         }
         self.reset(thread);
         match (kept, not_started) {

@@ -34,14 +34,11 @@ impl LuauState {
         name: Option<Arc<str>>,
         arguments: &[Value],
     ) -> Result<(), ScriptError> {
-        let root = self.threads[thread.at()].root;
-        let table = self.protect(|stack| {
-            // SAFETY: the root is anchored and does not run. It holds its function and nothing else.
-            let mut root = unsafe { Stack::new(root) };
+        let table = self.protect_with_root(thread, |stack, root| {
             stack.set_memory_category(category);
             stack.push_table(arguments.len(), 0);
             for (i, value) in (1..).zip(arguments) {
-                transfer::push(&mut root, value);
+                transfer::push(root, value);
                 transfer::push(stack, value);
                 stack.raw_set_element(-2, i);
             }
@@ -100,13 +97,11 @@ impl LuauState {
     /// The results of a process whose last slice ended as [`SliceEnd::Returned`](super::SliceEnd::Returned).
     pub(crate) fn results(&mut self, thread: ProcessIndex) -> Vec<Value> {
         let root = self.threads[thread.at()].root;
-        // SAFETY: the root is anchored and does not run.
-        let is_empty = unsafe { Stack::new(root) }.top() == 0;
-        if is_empty {
+        // SAFETY: a root is anchored, and does not run.
+        if unsafe { Stack::new(root) }.top() == 0 {
             return Vec::new();
         }
-        // SAFETY: as above.
-        let results = self.protect(|_| transfer::values(&mut unsafe { Stack::new(root) }).values);
+        let results = self.protect_with_root(thread, |_, root| transfer::values(root).values);
         results.unwrap_or_default()
     }
 

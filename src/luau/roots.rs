@@ -11,7 +11,7 @@ use super::anchors::{ANCHORS_PER_TABLE, Root, place_in_table};
 use super::context::Caller;
 use super::modules::LoadedProgram;
 use super::records;
-use super::stack::{Reference, Stack};
+use super::stack::Reference;
 use super::state::LuauState;
 use super::threads::ProcessThread;
 use crate::types::{ProcessIndex, ScriptError};
@@ -40,24 +40,23 @@ impl LuauState {
             let Root { thread, anchor } = self.idle_root(category)?;
             (self.threads[index].root, self.roots.by_thread[index]) = (thread, anchor);
         }
-        let (root, metatable) = (self.threads[index].root, self.environment_metatable);
+        let metatable = self.environment_metatable;
         let old_state = self.handed_over.get(&thread).copied();
         self.has_records |= program.links.is_some() || old_state.is_some();
         let LoadedProgram { main: function, links, .. } = program;
-        self.protect(|_| {
-            // SAFETY: the root is anchored and not running. It is new or reset, so its stack is empty.
-            let mut stack = unsafe { Stack::new(root) };
-            stack.push_table(0, 0);
-            stack.push_reference(metatable);
-            stack.set_metatable(-2);
-            stack.set_safe_environment(-1, true);
+        self.protect_with_root(thread, |_, root| {
+            // It is new or reset, so its stack is empty.
+            root.push_table(0, 0);
+            root.push_reference(metatable);
+            root.set_metatable(-2);
+            root.set_safe_environment(-1, true);
             if links.is_some() || old_state.is_some() {
-                records::add_record(&mut stack, links, old_state);
+                records::add_record(root, links, old_state);
             }
-            stack.set_globals();
-            stack.push_reference(function.0);
-            stack.push_clone(-1);
-            stack.remove(1);
+            root.set_globals();
+            root.push_reference(function.0);
+            root.push_clone(-1);
+            root.remove(1);
         })?;
         self.context().callers[index] = caller;
         self.forget_state(thread);
@@ -119,14 +118,12 @@ impl LuauState {
             return false;
         }
         self.forget_record_of(thread);
-        let is_reset = self.protect(|_| {
-            // SAFETY: the root is anchored and not running.
-            unsafe { ffi::lua_resetthread(root) }
-            // SAFETY: as above.
-            let mut stack = unsafe { Stack::new(root) };
+        let is_reset = self.protect_with_root(thread, |_, root| {
+            // SAFETY: the root is not running.
+            unsafe { ffi::lua_resetthread(root.thread()) }
             // The environment goes too, so that it does not outlive its process.
-            stack.push_reference(metatable);
-            stack.set_globals();
+            root.push_reference(metatable);
+            root.set_globals();
         });
         if is_reset.is_err() {
             self.discard(thread);

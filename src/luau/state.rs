@@ -64,6 +64,12 @@ impl LuauState {
         unsafe { &mut *self.shared().context.get() }
     }
 
+    /// The same, to be looked at.
+    pub(super) fn context_ref(&self) -> &Context {
+        // SAFETY: only slices and code that borrows us mutably change it.
+        unsafe { &*self.shared().context.get() }
+    }
+
     /// What is reached from inside, too.
     #[inline]
     pub(super) fn shared(&self) -> &Shared {
@@ -100,6 +106,18 @@ impl LuauState {
                 Err(ScriptError { message, traceback: Box::default() })
             }
         }
+    }
+
+    /// The same, with the stack of the root of a process, which must have one.
+    pub(super) fn protect_with_root<R>(
+        &mut self,
+        process: ProcessIndex,
+        f: impl FnOnce(&mut Stack<'_>, &mut Stack<'_>) -> R,
+    ) -> Result<R, ScriptError> {
+        let root = self.threads[process.at()].root;
+        assert!(!root.is_null(), "process {process:?} was never started");
+        // SAFETY: a root is anchored, and nothing runs in the state but what `f` does.
+        self.protect(|main| f(main, &mut unsafe { Stack::new(root) }))
     }
 
     /// Loads a compiled script.

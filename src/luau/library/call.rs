@@ -5,19 +5,18 @@
 
 mod answer;
 mod arguments;
+mod closures;
 mod process;
 mod tasks;
 mod trampoline;
 
 use std::ops::{Deref, DerefMut};
 
-use mlua::ffi;
-
 use crate::luau::stack::Stack;
 
 pub(in crate::luau) use answer::{Answer, Answered, Failure, Results, Returned};
 pub(in crate::luau) use tasks::Spawned;
-pub(in crate::luau) use trampoline::{Entry, push_host_function};
+pub(in crate::luau) use trampoline::Entry;
 
 /// A running function, its arguments, and the process that it runs for.
 pub(in crate::luau) struct Call<'a> {
@@ -72,9 +71,4 @@ impl<'a> Call<'a> {
     pub(in crate::luau) fn top_results(self, values: u32) -> Results<'a> {
         Results::new(values.cast_signed().clamp(0, self.top()))
     }
-}
-
-/// The upvalue with a number.
-const fn upvalue(number: i32) -> i32 {
-    ffi::lua_upvalueindex(number)
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 
-use super::call::{Answer, Answered, Call, Entry, Failure, Returned, push_host_function};
+use super::call::{Answer, Answered, Call, Entry, Failure, Returned};
 use super::wait::answered;
 use crate::luau::host_functions::{HostEntry, HostError, HostFunctions};
 use crate::luau::request::{ExternalRequest, Request};
@@ -40,7 +40,7 @@ pub(in crate::luau) unsafe fn push_all(stack: &mut Stack<'_>, functions: &HostFu
         stack.push_bytes(name);
         let entry = if host.1.is_syscall() { &SYSCALL } else { &HOST_FUNCTION };
         // SAFETY: by the contract.
-        unsafe { push_host_function(stack, host, entry) };
+        unsafe { stack.push_host_function(host, entry) };
         stack.raw_set(-3);
         stack.resize(bottom);
     }

@@ -56,19 +56,16 @@ pub(super) fn connect(mut call: Call<'_>) -> Returned<'_> {
     }
     call.request(id, Request::Connect { name });
     call.push_number(id.into());
-    call.push_closure(&Entry::new(c"disconnect", disconnect), 1);
+    call.push_closure(&Entry::new(c"disconnect", disconnect));
     Ok(call.top_results(1))
 }
 
 /// What [`connect`] returned. It has the number of a connection of this process: functions do not leave it.
 fn disconnect(mut call: Call<'_>) -> Returned<'_> {
-    if let Some(id) = call.upvalue_number() {
-        let id = id as TaskId;
-        call.clear_upvalue(); // once
+    let id = call.number_in_upvalue().unwrap_or_default() as TaskId;
+    // Numbers are not used twice.
+    if call.tasks().is_some_and(|tasks| tasks.connections.remove(&id)) {
         call.release_anchor(id);
-        if let Some(tasks) = call.tasks() {
-            tasks.connections.remove(&id);
-        }
     }
     Ok(call.nothing())
 }

@@ -52,7 +52,7 @@ pub(super) fn random(mut call: Call<'_>) -> Returned<'_> {
         _ => return Err(Failure::text("wrong number of arguments")),
     };
     if low > high {
-        return Err(Failure::argument(last, c"interval is empty"));
+        return Err(Failure::argument(last, "interval is empty"));
     }
     let number = call.context().map_or(low, |context| context.caller().random.in_range(low, high));
     Ok(call.number_result(number.into()))

@@ -1,70 +1,137 @@
 //! Where things are in Luau's own structures. Nothing else of the crate knows that, and whether it is so is looked at
 //! [once](knows_layout) in each state.
 
+use std::marker::PhantomData;
+
 use mlua::ffi::lua_State;
 
+use super::lines::{LINE, prefetch_line, prefetch_line_once, prefetch_pointee};
 use crate::luau::stack::Stack;
 
 /// Bytes of a value on the stack (`TValue` in lobject.h).
-pub(super) const VALUE_BYTES: usize = 16;
-
-/// Offset of `top` in `lua_State` (lstate.h).
-pub(super) const TOP: usize = 8;
-/// See [`TOP`].
-pub(super) const BASE: usize = 16;
-/// See [`TOP`].
-pub(super) const CI: usize = 32;
-/// See [`TOP`].
-pub(super) const STACK: usize = 48;
-/// Offset of `base_ci` in `lua_State`, the first call frame.
-pub(super) const FIRST_CI: usize = 64;
-/// Offset of `gt` in `lua_State`, the table of globals. What is there is only prefetched.
-pub(super) const GLOBALS: usize = 88;
+const VALUE_BYTES: usize = 16;
 /// Bytes of a call frame (`CallInfo` in lstate.h).
-pub(super) const FRAME_BYTES: usize = 48;
-/// Offset of `p` in a call frame: what is known of its function. Of `savedpc`, the next instruction. What is there is
-/// only prefetched.
-pub(super) const PROTO: usize = 24;
-/// See [`PROTO`].
-pub(super) const NEXT_INSTRUCTION: usize = 32;
+const FRAME_BYTES: usize = 48;
+/// Offset of `p` in a call frame: what is known of its function. What is there is only prefetched.
+const PROTO: usize = 24;
+/// Offset of `savedpc` in a call frame, the next instruction. What is there is only prefetched.
+const NEXT_INSTRUCTION: usize = 32;
 /// The last that a resume uses of a `lua_State`: `nCcalls`. If it spreads over three lines, the one in the middle comes
 /// as soon without being asked for: prefetching it made no difference.
-pub(super) const LAST_USED: usize = 80;
+const LAST_USED: usize = 80;
+
+/// Offsets of pointers in a `lua_State` (lstate.h).
+#[derive(Clone, Copy)]
+#[repr(usize)]
+enum Word {
+    Top = 8,
+    Base = 16,
+    Frame = 32,
+    Stack = 48,
+    FirstFrame = 64,
+    /// What is there is only prefetched.
+    Globals = 88,
+}
+
+/// The `lua_State` of a thread.
+#[derive(Clone, Copy)]
+pub(super) struct ThreadLayout<'t> {
+    thread: *const lua_State,
+    lifetime: PhantomData<&'t ()>,
+}
+
+impl ThreadLayout<'_> {
+    /// # Safety
+    ///
+    /// The thread must be live for the lifetime, and the layout [known](knows_layout).
+    #[inline]
+    pub(super) unsafe fn new(thread: *const lua_State) -> Self {
+        Self { thread, lifetime: PhantomData }
+    }
+
+    #[inline]
+    fn word(self, word: Word) -> *const u8 {
+        let address = self.thread.wrapping_byte_add(word as usize).cast::<*const u8>();
+        // SAFETY: by the contract of `new`. All of these lie within a `lua_State`, which consists of initialised words.
+        unsafe { address.read() }
+    }
+
+    /// How many bytes lie between two of its pointers.
+    fn distance(self, to: Word, from: Word) -> usize {
+        self.word(to).addr().wrapping_sub(self.word(from).addr())
+    }
+
+    /// The call frame and the stack of a thread whose `lua_State` was prefetched a while ago.
+    #[inline]
+    pub(super) fn prefetch_frame(self) {
+        let frame = self.word(Word::Frame);
+        prefetch_line_once(frame);
+        prefetch_line_once(frame.wrapping_byte_add(40)); // it has 48 bytes, and may begin anywhere in a line
+        prefetch_line_once(self.function());
+    }
+
+    /// The same, with the frame and the stack of the function that called the one which was interrupted or waits.
+    pub(super) fn prefetch_frames(self) {
+        let frame = self.word(Word::Frame);
+        for offset in [0, LINE, FRAME_BYTES + 40] {
+            prefetch_line(frame.wrapping_byte_sub(FRAME_BYTES).wrapping_byte_add(offset));
+        }
+        prefetch_line(self.function());
+        prefetch_line(self.word(Word::Base));
+        prefetch_line(self.word(Word::Stack));
+    }
+
+    /// The function of a thread whose stack was prefetched a while ago.
+    #[inline]
+    pub(super) fn prefetch_function(self) {
+        // SAFETY: below the base of every frame, also the one that no function has, lies a value, which begins with the
+        // address of an object if it is one (`stack_init` in lstate.cpp).
+        unsafe { prefetch_pointee(self.function()) }
+    }
+
+    /// The functions of a thread whose frames were prefetched a while ago: the one that was interrupted or waits, the main
+    /// chunk, and the code of the one that called it. And its globals.
+    pub(super) fn prefetch_functions(self) {
+        let [frame, first] = [Word::Frame, Word::FirstFrame].map(|word| self.word(word));
+        let caller = (frame > first).then(|| frame.wrapping_byte_sub(FRAME_BYTES));
+        let main_chunk = self.word(Word::Stack).wrapping_byte_add(VALUE_BYTES);
+        let code = caller.map(|caller| [PROTO, NEXT_INSTRUCTION].map(|part| caller.wrapping_byte_add(part)));
+        prefetch_line(self.word(Word::Globals));
+        for place in [self.function(), main_chunk].into_iter().chain(code.into_iter().flatten()) {
+            // SAFETY: as for `prefetch_function`. A stack has room for more than two values, of which the first function
+            // that was called is the second. Frames are in one array, so below another than the first one is one.
+            unsafe { prefetch_pointee(place) }
+        }
+    }
+
+    /// Where the frame has its function: below its first value.
+    #[inline]
+    fn function(self) -> *const u8 {
+        self.word(Word::Base).wrapping_byte_sub(VALUE_BYTES)
+    }
+}
 
 /// Whether `lua_State` looks as it is thought to: pushed values must move `top` away from `base`, which is one value above
 /// the stack's start while no function runs, in the first call frame. If not, frames and functions must not be
 /// prefetched. The thread must not run, and its stack be empty.
 pub(in crate::luau) fn knows_layout(stack: &mut Stack<'_>) -> bool {
-    let thread = stack.thread();
-    let distance = |to: usize, from: usize| {
-        // SAFETY: a stack's thread is live; all words that are asked for lie within a `lua_State`, which consists of
-        // initialised words there.
-        let [to, from] = [to, from].map(|offset| unsafe { word(thread, offset) });
-        to.addr().wrapping_sub(from.addr())
-    };
-    let mut as_expected = distance(BASE, STACK) == VALUE_BYTES && distance(CI, FIRST_CI) == 0;
+    // SAFETY: a stack's thread is live. Only words of its `lua_State` are read, which has as many.
+    let layout = unsafe { ThreadLayout::new(stack.thread()) };
+    let mut as_expected = layout.distance(Word::Base, Word::Stack) == VALUE_BYTES
+        && layout.distance(Word::Frame, Word::FirstFrame) == 0;
     for values in 0..4 {
-        as_expected &= distance(TOP, BASE) == values * VALUE_BYTES;
+        as_expected &= layout.distance(Word::Top, Word::Base) == values * VALUE_BYTES;
         stack.push_nil();
     }
     stack.resize(0);
     as_expected
 }
 
-/// A word of a `lua_State`.
-///
-/// # Safety
-///
-/// `thread` must be live, and `offset` that of a pointer in it.
+/// Starts loading the `lua_State` of a thread that will be resumed soon.
 #[inline]
-pub(super) unsafe fn word(thread: *const lua_State, offset: usize) -> *const u8 {
-    // SAFETY: by the contract.
-    unsafe { thread.wrapping_byte_add(offset).cast::<*const u8>().read() }
-}
-
-/// Where a frame has its function, whose first value is at `base`.
-pub(super) fn function_below(base: *const u8) -> *const u8 {
-    base.wrapping_byte_sub(VALUE_BYTES)
+pub(super) fn prefetch_thread(thread: *const lua_State) {
+    prefetch_line_once(thread);
+    prefetch_line_once(thread.wrapping_byte_add(LAST_USED));
 }
 
 #[cfg(test)]

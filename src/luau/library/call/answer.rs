@@ -1,7 +1,7 @@
 //! What a function returns.
 
 use std::borrow::Cow;
-use std::ffi::{CStr, c_int};
+use std::ffi::c_int;
 use std::marker::PhantomData;
 
 use crate::luau::request::Request;
@@ -32,7 +32,7 @@ pub(in crate::luau) enum Answer<'a> {
     Wait(Request),
     /// A function of the script is called: the one below the topmost values, with them. How many results it is to leave
     /// on the stack, if not all.
-    Call { arguments: u32, results: Option<u32> },
+    Call { arguments: u16, results: Option<u16> },
     /// It goes on when a thread does that it has resumed, and that was preempted.
     Break,
     /// The process ends, with results.
@@ -59,9 +59,9 @@ pub(super) enum Cause {
     /// Said as it is.
     Text(Cow<'static, str>),
     /// What is wrong with an argument, said as Luau's own functions say it.
-    Argument(c_int, &'static CStr),
+    Argument(c_int, &'static str),
     /// An argument has to be something else.
-    Type(c_int, &'static CStr),
+    Type(c_int, &'static str),
     /// The value on top of the stack.
     Value,
 }
@@ -87,13 +87,13 @@ impl Failure {
 
     /// An argument is not as it should be.
     #[cold]
-    pub(in crate::luau) fn argument(index: i32, why: &'static CStr) -> Self {
+    pub(in crate::luau) fn argument(index: i32, why: &'static str) -> Self {
         Self(Box::new(Cause::Argument(index, why)))
     }
 
     /// An argument has another type than it should have.
     #[cold]
-    pub(in crate::luau) fn expected(index: i32, kind: &'static CStr) -> Self {
+    pub(in crate::luau) fn expected(index: i32, kind: &'static str) -> Self {
         Self(Box::new(Cause::Type(index, kind)))
     }
 

@@ -14,7 +14,7 @@ impl Call<'_> {
     /// An integer, in the range that Luau's functions take.
     #[inline]
     pub(in crate::luau) fn integer_argument(&self, index: i32) -> Result<i32, Failure> {
-        self.integer(index).ok_or_else(|| Failure::expected(index, c"number"))
+        self.integer(index).ok_or_else(|| Failure::expected(index, "number"))
     }
 
     /// The same, or something else where it is not given.
@@ -24,13 +24,13 @@ impl Call<'_> {
     }
 
     pub(in crate::luau) fn number_argument(&self, index: i32) -> Result<f64, Failure> {
-        self.number(index).ok_or_else(|| Failure::expected(index, c"number"))
+        self.number(index).ok_or_else(|| Failure::expected(index, "number"))
     }
 
     /// Checks that an argument is a string, or makes one of a number, as everywhere in Luau.
     #[inline]
     pub(in crate::luau) fn string_argument(&mut self, index: i32) -> Result<(), Failure> {
-        if self.make_string(index) { Ok(()) } else { Err(Failure::expected(index, c"string")) }
+        if self.make_string(index) { Ok(()) } else { Err(Failure::expected(index, "string")) }
     }
 
     /// The bytes of an argument that was found to be a string.
@@ -40,11 +40,11 @@ impl Call<'_> {
     }
 
     pub(in crate::luau) fn table_argument(&self, index: i32) -> Result<(), Failure> {
-        if self.kind(index) == Kind::TABLE { Ok(()) } else { Err(Failure::expected(index, c"table")) }
+        if self.kind(index) == Kind::TABLE { Ok(()) } else { Err(Failure::expected(index, "table")) }
     }
 
     pub(in crate::luau) fn function_argument(&self, index: i32) -> Result<(), Failure> {
-        if self.kind(index) == Kind::FUNCTION { Ok(()) } else { Err(Failure::expected(index, c"function")) }
+        if self.kind(index) == Kind::FUNCTION { Ok(()) } else { Err(Failure::expected(index, "function")) }
     }
 
     /// Checks that an argument is given, if only as nil.

@@ -30,7 +30,7 @@ impl Call<'_> {
     }
 
     /// The task that runs asks for something.
-    pub(super) fn request_for_running_task(&mut self, request: Request) {
+    pub(super) fn ask(&mut self, request: Request) {
         let task = self.process().map_or(MAIN, |process| process.running_task());
         self.request(task, request);
     }

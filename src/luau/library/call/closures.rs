@@ -1,0 +1,136 @@
+//! Functions of ours on the stack, and what they know from when they were made: their upvalue.
+
+use std::ffi::{CStr, c_int, c_void};
+use std::{mem, ptr};
+
+use mlua::ffi::{self, lua_CFunction};
+
+use super::{Call, Entry, Results};
+use crate::luau::host_functions::HostEntry;
+use crate::luau::stack::Stack;
+
+/// The first upvalue of the running function.
+const UPVALUE: c_int = ffi::lua_upvalueindex(1);
+
+/// What an address in an upvalue is, as its tag. Scripts cannot make light userdata.
+#[derive(Clone, Copy)]
+#[repr(i32)]
+enum Tag {
+    /// A function that the running one stands in for.
+    Original = 1,
+    /// A [`HostEntry`].
+    Host,
+}
+
+impl Stack<'_> {
+    /// Pushes a function of ours.
+    pub(in crate::luau) fn push_function(&mut self, entry: &Entry) {
+        self.push_named(entry, entry.name, 0);
+    }
+
+    /// Pushes a function of ours with the value on top as its upvalue.
+    pub(in crate::luau) fn push_closure(&mut self, entry: &Entry) {
+        self.push_named(entry, entry.name, 1);
+    }
+
+    fn push_named(&mut self, entry: &Entry, name: &CStr, upvalues: c_int) {
+        let upvalues = upvalues.min(self.top());
+        let Entry { function, continuation, .. } = *entry;
+        // SAFETY: there are so many values. The function and the continuation are those of an `Entry`, which Luau may
+        // call. It copies the name.
+        unsafe { ffi::lua_pushcclosurek(self.thread(), function, name.as_ptr(), upvalues, continuation) }
+    }
+
+    fn push_address<T>(&mut self, address: *const T, tag: Tag) {
+        // SAFETY: a stack's thread is live; Luau makes room, and only keeps the address.
+        unsafe { ffi::lua_pushlightuserdatatagged(self.thread(), address.cast_mut().cast(), tag as c_int) }
+    }
+
+    /// Puts a function of ours in the place of one of Luau's at an index, which it can [call](Call::original).
+    ///
+    /// # Safety
+    ///
+    /// There must be a C function that uses no upvalue and never yields.
+    pub(in crate::luau) unsafe fn stand_in(&mut self, index: i32, entry: &Entry) {
+        // SAFETY: by the contract something is there.
+        let original = unsafe { ffi::lua_tocfunction(self.thread(), index) }.expect("a function of Luau's");
+        self.push_address(original as *const c_void, Tag::Original);
+        self.push_closure(entry);
+        self.replace(if index < 0 { index - 1 } else { index });
+    }
+
+    /// Pushes what scripts call instead of a host function, which has its path as its name.
+    ///
+    /// # Safety
+    ///
+    /// `host` must live as long as the state.
+    pub(in crate::luau) unsafe fn push_host_function(&mut self, host: &HostEntry, entry: &Entry) {
+        self.push_address(ptr::from_ref(host), Tag::Host);
+        self.push_named(entry, &host.0, 1);
+    }
+}
+
+impl<'a> Call<'a> {
+    /// The address in the upvalue, null if there is none with that tag.
+    #[inline]
+    fn address_in_upvalue(&self, tag: Tag) -> *mut c_void {
+        // SAFETY: a C function runs. Any of its upvalues may be asked for.
+        unsafe { ffi::lua_tolightuserdatatagged(self.thread(), UPVALUE, tag as c_int) }
+    }
+
+    /// Calls the function that the running one stands in for, with the same arguments. Its results are on top, so many.
+    #[inline]
+    fn call_original(&mut self) -> c_int {
+        let address = self.address_in_upvalue(Tag::Original);
+        if address.is_null() {
+            return 0;
+        }
+        // SAFETY: only `stand_in` makes such upvalues, of the address of such a function.
+        let original = unsafe { mem::transmute::<*mut c_void, lua_CFunction>(address) };
+        // SAFETY: it runs in our place, on our stack. By the contract of `stand_in` it uses nothing else of ours.
+        unsafe { original(self.thread()) }
+    }
+
+    /// What the function returns that the running one stands in for.
+    #[inline]
+    pub(in crate::luau) fn original_results(mut self) -> Results<'a> {
+        Results::new(self.call_original())
+    }
+
+    /// The same, where the results, so many on top, tell what to charge for them.
+    #[inline]
+    pub(in crate::luau) fn original(mut self, cost: impl FnOnce(&Stack<'a>, u32) -> u64) -> Results<'a> {
+        let count = self.call_original();
+        let units = cost(&self, count.unsigned_abs());
+        self.charge(units);
+        Results::new(count)
+    }
+
+    /// The same, where the first result is an iterator, in whose place one of ours stands.
+    ///
+    /// # Safety
+    ///
+    /// See [`Stack::stand_in`].
+    pub(in crate::luau) unsafe fn original_iterator(mut self, entry: &Entry) -> Results<'a> {
+        let count = self.call_original();
+        // SAFETY: by the contract.
+        unsafe { self.stand_in(-count, entry) };
+        Results::new(count)
+    }
+
+    /// The host function that was called, if the running one stands for one.
+    #[inline]
+    pub(in crate::luau) fn host_entry(&self) -> Option<&'a HostEntry> {
+        let entry = self.address_in_upvalue(Tag::Host).cast::<HostEntry>();
+        // SAFETY: only `push_host_function` makes such upvalues, of entries that live as long as the state.
+        unsafe { entry.as_ref() }
+    }
+
+    /// The number that a closure has as its upvalue.
+    pub(in crate::luau) fn number_in_upvalue(&self) -> Option<f64> {
+        let mut is_number = 0;
+        // SAFETY: a C function runs. Any of its upvalues may be asked for.
+        let number = unsafe { ffi::lua_tonumberx(self.thread(), UPVALUE, &raw mut is_number) };
+        (is_number != 0).then_some(number)
+    }
+}
