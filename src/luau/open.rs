@@ -33,36 +33,19 @@ impl LuauState {
     ///
     /// When there is not enough memory.
     pub(crate) fn open(host: HostFunctions) -> Result<Self, ScriptError> {
-        let shared = Box::into_raw(Box::new(Shared::new(Context::new(host))));
-        // SAFETY: it lives as long as the state: see `LuauState::drop`.
-        let slice = unsafe { &raw const (*shared).slice };
-        // SAFETY: as above.
-        let mut memory = Box::new(unsafe { Memory::charged_to(slice) });
-        let data = (&raw mut *memory).cast::<c_void>();
+        let mut state = Self::without_memory(host);
+        let data = (&raw mut *state.memory).cast::<c_void>();
         // SAFETY: `allocate` gets the `Memory` that it wants, which outlives the state.
         let main = unsafe { ffi::lua_newstate(memory::allocate, data) };
         if main.is_null() {
-            // SAFETY: it came from a box, and nobody has it.
-            drop(unsafe { Box::from_raw(shared) });
             let message = "not enough memory for a Luau state".into();
             return Err(ScriptError { message, traceback: Box::default() });
         }
-        let mut state = Self {
-            main,
-            threads: Vec::new(),
-            handed_over: HashMap::default(),
-            roots: Roots::default(),
-            knows_layout: false,
-            has_records: false,
-            environment_metatable: Reference::NONE,
-            protected_call: Reference::NONE,
-            shared,
-            memory,
-        };
+        state.main = main;
         // SAFETY: `main` is live.
         let callbacks = unsafe { ffi::lua_callbacks(main) };
         // SAFETY: as above; nobody else has a reference to them.
-        unsafe { (*callbacks).userdata = shared.cast::<c_void>() };
+        unsafe { (*callbacks).userdata = state.shared.cast::<c_void>() };
         state.control_collector(ffi::LUA_GCSTOP, 0);
         let protected_call = (&raw mut state.protected_call).cast();
         // SAFETY: `main` is live and not running; `prepare` gets the pointer that it wants.
@@ -84,6 +67,26 @@ impl LuauState {
         unsafe { slice::install(main) };
         state.collect();
         Ok(state)
+    }
+
+    /// What there is of a state before Luau's part of it.
+    fn without_memory(host: HostFunctions) -> Self {
+        let shared = Box::into_raw(Box::new(Shared::new(Context::new(host))));
+        // SAFETY: it lives as long as the state: see `LuauState::drop`.
+        let slice = unsafe { &raw const (*shared).slice };
+        Self {
+            main: ptr::null_mut(),
+            threads: Vec::new(),
+            handed_over: HashMap::default(),
+            roots: Roots::default(),
+            knows_layout: false,
+            has_records: false,
+            environment_metatable: Reference::NONE,
+            protected_call: Reference::NONE,
+            shared,
+            // SAFETY: as above.
+            memory: Box::new(unsafe { Memory::charged_to(slice) }),
+        }
     }
 }
 

@@ -23,6 +23,7 @@ use std::slice;
 
 use mlua::ffi::{self, lua_State};
 
+pub(super) use functions::Coroutine;
 pub(super) use tables::Reference;
 
 /// The values of a thread from the running function's first argument on, counted from 1, or from the top with -1.
@@ -163,7 +164,7 @@ impl<'s> Stack<'s> {
     }
 
     pub(super) fn push_boolean(&mut self, boolean: bool) {
-        self.raw_push_boolean(boolean.into());
+        self.raw_push_boolean(boolean);
     }
 
     #[inline]

@@ -271,17 +271,8 @@ impl ProcessThread {
 }
 
 /// Whether a task that has not begun can begin: its thread is suspended, and the arguments are still there.
-///
-/// # Safety
-///
-/// Its root must be anchored.
-unsafe fn is_untouched(task: &Task) -> bool {
-    // SAFETY: by the contract; the main thread lives as long as its state.
-    unsafe {
-        let is_suspended = ffi::lua_costatus(ffi::lua_mainthread(task.root), task.root) == ffi::LUA_COSUS;
-        let function = c_int::from(ffi::lua_status(task.root) == ffi::LUA_OK);
-        is_suspended && ffi::lua_gettop(task.root) == function + task.arguments
-    }
+fn is_untouched(stack: &Stack<'_>, arguments: c_int) -> bool {
+    stack.is_suspended() && stack.top() == c_int::from(stack.has_not_run()) + arguments
 }
 
 impl Tasks {
@@ -300,13 +291,13 @@ impl Tasks {
     fn next_ready(&mut self) -> Option<Task> {
         loop {
             let task = self.ready.pop_front()?;
-            // SAFETY: it is anchored.
-            if !task.is_new || unsafe { is_untouched(&task) } {
+            // SAFETY: it is anchored. It is only looked at.
+            let stack = unsafe { Stack::new(task.root) };
+            if !task.is_new || is_untouched(&stack, task.arguments) {
                 return Some(task);
             }
             // Its script has resumed or closed it in the meantime, as a coroutine.
-            // SAFETY: it is anchored.
-            unsafe { self.release(task.root, task.id) };
+            self.release(&stack, task.id);
         }
     }
 
@@ -367,29 +358,22 @@ impl Tasks {
             self.failed = Some(thread);
             return Next::Failed;
         }
-        // SAFETY: by the contract.
-        unsafe {
-            if status == ffi::LUA_OK {
-                ffi::lua_settop(thread, 0); // nobody asks for its results
-            }
-            self.release(thread, id);
+        // SAFETY: by the contract, and it does not run any more.
+        let mut stack = unsafe { Stack::new(thread) };
+        if status == ffi::LUA_OK {
+            stack.resize(0); // nobody asks for its results
         }
+        self.release(&stack, id);
         Next::Continue
     }
 
-    /// Lets go of the thread of a task.
-    ///
-    /// # Safety
-    ///
-    /// `thread` must be any live thread of the state, whose main thread must not run.
-    unsafe fn release(&self, thread: *mut lua_State, id: TaskId) {
-        // SAFETY: by the contract.
-        let main = unsafe { ffi::lua_mainthread(thread) };
-        // SAFETY: by the contract.
-        let mut stack = unsafe { Stack::new(main) };
-        stack.push_reference(self.anchors);
-        stack.push_nil();
-        stack.raw_set_element(-2, id.cast_signed()); // there is an entry, so this takes no memory
-        stack.pop(1);
+    /// Lets go of the thread of a task, which the stack is of.
+    fn release(&self, task: &Stack<'_>, id: TaskId) {
+        // SAFETY: the main thread lives as long as its state, and does not run while processes do.
+        let mut main = unsafe { Stack::new(task.main_thread()) };
+        main.push_reference(self.anchors);
+        main.push_nil();
+        main.raw_set_element(-2, id.cast_signed()); // there is an entry, so this takes no memory
+        main.pop(1);
     }
 }

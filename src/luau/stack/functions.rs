@@ -22,6 +22,16 @@ pub(in crate::luau) struct Frame<'a> {
     pub(in crate::luau) name: &'a CStr,
 }
 
+/// What scripts can know of a thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::luau) enum Coroutine {
+    /// It can be resumed.
+    Suspended,
+    /// It runs, or waits for one that does, or is broken.
+    Running,
+    Dead,
+}
+
 impl Stack<'_> {
     /// Whether there is a function that a script has, not one of ours or Luau's.
     pub(in crate::luau) fn is_script_function(&self, index: i32) -> bool {
@@ -141,6 +151,29 @@ impl Stack<'_> {
     /// The thread at an index.
     pub(in crate::luau) fn thread_at(&self, index: i32) -> Option<*mut lua_State> {
         self.raw_thread(index).filter(|thread| !thread.is_null())
+    }
+
+    /// What `coroutine.status` says of the thread at an index: whether it is suspended, and if not, whether it runs or
+    /// waits for one that does.
+    pub(in crate::luau) fn coroutine_status(&self, index: i32) -> Option<Coroutine> {
+        let thread = self.thread_at(index)?;
+        // SAFETY: both are live, and of one state.
+        Some(match unsafe { ffi::lua_costatus(self.thread, thread) } {
+            ffi::LUA_COSUS => Coroutine::Suspended,
+            ffi::LUA_CORUN | ffi::LUA_CONOR => Coroutine::Running,
+            _ => Coroutine::Dead,
+        })
+    }
+
+    /// Whether the thread itself is suspended.
+    pub(in crate::luau) fn is_suspended(&self) -> bool {
+        // SAFETY: both are live, and of one state.
+        unsafe { ffi::lua_costatus(self.main_thread(), self.thread) == ffi::LUA_COSUS }
+    }
+
+    /// Whether the thread has not been resumed, or has returned.
+    pub(in crate::luau) fn has_not_run(&self) -> bool {
+        self.raw_status() == ffi::LUA_OK
     }
 
     /// Pushes a new thread.

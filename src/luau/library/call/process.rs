@@ -57,7 +57,7 @@ impl<'a> Call<'a> {
 
     /// The process that runs.
     pub(super) fn process(&mut self) -> Option<&mut ProcessThread> {
-        let process = self.slice().with_process(|process| ptr::from_mut(process))?;
+        let process = self.slice().with_process(ptr::from_mut)?;
         // SAFETY: as for the context.
         Some(unsafe { &mut *process })
     }

@@ -1,14 +1,12 @@
 //! The tasks of the process for which a function is called: threads that it makes, resumes and resets.
 
-use std::ffi::c_int;
-
 use mlua::ffi::{self, lua_State};
 
 use super::{Call, Failure};
 use crate::luau::replies::Reply;
 use crate::luau::request::Request;
 use crate::luau::slice::{self, LimitViolation};
-use crate::luau::stack::{Kind, Stack};
+use crate::luau::stack::{Coroutine, Kind, Stack};
 use crate::luau::threads::{MAIN, Next, Task, TaskId, Tasks};
 use crate::value::Value;
 
@@ -132,16 +130,11 @@ impl Call<'_> {
 
     /// The thread at an index, if a task may be made of it.
     fn suspended_thread(&mut self, index: i32) -> Result<*mut lua_State, Failure> {
-        let thread = self.thread_at(index).filter(|&thread| self.status(thread) == ffi::LUA_COSUS);
+        let is_suspended = self.coroutine_status(index) == Some(Coroutine::Suspended);
+        let thread = self.thread_at(index).filter(|_| is_suspended);
         thread.filter(|&thread| self.tasks().is_none_or(|tasks| !tasks.contains(thread))).ok_or_else(|| {
             Failure::new("the thread is not suspended: it runs, waits, has ended or is a task")
         })
-    }
-
-    /// What `coroutine.status` says of a thread on the stack.
-    fn status(&self, thread: *mut lua_State) -> c_int {
-        // SAFETY: the callers have it from the stack, so it is live.
-        unsafe { ffi::lua_costatus(self.thread(), thread) }
     }
 
     /// Runs a new task until it waits, ends or is preempted.
@@ -177,9 +170,8 @@ impl Call<'_> {
     pub(in crate::luau) fn cancel_thread(&mut self, index: i32) -> bool {
         let Some(thread) = self.thread_at(index) else { return false };
         let is_root = self.process().is_none_or(|process| process.root == thread);
-        let status = self.status(thread);
         let mut chain = Vec::new();
-        let mut runs = status == ffi::LUA_CORUN || status == ffi::LUA_CONOR;
+        let mut runs = self.coroutine_status(index) == Some(Coroutine::Running);
         if let Some(task) = self.tasks().and_then(|tasks| tasks.remove(thread)) {
             self.request(task.id, Request::Cancel);
             self.release_anchor(task.id);
