@@ -85,13 +85,8 @@ fn source(setup: &str, call: &str, calls: u32) -> String {
 fn ours(setup: &str, call: &str, calls: u32) -> Duration {
     let time = |calls| {
         let mut app = App::new();
-        let plugin = LuauOsPlugin {
-            quantum: u32::MAX,
-            budget: TickBudget::Unlimited,
-            overrun_limit: Duration::from_secs(60),
-            limits: false,
-            ..default()
-        };
+        let plugin =
+            LuauOsPlugin { quantum: u32::MAX, budget: TickBudget::Unlimited, limits: false, ..default() };
         app.add_plugins((MinimalPlugins, plugin)).insert_resource(TimeUpdateStrategy::FixedTimesteps(1));
         app.update(); // Bevy's clock starts with it
         let vm = app.world_mut().spawn(Vm::new()).id();

@@ -110,8 +110,7 @@
 //! while true do -- ...
 //! ```
 //!
-//! It is called like a metamethod: it cannot wait, and must return within the
-//! [overrun limit](LuauOsPlugin::overrun_limit). A change that cannot be loaded leaves processes as they are.
+//! It is called like a metamethod: it cannot wait. A change that cannot be loaded leaves processes as they are.
 //! [`ScriptReloaded`] tells of both.
 //!
 //! # What scripts cannot do
@@ -123,8 +122,8 @@
 //! - A slice ends when its quantum is used up, and, with a time budget, when it has taken too long. Calls of
 //!   the library are charged to it by the size of their arguments, `table.sort` is preempted like any code
 //!   of a script, and what would take longer than linear time is capped.
-//! - Code that cannot be preempted (metamethods, `string.gsub` callbacks) may run on after its slice for
-//!   [`overrun_limit`](LuauOsPlugin::overrun_limit) of processor time; then the process is killed.
+//! - Metamethods, callbacks of library functions and string patterns are preempted, too: where Luau cannot break a
+//!   thread, its C stack is kept until the next slice. [`Limits::parked`] bounds how many there are of a VM.
 //! - The allocator refuses a slice what would take its VM far over its memory, or more than
 //!   [`Limits::SLICE_BYTES`] at once. Garbage is no reason to be killed: the isolate is collected first.
 //! - Slices that take long are measured, and their VM does not run until later ticks have paid for them

@@ -40,10 +40,6 @@ pub struct LuauOsPlugin {
     /// Threads that run isolates, of Bevy's compute task pool and the main thread. By default one per
     /// processor.
     pub workers: Option<NonZeroUsize>,
-    /// How long a process may run on after its slice in code that cannot be preempted (a metamethod, a
-    /// `string.gsub` callback) before it is killed; 1 ms by default. With a time budget, a slice also
-    /// ends when it has taken so long.
-    pub overrun_limit: Duration,
     /// Virtual time after which a [syscall](crate::SyscallAppExt) that the game has not answered fails; 30 s by
     /// default.
     pub syscall_timeout: Duration,
@@ -67,7 +63,6 @@ impl Default for LuauOsPlugin {
             max_ticks_per_frame: 2,
             vms_per_isolate: 255,
             workers: None,
-            overrun_limit: Duration::from_millis(1),
             syscall_timeout: Duration::from_secs(30),
             log_prints: None,
             limits: true,
@@ -123,7 +118,6 @@ impl Plugin for LuauOsPlugin {
         let workers = self.workers.or(std::thread::available_parallelism().ok());
         app.insert_resource(LuauRuntime::new(RuntimeSettings {
             quantum: self.quantum,
-            overrun_limit: self.overrun_limit,
             syscall_timeout: self.syscall_timeout,
             limits: self.limits,
             seed: self.seed,

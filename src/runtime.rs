@@ -60,11 +60,11 @@ pub struct LuauRuntime {
 
 impl LuauRuntime {
     pub(crate) fn new(settings: RuntimeSettings) -> Self {
-        let RuntimeSettings { quantum, overrun_limit, syscall_timeout, seed, limits, .. } = settings;
+        let RuntimeSettings { quantum, syscall_timeout, seed, limits, .. } = settings;
         let exact_memory = settings.vms_per_isolate <= MAX_EXACT_VMS;
         Self {
             isolates: Isolates::default(),
-            config: IsolateConfig { quantum, overrun_limit, syscall_timeout, seed, exact_memory, limits },
+            config: IsolateConfig { quantum, syscall_timeout, seed, exact_memory, limits },
             host: HostFunctions::default(),
             requests: Requests::default(),
             workers: settings.workers,

@@ -50,7 +50,6 @@ impl Range {
     fn new() -> Self {
         let mut app = common::app_with(LuauOsPlugin {
             budget: TickBudget::Time(Duration::from_millis(100)),
-            overrun_limit: Duration::from_millis(20),
             workers: NonZeroUsize::new(1),
             ..default()
         });

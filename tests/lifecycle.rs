@@ -262,26 +262,69 @@ fn prints_reach_the_console_of_the_vm_in_order() {
     assert_eq!(console.text().len() + console.dropped_bytes() as usize, 588_895);
 }
 
+/// Endless code where threads cannot be broken.
+const ENDLESS: [&str; 9] = [
+    "local _ = setmetatable({}, {__index = function() while true do end end}).x",
+    "string.gsub('x', '.', function() while true do end end)",
+    "local m = {__index = function() while true do pcall(function() while true do end end) end end}
+     local _ = setmetatable({}, m).x",
+    "table.foreach({1}, function() coroutine.wrap(function() while true do end end)() end)",
+    "while true do pcall(function() local _ = setmetatable({}, {__len = function() while true do end end}) local _ = #_ end) end",
+    "xpcall(error, function() while true do end end)",
+    "string.match(('a'):rep(40), ('a?'):rep(40) .. ('a'):rep(40))",
+    "task.spawn(function() local _ = setmetatable({}, {__index = function() while true do end end}).x end)",
+    "local function f() return (('x'):gsub('.', function() return pcall(f) and '' end)) end
+     while true do pcall(f) pcall(function() local _ = setmetatable({}, {__index = function() while true do pcall(f) end end}).x end) end",
+];
+
 #[test]
-fn code_that_cannot_be_preempted_is_killed() {
+fn endless_code_is_preempted_anywhere_and_ends_as_any_process_does() {
     let mut app = common::app();
-    let limit = common::plugin().overrun_limit;
-    for source in [
-        "local _ = setmetatable({}, {__index = function() while true do end end}).x",
-        "string.gsub('x', '.', function() while true do end end)",
-        "local m = {__index = function() while true do pcall(function() while true do end end) end end}
-         local _ = setmetatable({}, m).x",
-        "table.foreach({1}, function() coroutine.wrap(function() while true do end end)() end)",
-        "while true do pcall(function() local _ = setmetatable({}, {__len = function() while true do end end}) local _ = #_ end) end",
-        "xpcall(error, function() while true do end end)",
-        "string.match(('a'):rep(40), ('a?'):rep(40) .. ('a'):rep(40))",
-    ] {
-        let outcome = common::outcome(&mut app, source);
-        let overran = matches!(outcome, Outcome::Killed(KillReason::Overrun { limit: was, used }) if was == limit && used >= limit);
-        assert!(overran, "{source}: {outcome:?}");
+    for source in ENDLESS {
+        let vms = [0, 1, 2, 3].map(|_| vm(&mut app));
+        let processes = vms.map(|vm| process(&mut app, vm, source));
+        ticks(&mut app, 20);
+        assert!(
+            processes.iter().all(|&process| exists(&app, process)),
+            "{source}: {:?}",
+            ended(&app).processes
+        );
+        let before = ended(&app).processes.len();
+        app.world_mut().commands().entity(processes[0]).kill();
+        app.world_mut().flush();
+        app.world_mut().entity_mut(processes[1]).despawn();
+        app.world_mut().entity_mut(vms[2]).despawn();
+        let reloaded = Process::new(Script::new("next", "return 'new'"));
+        app.world_mut().entity_mut(processes[3]).insert(reloaded);
+        ticks(&mut app, 5);
+        assert!(processes.iter().all(|&process| !exists(&app, process)), "{source}");
+        let outcomes: Vec<_> = ended(&app).processes[before..].iter().map(|exit| &exit.outcome).collect();
+        assert!(outcomes.contains(&&Outcome::Killed(KillReason::Requested)), "{outcomes:?}");
+        assert!(outcomes.contains(&&Outcome::Finished(vec!["new".into()])), "{outcomes:?}");
     }
     let Outcome::Finished(values) = common::outcome(&mut app, "return 'still fine'") else { panic!() };
     assert_eq!(values[0].as_str(), Some("still fine"));
+    // What is parked goes with the app, too.
+    let vm = vm(&mut app);
+    process(&mut app, vm, ENDLESS[0]);
+    ticks(&mut app, 3);
+}
+
+#[test]
+fn more_processes_than_may_be_parked_are_killed() {
+    let mut app = common::app();
+    let limits = VmLimits::from(Limits { parked: 2, ..default() });
+    let vm = app.world_mut().spawn((Vm::new(), limits)).id();
+    let processes: [Entity; 4] = std::array::from_fn(|_| process(&mut app, vm, ENDLESS[0]));
+    ticks(&mut app, 10);
+    assert_eq!(processes.map(|process| exists(&app, process)), [true, true, false, false]);
+    for exit in &ended(&app).processes {
+        assert_eq!(exit.outcome, Outcome::Killed(KillReason::Parked { limit: 2, used: 3 }));
+    }
+    app.world_mut().entity_mut(processes[0]).despawn();
+    let next = process(&mut app, vm, ENDLESS[1]);
+    ticks(&mut app, 10);
+    assert!(exists(&app, next) && exists(&app, processes[1]), "there is room again");
 }
 
 #[test]
@@ -355,20 +398,6 @@ fn a_process_component_that_is_replaced_starts_the_new_process() {
     app.world_mut().entity_mut(vm).despawn();
     app.update();
     assert_eq!((metrics(&app).last_tick_resumes, metrics(&app).processes()), (0, 0));
-}
-
-#[test]
-fn one_overrun_does_not_count_against_the_next_process() {
-    let limit = Duration::from_millis(50);
-    let mut app = common::app_with(LuauOsPlugin { quantum: 2, overrun_limit: limit, ..common::plugin() });
-    // Ends by an error at the safepoint that uses its quantum up, where it cannot be preempted.
-    let fails = "return setmetatable({}, {__index = function() error('x') end}).y";
-    for _ in 0..3 {
-        assert!(matches!(common::outcome(&mut app, fails), Outcome::Failed(_)));
-        std::thread::sleep(2 * limit);
-        let sorts = "local t = {} for i = 1, 50 do t[i] = -i end table.sort(t, function(a, b) return a < b end) return t[1]";
-        assert_eq!(common::outcome(&mut app, sorts), Outcome::Finished(vec![Value::Number(-50.0)]));
-    }
 }
 
 #[test]

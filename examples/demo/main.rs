@@ -58,7 +58,6 @@ fn main() -> AppExit {
             budget: options.tick_budget,
             max_ticks_per_frame: 1,
             // Runaways that cannot be preempted are to be gone before the frame graph shows them.
-            overrun_limit: Duration::from_micros(250),
             syscall_timeout: Duration::from_secs(300),
             seed: options.seed,
             ..default()

@@ -113,6 +113,7 @@ impl VmAccount {
             memory_slack: self.limits.memory_slack(),
             coroutines: self.limits.coroutines,
             call_depth: self.limits.call_depth,
+            parked: self.limits.parked,
             tasks: self.limits.tasks,
             console_bytes: self.limits.console_bytes,
         }
@@ -161,11 +162,9 @@ pub(super) fn kill_reason(
     violation: LimitViolation,
     context: &mut Context,
     limits: &Limits,
-    overrun: Duration,
     bytes: usize,
 ) -> KillReason {
     match violation {
-        LimitViolation::Overrun(used) => KillReason::Overrun { limit: overrun, used },
         LimitViolation::Memory(refused) => {
             // More than one slice may have, if not more than the VM may.
             let limit = limits.memory_bytes.min(bytes + Limits::SLICE_BYTES);
@@ -176,6 +175,7 @@ pub(super) fn kill_reason(
             KillReason::HostPanic { function: function.into(), message: message.into() }
         }
         LimitViolation::TaskFailed | LimitViolation::Exit => unreachable!("`slice::run` says it otherwise"),
+        LimitViolation::Parked { limit, used } => KillReason::Parked { limit, used },
         LimitViolation::CallDepth(used) => KillReason::CallDepth { limit: limits.call_depth, used },
     }
 }

@@ -11,7 +11,6 @@ pub(crate) const MIN_QUANTUM: u32 = 2;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct IsolateConfig {
     pub(crate) quantum: u32,
-    pub(crate) overrun_limit: Duration,
     pub(crate) syscall_timeout: Duration,
     pub(crate) seed: u64,
     /// Whether each VM has a memory category of its own.

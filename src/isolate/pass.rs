@@ -5,6 +5,7 @@
 
 use std::ops::ControlFlow;
 use std::ptr;
+use std::time::Duration;
 
 use super::Isolate;
 use super::account::{Collections, Holdings, Verdict, kill_reason};
@@ -19,12 +20,15 @@ use super::vms::VmTable;
 use super::waits::Waits;
 use crate::console::ConsoleBuffer;
 use crate::luau::request::Request;
-use crate::luau::{Allowance, NORMAL_PRIORITY, SliceEnd, SliceLimits, SliceReport, Slices};
+use crate::luau::{
+    Allowance, Batch, NORMAL_PRIORITY, ReadySlice, SliceEnd, SliceLimits, SliceReport, Slices,
+};
 use crate::types::{KillReason, Limits, ProcessIndex, ProcessState};
 use crate::value::Value;
 
-/// A slice that takes this many times the overrun limit has found a way around all other limits.
-const KILL_FACTOR: u32 = 8;
+/// With a time budget a slice that has taken so long ends as if its quantum were used up: its safepoints stand for much
+/// work each.
+const MAX_SLICE_TIME: Duration = Duration::from_millis(1);
 
 /// How a process ends after its slice.
 #[derive(Debug)]
@@ -47,7 +51,7 @@ pub(super) struct PassReport {
 
 /// A slice that is about to run. Nothing else of a pass lives across a slice, except in the pass itself.
 #[derive(Clone, Copy, Debug)]
-struct Turn {
+pub(super) struct Turn {
     process: ProcessKey,
     quantum: u32,
     /// Bytes that it may allocate.
@@ -116,10 +120,9 @@ impl<'a> Pass<'a> {
         luau.context().now = time.now.as_secs_f64();
         // Without a deadline the results must not depend on a clock.
         let is_timed = !time.deadline.is_never() && config.limits;
-        let overrun = config.overrun_limit;
         let max_bytes = collector.max_bytes(processes.live_count());
         Some(Self {
-            slices: luau.slices(SliceLimits { time: is_timed.then_some(overrun), overrun }),
+            slices: luau.slices(SliceLimits { time: is_timed.then_some(MAX_SLICE_TIME) }),
             processes,
             vms,
             waits,
@@ -140,12 +143,7 @@ impl<'a> Pass<'a> {
 
     /// Runs slices until nobody is left in the pass, or it has to stop.
     pub(super) fn run(mut self) -> PassReport {
-        while let Some(turn) = self.next_turn() {
-            let report = self.slices.run(turn.process.index, turn.quantum, turn.memory_bytes);
-            if self.after_slice(turn, report).is_break() {
-                break;
-            }
-        }
+        Slices::run_batch(&mut self);
         self.report.is_slow = self.clock.stop();
         self.report
     }
@@ -261,9 +259,8 @@ impl<'a> Pass<'a> {
             let new = || Box::new(ConsoleBuffer::new(account.limits.console_bytes));
             vm.console.get_or_insert_with(new).append(&mut context.console);
         }
-        let overrun = self.config.overrun_limit;
         let mut waits = false;
-        let mut end = match end {
+        let end = match end {
             SliceEnd::Preempted | SliceEnd::Yielded => None,
             SliceEnd::Waiting => {
                 waits = true;
@@ -274,14 +271,11 @@ impl<'a> Pass<'a> {
             SliceEnd::Failed => Some(End::Failed),
             SliceEnd::Exceeded(violation) => {
                 let held = turn.held_bytes;
-                Some(End::Killed(kill_reason(violation, context, &account.limits, overrun, held)))
+                Some(End::Killed(kill_reason(violation, context, &account.limits, held)))
             }
         };
         if let Some(time) = self.clock.slice_time() {
             account.charge_time(time);
-            if time > overrun * KILL_FACTOR {
-                end = Some(End::Killed(KillReason::Overrun { limit: overrun, used: time }));
-            }
         }
         // Some of its tasks may wait while others run.
         for (task, request) in context.requests.drain(..).filter(|_| end.is_none()) {
@@ -299,6 +293,21 @@ impl<'a> Pass<'a> {
             None => queue.keep(process),
             Some(end) => self.report.ended.push((process.index, end)),
         }
+    }
+}
+
+impl Batch for Pass<'_> {
+    type Turn = Turn;
+
+    #[inline]
+    fn next_turn(&mut self) -> Option<(Turn, ReadySlice<'_>)> {
+        let turn = Pass::next_turn(self)?;
+        Some((turn, self.slices.ready(turn.process.index, turn.quantum, turn.memory_bytes)))
+    }
+
+    #[inline]
+    fn after_slice(&mut self, turn: Turn, report: SliceReport) -> ControlFlow<()> {
+        Pass::after_slice(self, turn, report)
     }
 }
 

@@ -98,6 +98,7 @@ impl LuauState {
     /// Ends whatever runs on `thread`, like [`LuauState::reset`], and keeps its state table for the
     /// process that starts there next.
     pub(crate) fn restart(&mut self, thread: ProcessIndex) {
+        self.end_parked(thread);
         let not_started = self.handed_over.remove(&thread);
         let root = self.threads.get(thread.at()).map_or(ptr::null_mut(), |process| process.root);
         let mut kept = None;

@@ -9,7 +9,8 @@ use super::replies::Reply;
 use super::stack::{Kind, Stack};
 use super::state::LuauState;
 use super::threads::{MAIN, ProcessThread, Task, TaskId};
-use super::transfer;
+use super::{slice, transfer};
+use crate::console::ConsoleBuffer;
 use crate::types::{ProcessIndex, ScriptError};
 use crate::value::Value;
 
@@ -112,8 +113,29 @@ impl LuauState {
         ScriptError { message: transfer::error_message(&stack), traceback: transfer::traceback(&stack) }
     }
 
+    /// Ends a process that is parked, if it is, where it stopped. What it still does there is forgotten.
+    pub(super) fn end_parked(&mut self, index: ProcessIndex) {
+        let Some(process) = self.threads.get_mut(index.at()) else { return };
+        let Some(parked) = process.take_parked_stack() else { return };
+        let process = &raw mut *process;
+        self.memory.allow(usize::MAX);
+        let context = self.context();
+        context.index = index;
+        context.console.set_capacity(0);
+        let slice = &self.shared().slice;
+        // SAFETY: it holds what its last slice left, and nothing else uses it meanwhile.
+        unsafe { slice.ready(process, 1) };
+        slice::end_parked(slice, parked);
+        let context = self.context();
+        context.console = ConsoleBuffer::default();
+        context.requests.clear();
+        context.exit_results.clear();
+        context.host_panic = None;
+    }
+
     /// Leaves a process nothing but its root, which is returned.
     pub(super) fn clear_tasks(&mut self, thread: ProcessIndex) -> *mut lua_State {
+        self.end_parked(thread);
         let Some(process) = self.threads.get_mut(thread.at()) else { return ptr::null_mut() };
         let (root, references) = (process.root, process.clear());
         for reference in references.into_iter().flatten() {

@@ -13,30 +13,36 @@
 //! The state of a slice belongs to the Luau state whose slice it is, and is reached through it: slices of several
 //! states may run on one operating-system thread at a time, one inside a host function that another has called.
 
+mod batch;
 mod callbacks;
-mod charge;
+mod charges;
 mod clock;
+mod fiber;
 mod fuel;
 mod limits;
+mod park;
 mod report;
 mod resume;
 mod suspension;
 mod thread_stack;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ptr;
-use std::time::Duration;
 
 use mlua::ffi::{self, lua_State};
 
 use super::threads::ProcessThread;
+use fiber::Yielder;
 use fuel::Fuel;
 use thread_stack::ThreadStack;
 
+pub(crate) use batch::Batch;
+pub(super) use batch::run_batch;
 pub(super) use callbacks::install;
-pub(super) use charge::charge;
+pub(super) use charges::charge;
+pub(super) use fiber::Parked;
+pub(super) use park::{end as end_parked, on_thread_stack};
 pub(crate) use report::{LimitViolation, SliceEnd, SliceLimits, SliceReport};
-pub(super) use resume::run;
 pub(super) use suspension::{break_with_child, can_suspend, stop, suspend};
 
 /// The slice that runs in a Luau state, or the last one that did.
@@ -55,20 +61,37 @@ pub(super) struct Slice {
     /// The break under way is one by [`suspend`].
     waits: Cell<bool>,
     call_depth_limit: Cell<u32>,
-    /// The process that runs. Valid during its slice.
+    /// Whether the process was parked when the slice began.
+    was_parked: Cell<bool>,
+    /// The process that runs, or is [ready](ReadySlice) to. Valid during its slice.
     process: Cell<*mut ProcessThread>,
+    /// Of the fiber that runs. Null if the slice does not run on one.
+    yielder: Cell<*const Yielder>,
     /// When the first look at the clock was.
     began: Cell<Option<clock::Ticks>>,
     /// Ticks of the clock that it may take from then on.
     time_limit: Cell<u64>,
-    overdraft: Cell<Option<limits::Overdraft>>,
-    overrun_limit: Cell<Duration>,
     /// Over a limit: every safepoint throws, until the process can be broken and killed.
     marked_for_kill: Cell<Option<LimitViolation>>,
     /// The coroutines that run on top of `bottom`, outermost first.
     running: ThreadStack,
     /// The break chain of the break under way, innermost first. `bottom` alone may be left out.
     broken: ThreadStack,
+    /// What a slice that has ended leaves that was parked before.
+    report: Cell<Option<SliceReport>>,
+    /// How many processes are parked, by VM.
+    parked: RefCell<Vec<u32>>,
+    /// How many there may be of the VM whose process runs.
+    parked_limit: Cell<u32>,
+    /// The index of the VM of the process that parks, or was parked.
+    parked_vm: Cell<usize>,
+}
+
+/// A process that can have a slice.
+pub(crate) struct ReadySlice<'a> {
+    slice: &'a Slice,
+    quantum: u32,
+    is_parked: bool,
 }
 
 impl Slice {
@@ -80,14 +103,18 @@ impl Slice {
             has_outcome: Cell::new(false),
             waits: Cell::new(false),
             call_depth_limit: Cell::new(u32::MAX),
+            was_parked: Cell::new(false),
             process: Cell::new(ptr::null_mut()),
+            yielder: Cell::new(ptr::null()),
             began: Cell::new(None),
             time_limit: Cell::new(u64::MAX),
-            overdraft: Cell::new(None),
-            overrun_limit: Cell::new(Duration::ZERO),
             marked_for_kill: Cell::new(None),
             running: ThreadStack::default(),
             broken: ThreadStack::default(),
+            report: Cell::new(None),
+            parked: RefCell::new(Vec::new()),
+            parked_limit: Cell::new(u32::MAX),
+            parked_vm: Cell::new(0),
         }
     }
 
@@ -95,12 +122,26 @@ impl Slice {
     pub(super) fn set_limits(&self, limits: SliceLimits) {
         self.time_limit.set(limits.time.map_or(u64::MAX, clock::Ticks::count));
         self.fuel.set_timed(limits.time.is_some());
-        self.overrun_limit.set(limits.overrun);
     }
 
-    /// How deep calls may nest in the slices that follow.
-    pub(super) fn limit_call_depth(&self, limit: u32) {
-        self.call_depth_limit.set(limit);
+    /// How deep calls may nest in the slices that follow, and how many processes of their VM may be parked.
+    pub(super) fn set_vm_limits(&self, call_depth: u32, parked: u32) {
+        self.call_depth_limit.set(call_depth);
+        self.parked_limit.set(parked);
+    }
+
+    /// Makes a process ready for a slice.
+    ///
+    /// # Safety
+    ///
+    /// `process.root` must be a live thread of the state whose slice this is, holding either a function to start (and no
+    /// more) or what an earlier slice left there; the rest of `process` must be what that slice left. Until its slice is
+    /// over only functions that Luau calls may use `process` and the context.
+    #[inline]
+    pub(super) unsafe fn ready(&self, process: *mut ProcessThread, quantum: u32) -> ReadySlice<'_> {
+        self.process.set(process);
+        // SAFETY: by the contract.
+        ReadySlice { slice: self, quantum, is_parked: unsafe { (*process).is_parked() } }
     }
 
     #[inline]
@@ -131,17 +172,25 @@ impl Slice {
         self.is_running().then(|| f(unsafe { &mut *self.process.get() }))
     }
 
+    /// Calls `f` with the process that is ready to run, or has just stopped.
+    fn with_kept_process<R>(&self, f: impl FnOnce(&mut ProcessThread) -> R) -> R {
+        debug_assert!(!self.is_running(), "a slice runs");
+        // SAFETY: by the contract of `ready`; nothing of the process runs now.
+        f(unsafe { &mut *self.process.get() })
+    }
+
     /// Whether the next slice can begin.
     fn is_at_rest(&self) -> bool {
-        let is_clear =
-            self.began.get().is_none() && self.overdraft.get().is_none() && !self.is_marked_for_kill();
-        is_clear && !self.waits.get() && self.running.is_empty() && !self.has_outcome.get()
+        self.began.get().is_none()
+            && !self.is_marked_for_kill()
+            && !self.waits.get()
+            && self.running.is_empty()
+            && !self.has_outcome.get()
     }
 
     /// Forgets what happened in a slice that is over.
     fn rest(&self) {
         self.began.set(None);
-        self.overdraft.set(None);
         self.marked_for_kill.set(None);
         self.waits.set(false);
         self.running.clear();

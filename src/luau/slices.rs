@@ -1,7 +1,7 @@
 //! Slices of one state, and what each may use.
 
 use super::context::Context;
-use super::slice::{SliceLimits, SliceReport, run};
+use super::slice::{Batch, ReadySlice, SliceLimits, run_batch};
 use super::state::LuauState;
 use crate::types::{ProcessIndex, VmIndex};
 
@@ -13,6 +13,8 @@ pub(crate) struct Allowance {
     /// Coroutines of its VM, old ones included, at which its slice ends.
     pub(crate) coroutines: u32,
     pub(crate) call_depth: u32,
+    /// Processes of its VM that are parked.
+    pub(crate) parked: u32,
     /// Tasks of the process.
     pub(crate) tasks: usize,
     pub(crate) console_bytes: usize,
@@ -20,7 +22,14 @@ pub(crate) struct Allowance {
 
 impl Allowance {
     pub(crate) fn unlimited(console_bytes: usize) -> Self {
-        Self { memory_slack: 0, coroutines: u32::MAX, call_depth: u32::MAX, tasks: usize::MAX, console_bytes }
+        Self {
+            memory_slack: 0,
+            coroutines: u32::MAX,
+            call_depth: u32::MAX,
+            parked: u32::MAX,
+            tasks: usize::MAX,
+            console_bytes,
+        }
     }
 }
 
@@ -47,13 +56,18 @@ impl Slices<'_> {
         context.coroutine_limit = allowance.coroutines;
         context.console.set_capacity(allowance.console_bytes);
         self.state.memory.allow_slack(allowance.memory_slack);
-        self.state.shared().slice.limit_call_depth(allowance.call_depth);
+        self.state.shared().slice.set_vm_limits(allowance.call_depth, allowance.parked);
     }
 
-    /// Runs one slice of a started process: `quantum` safepoints. It may allocate `memory_bytes`, and what it is
+    /// Makes a started process ready for a slice of `quantum` safepoints. It may allocate `memory_bytes`, and what it is
     /// [allowed](Self::allow) beyond them.
     #[inline]
-    pub(crate) fn run(&mut self, thread: ProcessIndex, quantum: u32, memory_bytes: usize) -> SliceReport {
+    pub(crate) fn ready(
+        &mut self,
+        thread: ProcessIndex,
+        quantum: u32,
+        memory_bytes: usize,
+    ) -> ReadySlice<'_> {
         let process = &raw mut self.state.threads[thread.at()];
         // SAFETY: nothing of the process runs now.
         assert!(!unsafe { (*process).root }.is_null(), "thread {} was never started", thread.0);
@@ -62,7 +76,12 @@ impl Slices<'_> {
         // SAFETY: the root is anchored and holds what `start` or an earlier slice left; finished threads are reset or
         // discarded by our caller before they are started again, and Luau refuses to resume a finished thread with an
         // error. Nothing else uses the process and the context during the slice but the functions that it calls.
-        unsafe { run(&self.state.shared().slice, process, quantum) }
+        unsafe { self.state.shared().slice.ready(process, quantum) }
+    }
+
+    /// Runs the slices of a batch, which must all be of one state.
+    pub(crate) fn run_batch(batch: &mut impl Batch) {
+        run_batch(batch);
     }
 
     /// The state whose slices these are.

@@ -222,6 +222,9 @@ impl LuauState {
 
 impl Drop for LuauState {
     fn drop(&mut self) {
+        for index in 0..self.threads.len() {
+            self.end_parked(ProcessIndex(index as u32));
+        }
         // SAFETY: nothing uses it afterwards. The state is closed by dropping `memory`: it
         // holds nothing but its blocks.
         drop(unsafe { Box::from_raw(self.shared) });

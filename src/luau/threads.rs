@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use mlua::ffi::{self, lua_State};
 
+use super::slice::Parked;
 use super::stack::{Reference, Stack};
 
 /// The number of a task: 0 is the main chunk, and those that it starts count up.
@@ -38,6 +39,8 @@ struct ProcessExtras {
     /// Registry reference of the table with the same values.
     arguments_table: Option<Reference>,
     name: Option<Arc<str>>,
+    /// The C stack of a slice that stopped where it could not be broken.
+    parked: Option<Box<Parked>>,
 }
 
 /// A task that does not run now.
@@ -94,6 +97,33 @@ pub(super) enum Next {
 impl ProcessThread {
     pub(super) fn new() -> Self {
         Self { root: std::ptr::null_mut(), more: None }
+    }
+
+    /// Whether it is in the middle of a slice.
+    #[inline]
+    pub(super) fn is_parked(&self) -> bool {
+        self.more.as_ref().is_some_and(|more| more.parked.is_some())
+    }
+
+    /// Keeps the C stack on which it goes on.
+    pub(super) fn park_stack(&mut self, parked: Parked) {
+        self.more.get_or_insert_default().parked = Some(Box::new(parked));
+    }
+
+    pub(super) fn take_parked_stack(&mut self) -> Option<Parked> {
+        self.more.as_mut()?.parked.take().map(|parked| *parked)
+    }
+
+    /// Back to what a process is that never had more than its main chunk, if this one has no more.
+    pub(super) fn trim(&mut self) {
+        let is_needed = self.more.as_ref().is_some_and(|more| {
+            let ProcessExtras { chain, tasks, arguments, arguments_table, name, parked } = &**more;
+            let is_plain = chain.is_empty() && tasks.is_none() && parked.is_none();
+            !is_plain || *arguments != 0 || arguments_table.is_some() || name.is_some()
+        });
+        if !is_needed {
+            self.more = None;
+        }
     }
 
     /// The thread to resume, without arguments, if there never was another.

@@ -79,7 +79,6 @@ mod tests {
     fn open() -> Isolate {
         let config = IsolateConfig {
             quantum: 2,
-            overrun_limit: Duration::ZERO,
             syscall_timeout: Duration::ZERO,
             seed: 0,
             exact_memory: true,

@@ -7,7 +7,6 @@ use crate::types::TickBudget;
 /// See the fields of [`LuauOsPlugin`](crate::LuauOsPlugin).
 pub(crate) struct RuntimeSettings {
     pub(crate) quantum: u32,
-    pub(crate) overrun_limit: Duration,
     pub(crate) syscall_timeout: Duration,
     pub(crate) limits: bool,
     pub(crate) seed: u64,

@@ -1,22 +1,11 @@
 //! Why processes are stopped.
 
-use std::time::Duration;
-
 use thiserror::Error;
 
 /// Why a process was stopped.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KillReason {
-    /// It stayed in code that cannot be preempted (a metamethod, a `string.gsub` callback, a long library
-    /// call) after its slice was over.
-    #[error("overrun: it ran on for {used:?} after its slice in code that cannot be preempted, of {limit:?}")]
-    Overrun {
-        /// [`LuauOsPlugin::overrun_limit`](crate::LuauOsPlugin::overrun_limit).
-        limit: Duration,
-        /// Processor time.
-        used: Duration,
-    },
     /// Its VM's processes held more memory than [`Limits::memory_bytes`](crate::Limits::memory_bytes), or
     /// it asked for more at once than one slice may have.
     #[error("memory: its VM needs {used} bytes, of {limit}")]
@@ -40,6 +29,15 @@ pub enum KillReason {
         /// The VM's limit.
         limit: u32,
         /// How deep it was when its slice ended.
+        used: u32,
+    },
+    /// Its slice was over in the middle of a metamethod or a callback of a library function, and its VM had more
+    /// processes there than [`Limits::parked`](crate::Limits::parked), or the app more than can be kept: 16,384.
+    #[error("parked: {used} processes are in the middle of a metamethod or a callback, of {limit}")]
+    Parked {
+        /// The limit.
+        limit: u32,
+        /// How many there would have been.
         used: u32,
     },
     /// The game or another process ended it.

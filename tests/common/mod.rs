@@ -1,8 +1,6 @@
 //! A headless app on manual time: each `update` is one tick.
 #![allow(dead_code, reason = "each test file uses its own part of it")]
 
-use std::time::Duration;
-
 use bevy::prelude::*;
 use bevy::time::TimeUpdateStrategy;
 use bevy_luau_os::prelude::*;
@@ -16,12 +14,7 @@ pub struct Ended {
 
 /// A plugin whose ticks do not depend on the machine's speed.
 pub fn plugin() -> LuauOsPlugin {
-    LuauOsPlugin {
-        budget: TickBudget::Unlimited,
-        // Generous: the tests run unoptimised, on busy machines.
-        overrun_limit: Duration::from_millis(50),
-        ..default()
-    }
+    LuauOsPlugin { budget: TickBudget::Unlimited, ..default() }
 }
 
 /// An app that records what ends.

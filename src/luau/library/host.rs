@@ -72,7 +72,7 @@ fn syscall(mut call: Call<'_>) -> Answered<'_> {
     let Some(host) = call.host_entry() else { return Err(Failure::new("there is no such syscall")) };
     call.check_can_wait()?;
     let arguments = call.values();
-    match HostFunctions::parse(host, arguments) {
+    match call.on_thread_stack(|| HostFunctions::parse(host, arguments)) {
         Ok((number, args)) => Ok(Answer::Wait(Request::External(ExternalRequest::Syscall { number, args }))),
         Err(error) => Err(failure(call, host, error)),
     }

@@ -4,8 +4,8 @@ use std::ptr;
 
 use mlua::ffi::{self, lua_State};
 
-use super::limits::out_of_fuel;
 use super::of;
+use super::park::out_of_fuel;
 use crate::luau::shared;
 
 /// Installs the callbacks that slices need in a state.

@@ -24,12 +24,12 @@ pub(crate) enum SliceEnd {
 /// What a process used too much of, and how much it had used then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LimitViolation {
-    /// Time after its slice, in code that cannot be preempted.
-    Overrun(Duration),
     /// Bytes that its slice would have added, of which the last were refused.
     Memory(usize),
     /// Calls inside calls.
     CallDepth(u32),
+    /// Processes that are parked at a time.
+    Parked { limit: u32, used: u32 },
     /// Nothing: a host function that it called panicked. [`Context::host_panic`](crate::luau::Context::host_panic) says
     /// more.
     HostPanic,
@@ -44,8 +44,6 @@ pub(crate) enum LimitViolation {
 pub(crate) struct SliceLimits {
     /// Time on the clock, after which it ends as if its quantum were used up.
     pub(crate) time: Option<Duration>,
-    /// Processor time after its end in code that cannot be preempted, until the process is killed.
-    pub(crate) overrun: Duration,
 }
 
 /// What a slice did.

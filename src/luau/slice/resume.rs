@@ -7,32 +7,30 @@ use mlua::ffi::{self, lua_State};
 
 use super::Slice;
 use super::report::{LimitViolation, SliceEnd, SliceReport};
-use crate::luau::threads::{Next, ProcessThread};
+use crate::luau::threads::Next;
 
-/// Runs one slice of `process`.
+/// Runs one slice of the process that is ready.
 ///
 /// # Safety
 ///
-/// `process.root` must be a live thread of the state whose `slice` this is, that is not running, holding either a function
-/// to start (and no more) or what an earlier slice left there; the rest of `process` must be what that slice left. During
-/// the call only functions that Luau calls may use `process` and the context.
+/// [`Slice::ready`] must have been called, and the process not be parked.
 #[inline]
-pub(in super::super) unsafe fn run(slice: &Slice, process: *mut ProcessThread, quantum: u32) -> SliceReport {
+pub(super) unsafe fn run(slice: &Slice, quantum: u32) -> SliceReport {
     debug_assert!(!slice.is_running() && slice.is_at_rest(), "the last slice has left something");
     // The safepoint at which it breaks is passed at the start of the next slice.
     slice.fuel.refill(i64::from(quantum) + 1);
-    slice.process.set(process);
+    let process = slice.process.get();
     // SAFETY: by the contract, nothing of the process runs yet.
     let Some(thread) = (unsafe { (*process).only_thread() }) else {
         // SAFETY: handed on from this function's contract.
-        return unsafe { run_on(slice, process, None) };
+        return unsafe { run_on(slice, None) };
     };
     slice.bottom.set(thread);
     // SAFETY: by the contract.
     let status = unsafe { resume(thread, 0) };
     if status != ffi::LUA_BREAK || slice.took_slow_path.get() {
         // SAFETY: handed on from this function's contract.
-        return unsafe { run_on(slice, process, Some((thread, status))) };
+        return unsafe { run_on(slice, Some((thread, status))) };
     }
     slice.bottom.set(ptr::null_mut());
     SliceReport { safepoints: (slice.fuel.used() - 1) as u64, outcome: None }
@@ -59,15 +57,13 @@ unsafe fn resume(thread: *mut lua_State, arguments: c_int) -> c_int {
 ///
 /// As for [`run`].
 #[inline(never)]
-unsafe fn run_on(
-    slice: &Slice,
-    process: *mut ProcessThread,
-    mut stopped: Option<(*mut lua_State, c_int)>,
-) -> SliceReport {
+unsafe fn run_on(slice: &Slice, mut stopped: Option<(*mut lua_State, c_int)>) -> SliceReport {
     let end = loop {
+        // Not kept from one resume to the next: while the process was parked, it may have been moved.
+        let process = slice.process.get();
         let next = match stopped.take() {
             // SAFETY: by the contract; it is the one that was resumed.
-            Some((thread, status)) => match unsafe { after_stop(slice, process, thread, status) } {
+            Some((thread, status)) => match unsafe { after_stop(slice, thread, status) } {
                 Ok(next) => next,
                 Err(end) => break end,
             },
@@ -109,12 +105,7 @@ unsafe fn run_on(
 /// # Safety
 ///
 /// As for [`run`]; `thread` must be the thread of `process` that was resumed.
-unsafe fn after_stop(
-    slice: &Slice,
-    process: *mut ProcessThread,
-    thread: *mut lua_State,
-    status: c_int,
-) -> Result<Next, SliceEnd> {
+unsafe fn after_stop(slice: &Slice, thread: *mut lua_State, status: c_int) -> Result<Next, SliceEnd> {
     match slice.marked_for_kill.take() {
         None => {}
         Some(LimitViolation::TaskFailed) => return Err(SliceEnd::Failed),
@@ -122,7 +113,7 @@ unsafe fn after_stop(
         Some(excess) => return Err(SliceEnd::Exceeded(excess)),
     }
     // SAFETY: nothing of the process runs any more.
-    let process = unsafe { &mut *process };
+    let process = unsafe { &mut *slice.process.get() };
     slice.running.clear();
     if status != ffi::LUA_BREAK {
         // SAFETY: by the contract.

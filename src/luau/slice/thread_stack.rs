@@ -25,6 +25,15 @@ impl ThreadStack {
         self.0.borrow_mut().pop();
     }
 
+    pub(super) fn take(&self) -> Vec<*mut lua_State> {
+        self.0.take()
+    }
+
+    /// The opposite of [`take`](Self::take).
+    pub(super) fn put(&self, threads: Vec<*mut lua_State>) {
+        self.0.replace(threads);
+    }
+
     /// A copy of them, from the first that was pushed to the last.
     pub(super) fn to_vec(&self) -> Vec<*mut lua_State> {
         self.0.borrow().clone()

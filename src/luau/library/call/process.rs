@@ -107,12 +107,19 @@ impl<'a> Call<'a> {
     pub(in crate::luau) fn with_arguments<R>(&mut self, f: impl FnOnce(&CallArguments) -> R) -> R {
         // SAFETY: a C function runs, of which the stack is. It is borrowed until `f` has returned.
         let arguments = unsafe { CallArguments::new(self.thread()) };
-        let result = f(&arguments);
+        let result = self.on_thread_stack(|| f(&arguments));
         let cost = arguments.cost();
         if cost > 0 {
             self.charge_later(cost);
         }
         result
+    }
+
+    /// Calls `f` with the whole stack of the operating-system thread: code of the game may need a deep one.
+    #[inline]
+    pub(in crate::luau) fn on_thread_stack<R>(&self, f: impl FnOnce() -> R) -> R {
+        // SAFETY: the thread runs, in a C function.
+        unsafe { slice::on_thread_stack(self.thread(), f) }
     }
 
     /// Takes fuel: this does work without safepoints. If none is left where a process cannot be preempted, it may be

@@ -2,7 +2,7 @@
 
 use mlua::ffi::lua_State;
 
-use super::limits::{is_overdrawn, may_go_on, overdraw};
+use super::limits::throw;
 use super::{Slice, of};
 
 /// Less is left for the next safepoint to notice.
@@ -14,8 +14,7 @@ const BYTES_WRITTEN: usize = 64;
 /// Takes `units` of fuel from the slice that runs, if one does: a call that does work without safepoints costs its slice
 /// as many as that work is worth, 10 to 20 nanoseconds each. The slice ends at the next safepoint if no fuel is left.
 ///
-/// Code may call such functions without passing a safepoint, as metamethods. When it has done so for
-/// the overrun limit this throws, and the process is killed.
+/// It throws if the process is to be killed: code may call such functions without passing a safepoint, as metamethods.
 ///
 /// # Safety
 ///
@@ -25,9 +24,8 @@ pub(in super::super) unsafe fn charge(state: *mut lua_State, units: u64) {
     if units > 0 {
         // SAFETY: by the contract.
         unsafe {
-            let slice = of(state);
-            if take(slice, units) {
-                overdraw(slice, state);
+            if take(of(state), units) {
+                throw(state);
             }
         }
     }
@@ -44,11 +42,11 @@ impl Slice {
     /// Charges the slice, if it runs, for a large block that Luau is about to fill. `false` if it cannot have it because
     /// it is to be killed.
     pub(in super::super) fn charge_block(&self, bytes: usize) -> bool {
-        !take(self, (bytes / BYTES_WRITTEN) as u64) || !is_overdrawn(self)
+        !take(self, (bytes / BYTES_WRITTEN) as u64)
     }
 }
 
-/// Takes fuel. `true` if that was noticeable and there is none left.
+/// Takes fuel. `true` if the process is to be killed, and the work is worth stopping it.
 fn take(slice: &Slice, units: u64) -> bool {
-    slice.is_running() && slice.fuel.charge(units) && units >= NOTICEABLE && !may_go_on(slice)
+    slice.is_running() && slice.fuel.charge(units) && units >= NOTICEABLE && slice.is_marked_for_kill()
 }
