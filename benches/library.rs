@@ -85,9 +85,9 @@ fn source(setup: &str, call: &str, calls: u32) -> String {
 fn ours(setup: &str, call: &str, calls: u32) -> Duration {
     let time = |calls| {
         let mut app = App::new();
-        let plugin =
-            LuauOsPlugin { quantum: u32::MAX, budget: TickBudget::Unlimited, limits: false, ..default() };
+        let plugin = LuauOsPlugin { quantum: u32::MAX, budget: TickBudget::Unlimited, ..default() };
         app.add_plugins((MinimalPlugins, plugin)).insert_resource(TimeUpdateStrategy::FixedTimesteps(1));
+        app.world_mut().resource_mut::<LuauRuntime>().measure_without_limits();
         app.update(); // Bevy's clock starts with it
         let vm = app.world_mut().spawn(Vm::new()).id();
         let script = Script::new("bench", source(setup, call, calls));

@@ -2,6 +2,7 @@
 
 pub(crate) mod log;
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use bevy::prelude::*;
@@ -41,9 +42,8 @@ impl ConsoleBuffer {
     }
 
     /// What is there, invalid UTF-8 replaced.
-    pub(crate) fn text(&self) -> String {
-        let (front, back) = self.bytes.as_slices();
-        String::from_utf8_lossy(&[front, back].concat()).into_owned()
+    pub(crate) fn text(&mut self) -> Cow<'_, str> {
+        String::from_utf8_lossy(self.bytes.make_contiguous())
     }
 
     /// Moves everything from `other` to the end of this buffer.
@@ -61,34 +61,37 @@ impl ConsoleBuffer {
 /// It keeps the newest [`Limits::console_bytes`](crate::Limits::console_bytes) bytes.
 /// It is added to a VM when one of its processes prints for the first time. Lines arrive at the end
 /// of the tick in which they were printed, in the order in which they were printed.
-#[derive(Component, Clone, Debug, Default)]
+#[derive(Component, Clone, Debug, Default, Reflect)]
+#[reflect(Component, Clone, Debug, Default)]
 pub struct VmConsole {
-    buffer: ConsoleBuffer,
+    text: String,
+    dropped_bytes: u64,
 }
 
 impl VmConsole {
-    pub(crate) fn append(&mut self, printed: &mut ConsoleBuffer) {
-        if self.buffer.is_silent() {
-            self.buffer.capacity = printed.capacity;
-        }
-        self.buffer.append(printed);
+    /// Adds what was printed to the end.
+    pub(crate) fn append(&mut self, mut printed: ConsoleBuffer) {
+        self.dropped_bytes += printed.dropped;
+        self.text.push_str(&printed.text());
+        let excess = self.text.len().saturating_sub(printed.capacity);
+        let dropped = self.text.ceil_char_boundary(excess);
+        self.text.drain(..dropped);
+        self.dropped_bytes += dropped as u64;
     }
 
     /// What is there, invalid UTF-8 replaced. Each `print` ends with a newline.
-    pub fn text(&self) -> String {
-        self.buffer.text()
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// Takes what is there, invalid UTF-8 replaced.
     pub fn take_text(&mut self) -> String {
-        let text = self.text();
-        self.buffer.bytes.clear();
-        text
+        std::mem::take(&mut self.text)
     }
 
     /// How many bytes were dropped so far because nobody took them in time.
     pub fn dropped_bytes(&self) -> u64 {
-        self.buffer.dropped
+        self.dropped_bytes
     }
 }
 
@@ -108,12 +111,38 @@ mod tests {
 
     #[test]
     fn appending_moves_bytes_and_losses() {
-        let (mut console, mut printed) = (ConsoleBuffer::new(4), ConsoleBuffer::new(2));
+        let (mut buffer, mut printed) = (ConsoleBuffer::new(4), ConsoleBuffer::new(2));
         printed.push(b"abc");
-        console.append(&mut printed);
-        console.append(&mut printed);
-        assert_eq!((console.bytes.make_contiguous() as &[u8], console.dropped), (&b"bc"[..], 1));
+        buffer.append(&mut printed);
+        buffer.append(&mut printed);
+        assert_eq!((buffer.bytes.make_contiguous() as &[u8], buffer.dropped), (&b"bc"[..], 1));
         assert!(printed.is_empty());
+    }
+
+    fn printed(text: &[u8], capacity: usize) -> ConsoleBuffer {
+        let mut buffer = ConsoleBuffer::new(capacity);
+        buffer.push(text);
+        buffer
+    }
+
+    #[test]
+    fn a_console_keeps_the_newest_text_and_counts_what_was_lost() {
+        let mut console = VmConsole::default();
+        console.append(printed(b"abc", 2));
+        assert_eq!((console.text(), console.dropped_bytes()), ("bc", 1));
+        console.append(printed(b"def", 4));
+        assert_eq!((console.text(), console.dropped_bytes()), ("cdef", 2), "with the limit of today");
+        assert_eq!((console.take_text().as_str(), console.text()), ("cdef", ""));
+    }
+
+    #[test]
+    fn a_console_is_cut_between_characters() {
+        let mut console = VmConsole::default();
+        console.append(printed("aäö".as_bytes(), 5));
+        console.append(printed(b"x", 4));
+        assert_eq!((console.text(), console.dropped_bytes()), ("öx", 3));
+        console.append(printed(b"\xff", 5));
+        assert_eq!(console.text(), "x\u{fffd}", "what is no UTF-8 is replaced");
     }
 
     #[test]

@@ -169,14 +169,14 @@ pub use console::VmConsole;
 pub use diagnostics::LuauOsDiagnosticsPlugin;
 pub use plugin::{LuauOsPlugin, LuauOsSystems};
 pub use process::{
-    Priority, Process, ProcessCommands, ProcessExited, ProcessInfo, ProcessOf, Processes, ScriptSource,
+    Priority, Process, ProcessCommandsExt, ProcessExited, ProcessInfo, ProcessOf, Processes, ScriptSource,
 };
 pub use run::{RunProcessesAppExt, RunReport};
 pub use runtime::LuauRuntime;
 pub use script::{CompileError, Script};
 pub use types::{CpuUsage, KillReason, Limits, Metrics, Outcome, Pid, ProcessState, ScriptError, TickBudget};
 pub use value::{Value, ValueError};
-pub use vm::{BroadcastSignal, Vm, VmCommands, VmExited, VmLimits};
+pub use vm::{SignalCommandsExt, Vm, VmCommandsExt, VmExited, VmLimits};
 
 /// The README's examples, compiled.
 #[cfg(doctest)]
@@ -186,9 +186,9 @@ struct Readme;
 /// Everything that most games need.
 pub mod prelude {
     pub use crate::{
-        BroadcastSignal, HostFunctionAppExt, Limits, LuauOsPlugin, LuauOsSystems, LuauRuntime, LuauScript,
-        Outcome, Priority, Process, ProcessCommands, ProcessExited, ProcessOf, ProcessState, Processes,
-        ReplyTo, RunProcessesAppExt, Script, Syscall, SyscallAppExt, TickBudget, Vm, VmCommands, VmConsole,
-        VmExited, VmLimits,
+        HostFunctionAppExt, Limits, LuauOsPlugin, LuauOsSystems, LuauRuntime, LuauScript, Outcome, Priority,
+        Process, ProcessCommandsExt, ProcessExited, ProcessOf, ProcessState, Processes, ReplyTo,
+        RunProcessesAppExt, Script, SignalCommandsExt, Syscall, SyscallAppExt, TickBudget, Vm, VmCommandsExt,
+        VmConsole, VmExited, VmLimits,
     };
 }

@@ -1,15 +1,19 @@
 //! The plugin: settings and wiring.
 
+mod reflection;
+
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
+use bevy::app::RunFixedMainLoop;
+use bevy::ecs::schedule::{InternedScheduleLabel, ScheduleLabel};
 use bevy::prelude::*;
 
 use crate::api::syscall::SyscallSystems;
 use crate::assets::{self, ScriptAssets};
 use crate::console::log::PrintLog;
 use crate::isolate::MIN_QUANTUM;
-use crate::runtime::{LuauRuntime, RuntimeSettings};
+use crate::runtime::{HostRegistry, LuauRuntime, RuntimeSettings};
 use crate::scheduler::{self, Tick};
 use crate::types::Metrics;
 use crate::types::TickBudget;
@@ -17,21 +21,63 @@ use crate::types::TickBudget;
 /// Runs the Luau processes of the app's VMs.
 ///
 /// Needs Bevy's `TimePlugin` and `TaskPoolPlugin`, which `DefaultPlugins` and `MinimalPlugins` have. For
-/// [scripts that are assets](crate::LuauScript) it also needs `AssetPlugin`, which must be added before it.
+/// [scripts that are assets](crate::LuauScript) it also needs `AssetPlugin`, which must be added before it. Host functions
+/// and syscalls may be [added](crate::HostFunctionAppExt) before it or after it.
+///
+/// ```
+/// # use bevy::prelude::*;
+/// # use bevy_luau_os::prelude::*;
+/// # let mut app = App::new();
+/// app.add_plugins((
+///     MinimalPlugins,
+///     LuauOsPlugin { quantum: 10_000, budget: TickBudget::Auto, ..default() },
+/// ));
+/// ```
 #[derive(Clone, Debug)]
 pub struct LuauOsPlugin {
     /// Safepoints (loop back-edges, calls, returns) that a process may pass in one slice; at least 2.
     ///
     /// 1,000 by default: some 10 to 50 microseconds of ordinary code, enough for the decision of a
-    /// robot in one tick, and little enough that a hundred endless loops fit into a frame.
+    /// robot in one tick, and little enough that a hundred endless loops fit into a frame. It is also the speed of a
+    /// script that computes for long: at 60 ticks a second, 60,000 turns of a loop a second.
     pub quantum: u32,
     /// What a tick may cost. 4 ms by default: the game's frame rate is not ours to spend.
     pub budget: TickBudget,
-    /// How often a second `FixedUpdate`, and with it a tick, runs, at least 4. 60 by default; `None` leaves the
-    /// app's fixed timestep as it is.
+    /// The schedule whose every run is a tick. [`FixedUpdate`] by default.
+    ///
+    /// Any other will do, also one that the game runs itself: for rollback, in tests, or on a server without Bevy's
+    /// `Main`. The clock of scripts is the resource `Time` as it is in that schedule, so whoever runs it must let that
+    /// advance, as Bevy does in its fixed loop. Assets are loaded and reloaded in Bevy's `PreUpdate`, and
+    /// [`TickBudget::Auto`] measures frames in `First` and `Last`; nothing else needs `Main`.
+    ///
+    /// ```
+    /// use bevy::ecs::schedule::ScheduleLabel;
+    /// use bevy::prelude::*;
+    /// use bevy_luau_os::prelude::*;
+    ///
+    /// #[derive(ScheduleLabel, Clone, Debug, PartialEq, Eq, Hash)]
+    /// struct Simulate;
+    ///
+    /// let mut app = App::new();
+    /// app.add_plugins((
+    ///     MinimalPlugins,
+    ///     LuauOsPlugin { schedule: Simulate.intern(), ..default() },
+    /// ));
+    /// app.world_mut().run_schedule(Simulate); // a tick
+    /// ```
+    pub schedule: InternedScheduleLabel,
+    /// How often a second Bevy's fixed loop, and with it a tick, runs in an app that has not chosen a timestep, at least
+    /// 4. 60 by default, instead of Bevy's own default of 64; `None` leaves also that.
+    ///
+    /// A timestep that the app sets (`Time::<Fixed>::from_hz(30.0)`) is never changed, whether it is set before the
+    /// plugin is added or after. The plugin cannot see that an app has set exactly Bevy's default before; set it after,
+    /// or set this to `None`. It has no effect where [`schedule`](Self::schedule) is not one of Bevy's fixed loop.
     pub tick_rate: Option<f64>,
     /// How many ticks may run in one frame; more that are due are left out and counted as
     /// [late](Metrics::late_ticks). 2 by default, so that scripts keep up at 30 frames a second.
+    ///
+    /// The limit is for Bevy's fixed loop, which makes up for long frames. Where the game runs the schedule itself, each
+    /// run is a tick.
     pub max_ticks_per_frame: u32,
     /// VMs that share a Luau state (an isolate). 255 by default and at most, if the memory of each VM is
     /// to be known: Luau tells 256 categories apart. With `usize::MAX` and one worker there is one
@@ -41,15 +87,11 @@ pub struct LuauOsPlugin {
     /// processor.
     pub workers: Option<NonZeroUsize>,
     /// Virtual time after which a [syscall](crate::SyscallAppExt) that the game has not answered fails; 30 s by
-    /// default.
+    /// default, never with [`Duration::MAX`].
     pub syscall_timeout: Duration,
     /// How many printed lines a second, of all VMs together, are written to the log as well, with the
     /// target `luau_print`. None by default: they are in each VM's [`VmConsole`](crate::VmConsole).
     pub log_prints: Option<NonZeroU32>,
-    /// Whether VMs are held to their [`VmLimits`](crate::VmLimits); true by default. Without, scripts cannot
-    /// hold up a frame with ordinary loops or metamethods, but with anything else. It is there to measure
-    /// what the limits cost.
-    pub limits: bool,
     /// What the random numbers of all processes depend on; 0 by default.
     pub seed: u64,
 }
@@ -59,19 +101,20 @@ impl Default for LuauOsPlugin {
         Self {
             quantum: 1_000,
             budget: TickBudget::default(),
+            schedule: FixedUpdate.intern(),
             tick_rate: Some(60.0),
             max_ticks_per_frame: 2,
             vms_per_isolate: 255,
             workers: None,
             syscall_timeout: Duration::from_secs(30),
             log_prints: None,
-            limits: true,
             seed: 0,
         }
     }
 }
 
-/// The steps of a tick, in [`FixedUpdate`], in this order.
+/// The steps of a tick, in this order, in the schedule of the plugin: [`FixedUpdate`] unless it is
+/// [told otherwise](LuauOsPlugin::schedule).
 #[derive(SystemSet, Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LuauOsSystems {
     /// New processes get their isolate, their PID and their thread, and run their first safepoints.
@@ -93,6 +136,33 @@ impl Plugin for LuauOsPlugin {
     ///
     /// When a setting is out of its range.
     fn build(&self, app: &mut App) {
+        self.check();
+        if let Some(rate) = self.tick_rate.filter(|_| self.runs_in_fixed_loop()) {
+            let mut time = app.world_mut().get_resource_or_init::<Time<Fixed>>();
+            if time.timestep() == Time::<Fixed>::default().timestep() {
+                time.set_timestep_hz(rate);
+            }
+        }
+        if let Some(lines_per_second) = self.log_prints {
+            app.insert_resource(PrintLog::new(lines_per_second.get()));
+        }
+        if app.world().contains_resource::<AssetServer>() {
+            assets::build(app);
+            app.add_systems(PreUpdate, scheduler::follow_assets);
+        }
+        let registry = app.world_mut().remove_resource::<HostRegistry>().unwrap_or_default();
+        app.insert_resource(LuauRuntime::new(self.runtime_settings(), registry))
+            .insert_resource(Tick::new(self.max_ticks_per_frame))
+            .init_resource::<Metrics>()
+            .init_resource::<SyscallSystems>()
+            .init_resource::<ScriptAssets>();
+        reflection::register_types(app);
+        self.add_systems(app);
+    }
+}
+
+impl LuauOsPlugin {
+    fn check(&self) {
         assert!(
             self.quantum >= MIN_QUANTUM,
             "LuauOsPlugin::quantum is {}; it must be at least {MIN_QUANTUM}",
@@ -106,31 +176,36 @@ impl Plugin for LuauOsPlugin {
                 (4.0..=1e6).contains(&rate),
                 "LuauOsPlugin::tick_rate is {rate}; it must be 4 to 1,000,000"
             );
-            app.insert_resource(Time::<Fixed>::from_hz(rate));
         }
-        if let Some(lines_per_second) = self.log_prints {
-            app.insert_resource(PrintLog::new(lines_per_second.get()));
-        }
-        if app.world().contains_resource::<AssetServer>() {
-            assets::build(app);
-            app.add_systems(PreUpdate, scheduler::follow_assets);
-        }
+    }
+
+    fn runs_in_fixed_loop(&self) -> bool {
+        let fixed = [
+            FixedFirst.intern(),
+            FixedPreUpdate.intern(),
+            FixedUpdate.intern(),
+            FixedPostUpdate.intern(),
+            FixedLast.intern(),
+        ];
+        fixed.contains(&self.schedule)
+    }
+
+    fn runtime_settings(&self) -> RuntimeSettings {
         let workers = self.workers.or(std::thread::available_parallelism().ok());
-        app.insert_resource(LuauRuntime::new(RuntimeSettings {
+        RuntimeSettings {
             quantum: self.quantum,
             syscall_timeout: self.syscall_timeout,
-            limits: self.limits,
             seed: self.seed,
             vms_per_isolate: self.vms_per_isolate,
             workers: workers.map_or(1, NonZeroUsize::get),
             budget: self.budget,
-        }))
-        .insert_resource(Tick::new(self.max_ticks_per_frame))
-        .init_resource::<Metrics>()
-        .init_resource::<SyscallSystems>()
-        .init_resource::<ScriptAssets>()
-        .configure_sets(
-            FixedUpdate,
+        }
+    }
+
+    fn add_systems(&self, app: &mut App) {
+        let fixed_loop = RunFixedMainLoopSystems::FixedMainLoop;
+        app.configure_sets(
+            self.schedule,
             (
                 LuauOsSystems::Admit,
                 LuauOsSystems::Wake,
@@ -143,9 +218,21 @@ impl Plugin for LuauOsPlugin {
                 .run_if(scheduler::tick_is_due),
         )
         .add_systems(First, scheduler::begin_frame)
+        .add_systems(
+            RunFixedMainLoop,
+            (
+                // Between the game's own systems and the loop: those may run the schedule, too.
+                scheduler::begin_fixed_loop
+                    .after(RunFixedMainLoopSystems::BeforeFixedMainLoop)
+                    .before(fixed_loop.clone()),
+                scheduler::end_fixed_loop
+                    .after(fixed_loop)
+                    .before(RunFixedMainLoopSystems::AfterFixedMainLoop),
+            ),
+        )
         .add_systems(Last, scheduler::end_frame)
         .add_systems(
-            FixedUpdate,
+            self.schedule,
             (
                 scheduler::begin_tick.before(LuauOsSystems::Admit),
                 scheduler::admit.in_set(LuauOsSystems::Admit),

@@ -4,25 +4,26 @@ mod commands;
 mod exit;
 mod info;
 mod priority;
+mod relationship;
 
 use std::sync::Arc;
 
 use bevy::ecs::lifecycle::HookContext;
 use bevy::ecs::world::DeferredWorld;
 use bevy::prelude::*;
-use smallvec::SmallVec;
 
 use crate::assets::{LuauScript, Program};
 use crate::isolate::Start;
 use crate::runtime::{Admission, LuauRuntime, ProcessHandle};
 use crate::script::Script;
-use crate::types::{Metrics, Pid, ProcessState};
+use crate::types::{Metrics, Pid};
 use crate::value::Value;
 
-pub use commands::ProcessCommands;
+pub use commands::ProcessCommandsExt;
 pub use exit::ProcessExited;
 pub use info::ProcessInfo;
 pub use priority::Priority;
+pub use relationship::{ProcessOf, Processes};
 
 /// One running Luau program. Spawn it with a [`ProcessOf`] that names its VM:
 ///
@@ -38,16 +39,39 @@ pub use priority::Priority;
 ///
 /// It starts in the next tick, or, if its script is an asset, when that is loaded. When it ends,
 /// [`ProcessExited`](crate::ProcessExited) is triggered on its entity and the entity is despawned.
-/// Despawning the entity, or its VM, stops the process where it is, without an event.
-#[derive(Component, Debug)]
+///
+/// Despawning the entity or its VM, taking the component away, or inserting it again stops the process where it is,
+/// without an event. [`LuauRuntime::process_info`] tells where it is in its life and what it has cost.
+///
+/// A clone of the component is a new process of the same script and name. Arguments are cloned as long as the process
+/// has not started; later only if its script is an asset, because otherwise they are not kept.
+///
+/// The library gives processes no [`Name`]: there may be hundreds of thousands, and it would take 32 bytes and more of
+/// each. Spawn them with one if you want to find them in an inspector.
+#[derive(Component, Debug, Reflect)]
 #[component(on_insert = enqueue, on_discard = release)]
+#[reflect(Component, Clone, Debug, from_reflect = false)]
 pub struct Process {
     pub(crate) program: Program,
     /// What most processes do not have.
+    #[reflect(ignore)]
     start: Option<Box<Start>>,
-    pub(crate) state: ProcessState,
-    pub(crate) pid: Option<Pid>,
+    #[reflect(ignore)]
+    life: Life,
+    pid: Option<Pid>,
+    #[reflect(ignore)]
     pub(crate) handle: Option<ProcessHandle>,
+}
+
+/// What the ECS knows of a process's life. What it does while it is admitted only its isolate knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    New {
+        /// Whether the log says that it has no VM.
+        is_reported: bool,
+    },
+    Admitted,
+    Ended,
 }
 
 // There may be hundreds of thousands.
@@ -57,7 +81,11 @@ impl Process {
     /// A process that will run a [`Script`], or a `Handle<LuauScript>`.
     pub fn new(script: impl Into<ScriptSource>) -> Self {
         let ScriptSource(program) = script.into();
-        Self { program, start: None, state: ProcessState::New, pid: None, handle: None }
+        Self::of(program)
+    }
+
+    fn of(program: Program) -> Self {
+        Self { program, start: None, life: Life::New { is_reported: false }, pid: None, handle: None }
     }
 
     /// Gives the process a name of its own instead of its script's.
@@ -74,14 +102,38 @@ impl Process {
         self
     }
 
-    /// A process that a script has started.
     /// The runtime has taken it on.
     pub(crate) fn admitted(&mut self, admission: &Admission) {
         self.pid = Some(admission.pid);
-        self.state = ProcessState::Runnable;
+        self.life = Life::Admitted;
         self.handle = Some(admission.process);
     }
 
+    /// It has ended.
+    pub(crate) fn ended(&mut self) {
+        self.life = Life::Ended;
+        self.handle = None;
+    }
+
+    /// Whether it has ended. Its entity is about to be despawned then, unless its VM was taken away.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.life == Life::Ended
+    }
+
+    /// Whether it has not been admitted.
+    pub(crate) fn is_new(&self) -> bool {
+        matches!(self.life, Life::New { .. })
+    }
+
+    /// Whether this is the first time that it is found without a VM.
+    pub(crate) fn report_missing_vm(&mut self) -> bool {
+        self.life == Life::New { is_reported: false } && {
+            self.life = Life::New { is_reported: true };
+            true
+        }
+    }
+
+    /// A process that a script has started.
     pub(crate) fn with_start(mut self, start: Start) -> Self {
         self.start = Some(Box::new(start));
         self
@@ -125,16 +177,32 @@ impl Process {
         self.program.asset()
     }
 
-    /// Where the process is in its life. [`LuauRuntime::process_info`] also knows
-    /// [`ProcessState::Running`].
-    pub fn state(&self) -> ProcessState {
-        self.state
-    }
-
     /// The number by which scripts of its VM know the process; `None` while it is
-    /// [new](ProcessState::New).
+    /// [new](crate::ProcessState::New).
     pub fn pid(&self) -> Option<Pid> {
         self.pid
+    }
+}
+
+impl Clone for Process {
+    fn clone(&self) -> Self {
+        let mut clone = Self::of(self.program.clone());
+        if let Some(start) = &self.start {
+            let (name, arguments) = (start.name.clone(), start.arguments.clone());
+            clone.start = Some(Box::new(Start { name, arguments, ..Start::default() }));
+        }
+        clone
+    }
+}
+
+impl FromReflect for Process {
+    /// A new process of the same program.
+    fn from_reflect(reflect: &dyn PartialReflect) -> Option<Self> {
+        if let Some(process) = reflect.try_downcast_ref::<Self>() {
+            return Some(process.clone());
+        }
+        let program = reflect.reflect_ref().as_struct().ok()?.field("program")?;
+        Some(Self::of(program.try_downcast_ref::<Program>()?.clone()))
     }
 }
 
@@ -165,8 +233,8 @@ fn enqueue(mut world: DeferredWorld, HookContext { entity, .. }: HookContext) {
 
 /// Stops the process, unless it has ended.
 fn release(mut world: DeferredWorld, HookContext { entity, .. }: HookContext) {
-    let process = world.get::<Process>(entity).map(|process| (process.handle, process.state));
-    let Some((handle, state)) = process else { return };
+    let process = world.get::<Process>(entity).map(|process| (process.handle, process.is_new()));
+    let Some((handle, is_new)) = process else { return };
     // A script may wait for it to start.
     let parent = world.get_mut::<Process>(entity).and_then(|mut process| process.start.take()?.parent);
     if let (Some(parent), Some(mut runtime)) = (parent, world.get_resource_mut::<LuauRuntime>()) {
@@ -175,38 +243,11 @@ fn release(mut world: DeferredWorld, HookContext { entity, .. }: HookContext) {
     let stopped = match (handle, world.get_resource_mut::<LuauRuntime>()) {
         (Some(handle), Some(mut runtime)) => runtime.release_process(handle),
         // It was never admitted.
-        _ => state == ProcessState::New,
+        _ => is_new,
     };
     if let Some(mut metrics) = world.get_resource_mut::<Metrics>()
         && stopped
     {
         metrics.processes_killed += 1;
-    }
-}
-
-/// The VM that a [`Process`] belongs to.
-///
-/// It is fixed once the process is admitted: its memory lives on that VM's isolate. To move a program,
-/// despawn the process and spawn another.
-#[derive(Component, Clone, Copy, Debug, PartialEq, Eq)]
-#[relationship(relationship_target = Processes)]
-pub struct ProcessOf(
-    /// An entity with [`Vm`](crate::Vm).
-    pub Entity,
-);
-
-/// The processes of a VM, in the order in which they were spawned. Despawning the VM despawns them.
-#[derive(Component, Debug, Default)]
-#[relationship_target(relationship = ProcessOf, linked_spawn)]
-pub struct Processes(SmallVec<[Entity; 2]>);
-
-impl Processes {
-    pub(crate) fn as_slice(&self) -> &[Entity] {
-        &self.0
-    }
-
-    /// Leaves the VM without processes. They must be despawned then.
-    pub(crate) fn take(&mut self) -> SmallVec<[Entity; 2]> {
-        std::mem::take(&mut self.0)
     }
 }

@@ -4,6 +4,7 @@ mod admission;
 mod handles;
 pub(crate) mod isolates;
 mod placement;
+mod registry;
 mod removal;
 mod requests;
 mod settings;
@@ -16,8 +17,8 @@ use bevy::prelude::*;
 use smallvec::smallvec;
 
 use crate::isolate::{Isolate, IsolateConfig, MAX_EXACT_VMS, MIN_QUANTUM, OpenState, Posted, RequestId};
+use crate::luau::Reply;
 use crate::luau::request::{KernelRequest, SyscallArgs};
-use crate::luau::{BoxedFunction, Entry, HostFunctions, Parser, Reply};
 use crate::script::{CompileCache, CompileQueue};
 use crate::types::{Limits, TickBudget};
 use crate::value::Value;
@@ -28,6 +29,7 @@ use requests::Requests;
 
 pub(crate) use admission::{Admission, ProcessAdmission, VmAdmission};
 pub(crate) use handles::{ProcessHandle, VmHandle};
+pub(crate) use registry::HostRegistry;
 pub(crate) use requests::Inbox;
 pub(crate) use settings::RuntimeSettings;
 
@@ -35,37 +37,60 @@ pub(crate) use settings::RuntimeSettings;
 ///
 /// It is made of isolates, Luau states that host up to
 /// [`vms_per_isolate`](crate::LuauOsPlugin::vms_per_isolate) VMs each and run in parallel.
-#[derive(Resource)]
+///
+/// Reflection shows its budget, which may be changed so as well.
+#[derive(Resource, Reflect)]
+#[reflect(from_reflect = false)]
 pub struct LuauRuntime {
+    #[reflect(ignore)]
     pub(crate) isolates: Isolates,
+    #[reflect(ignore)]
     config: IsolateConfig,
-    host: HostFunctions,
+    #[reflect(ignore)]
+    registry: HostRegistry,
+    #[reflect(ignore)]
     requests: Requests,
+    #[reflect(ignore)]
     workers: usize,
     budget: TickBudget,
+    #[reflect(ignore)]
     placement: Placement,
     /// Processes that were spawned and not admitted, with the virtual time of their spawning.
+    #[reflect(ignore)]
     pending: VecDeque<(Entity, Duration)>,
+    #[reflect(ignore)]
     scripts: CompileCache,
+    #[reflect(ignore)]
     compiler: CompileQueue,
     /// Luau states that isolates have left, for the next isolate that needs one.
+    #[reflect(ignore)]
     pub(crate) idle_states: Vec<OpenState>,
     /// The isolate whose exits are taken next.
+    #[reflect(ignore)]
     next_exits: usize,
     /// The isolate whose prints are taken next.
+    #[reflect(ignore)]
     next_printed: usize,
     /// Virtual time of the current tick.
+    #[reflect(ignore)]
     pub(crate) now: Duration,
 }
 
+impl FromReflect for LuauRuntime {
+    /// Only the plugin makes one.
+    fn from_reflect(_: &dyn PartialReflect) -> Option<Self> {
+        None
+    }
+}
+
 impl LuauRuntime {
-    pub(crate) fn new(settings: RuntimeSettings) -> Self {
-        let RuntimeSettings { quantum, syscall_timeout, seed, limits, .. } = settings;
+    pub(crate) fn new(settings: RuntimeSettings, registry: HostRegistry) -> Self {
+        let RuntimeSettings { quantum, syscall_timeout, seed, .. } = settings;
         let exact_memory = settings.vms_per_isolate <= MAX_EXACT_VMS;
         Self {
             isolates: Isolates::default(),
-            config: IsolateConfig { quantum, syscall_timeout, seed, exact_memory, limits },
-            host: HostFunctions::default(),
+            config: IsolateConfig { quantum, syscall_timeout, seed, exact_memory, limits: true },
+            registry,
             requests: Requests::default(),
             workers: settings.workers,
             budget: settings.budget,
@@ -123,27 +148,21 @@ impl LuauRuntime {
         }
     }
 
-    /// # Panics
-    ///
-    /// When `path` is not a name or taken, and when an isolate is open.
-    pub(crate) fn add_host_function(&mut self, path: &str, function: BoxedFunction) {
-        self.host.add(path, Entry::Function(function));
+    /// Runs scripts without holding them to their limits, to measure what the limits cost. Only this repository's
+    /// benchmarks may: scripts can then hold up frames. Call it before the first process starts.
+    #[doc(hidden)]
+    pub fn measure_without_limits(&mut self) {
+        self.config.limits = false;
     }
 
-    /// Returns where the replies go.
-    ///
-    /// # Panics
-    ///
-    /// As [`LuauRuntime::add_host_function`].
-    pub(crate) fn add_syscall(&mut self, path: &str, parser: Parser) -> Inbox {
-        let number = self.requests.add_syscall();
-        self.host.add(path, Entry::Syscall(number, parser));
-        self.requests.inbox.clone()
+    /// What the game has registered.
+    pub(crate) fn registry_mut(&mut self) -> &mut HostRegistry {
+        &mut self.registry
     }
 
     /// Takes what scripts have asked for since the last call. Returns the syscalls, by their numbers.
     pub(crate) fn take_requests(&mut self) -> Vec<Vec<Posted<SyscallArgs>>> {
-        self.requests.take(&mut self.isolates)
+        self.requests.take(&mut self.isolates, self.registry.syscalls)
     }
 
     /// What the kernel was asked for first, of what somebody still waits for.
@@ -158,7 +177,7 @@ impl LuauRuntime {
 
     /// Hands over the replies that the game has given.
     pub(crate) fn deliver_replies(&mut self) {
-        for (request, reply) in self.requests.inbox.take() {
+        for (request, reply) in self.registry.inbox.take() {
             self.reply(request, reply.map(|value| smallvec![value]));
         }
     }

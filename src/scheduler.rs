@@ -16,7 +16,9 @@ mod wake;
 
 pub(crate) use admit::admit;
 pub(crate) use collect::collect;
-pub(crate) use frame::{begin_frame, begin_tick, end_frame, end_tick, tick_is_due};
+pub(crate) use frame::{
+    begin_fixed_loop, begin_frame, begin_tick, end_fixed_loop, end_frame, end_tick, tick_is_due,
+};
 pub(crate) use reload::follow_assets;
 pub(crate) use run::run;
 pub(crate) use settle::settle;

@@ -24,5 +24,6 @@ pub use tick_budget::TickBudget;
 
 pub(crate) use deadline::{Deadline, Steps};
 pub(crate) use indices::{ProcessIndex, VmIndex};
+pub(crate) use pid::PidCounter;
 pub(crate) use statistics::IsolateStats;
 pub(crate) use virtual_time::VirtualTime;

@@ -91,7 +91,7 @@ fn failure(files: &[(&str, &str)]) -> String {
 }
 
 fn console(app: &App, vm: Entity) -> String {
-    app.world().get::<VmConsole>(vm).map(VmConsole::text).unwrap_or_default()
+    app.world().get::<VmConsole>(vm).map(VmConsole::text).unwrap_or_default().to_owned()
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn a_process_starts_when_its_script_has_loaded() {
     let (mut app, _dir) = app_with_assets(&[("robot.luau", "return 1 + 1"), ("old.lua", "return 2")]);
     let (vm, process) = spawn(&mut app, "robot.luau");
     let waiting = app.world().get::<Process>(process).expect("waits");
-    assert_eq!((waiting.state(), waiting.name()), (ProcessState::New, "robot.luau"));
+    assert_eq!((common::state(&app, process), waiting.name()), (ProcessState::New, "robot.luau"));
     assert!(waiting.script().is_none() && waiting.asset().is_some());
     update_until(&mut app, |app| !ended(app).processes.is_empty());
     let exit = &ended(&app).processes[0];
@@ -279,10 +279,13 @@ fn a_change_restarts_every_process_of_the_script() {
     update_until(&mut app, |app| robots.iter().all(|&(vm, _)| console(app, vm) == "one\n"));
     assert_eq!(change(&mut app, &dir, "robot.luau", &spin("two")), Ok(5));
     ticks(&mut app, 3);
-    for &(vm, process) in &robots {
+    for &(vm, entity) in &robots {
         assert_eq!(console(&app, vm), "one\ntwo\n");
-        let process = app.world().get::<Process>(process).expect("the same entity");
-        assert_eq!((process.state(), process.pid().expect("admitted").get()), (ProcessState::Runnable, 1));
+        let process = app.world().get::<Process>(entity).expect("the same entity");
+        assert_eq!(
+            (common::state(&app, entity), process.pid().map(|pid| pid.get())),
+            (ProcessState::Runnable, Some(1))
+        );
         assert_eq!(process.script().expect("loaded").source(), spin("two").as_bytes());
         let info = app.world().resource::<LuauRuntime>().process_info(process).expect("runs");
         assert!(info.cpu.slices >= 3, "what it cost so far counts: {info:?}");

@@ -30,7 +30,7 @@ fn run(path: &Path, quantum: u32) -> String {
     let console = app.world().get::<VmConsole>(vm).map(VmConsole::text).unwrap_or_default();
     let exits = &common::ended(&app).processes;
     match exits.iter().find(|exit| exit.entity == process).map(|exit| &exit.outcome) {
-        Some(Outcome::Finished(_)) => console,
+        Some(Outcome::Finished(_)) => console.to_owned(),
         Some(Outcome::Failed(error)) => format!("{console}failed: {error}\n{}", error.traceback),
         Some(Outcome::Killed(reason)) => format!("{console}killed: {reason}\n"),
         _ => format!("{console}did not end\n"),

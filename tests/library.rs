@@ -44,7 +44,7 @@ fn printed_by_process(name: &str, source: &str, quantum: u32) -> String {
     }
     let [exit] = &common::ended(&app).processes[..] else { panic!("{name} goes on") };
     assert_eq!(exit.outcome, Outcome::Finished(Vec::new()), "{name} at quantum {quantum}");
-    app.world().get::<VmConsole>(vm).expect("it printed").text()
+    app.world().get::<VmConsole>(vm).expect("it printed").text().to_owned()
 }
 
 fn compare(name: &str, source: &str) {

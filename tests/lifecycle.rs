@@ -60,11 +60,9 @@ fn the_state_of_a_process_is_visible() {
     let mut app = common::app();
     let vm = vm(&mut app);
     let entity = process(&mut app, vm, SPIN);
-    let state = |app: &App| app.world().get::<Process>(entity).expect("alive").state();
-    assert_eq!(state(&app), ProcessState::New);
+    assert_eq!(common::state(&app, entity), ProcessState::New);
     assert_eq!(app.world().get::<Process>(entity).expect("alive").pid(), None);
     ticks(&mut app, 3);
-    assert_eq!(state(&app), ProcessState::Runnable);
     let process = app.world().get::<Process>(entity).expect("alive");
     let info = app.world().resource::<LuauRuntime>().process_info(process).expect("admitted");
     assert_eq!(info.state, ProcessState::Runnable);
@@ -226,7 +224,7 @@ fn a_process_waits_for_its_vm() {
     let mut app = common::app();
     let entity = app.world_mut().spawn(Process::new(Script::new("early", "return"))).id();
     ticks(&mut app, 3);
-    assert_eq!(app.world().get::<Process>(entity).expect("waits").state(), ProcessState::New);
+    assert_eq!(common::state(&app, entity), ProcessState::New);
     let vm = vm(&mut app);
     app.world_mut().entity_mut(entity).insert(ProcessOf(vm));
     assert_eq!(until_ended(&mut app, 1)[0].entity, entity);
@@ -393,7 +391,7 @@ fn a_process_component_that_is_replaced_starts_the_new_process() {
     let entity = app.world_mut().spawn((first, ProcessOf(vm))).id();
     ticks(&mut app, 6);
     let process = app.world().get::<Process>(entity).expect("runs");
-    assert_eq!((process.name(), process.state()), ("second", ProcessState::Runnable));
+    assert_eq!((process.name(), common::state(&app, entity)), ("second", ProcessState::Runnable));
     assert_eq!(metrics(&app).last_tick_resumes, 1);
     app.world_mut().entity_mut(vm).despawn();
     app.update();

@@ -16,7 +16,7 @@ fn vm(app: &mut App) -> Entity {
 }
 
 fn console(app: &App, vm: Entity) -> String {
-    app.world().get::<VmConsole>(vm).map(VmConsole::text).unwrap_or_default()
+    app.world().get::<VmConsole>(vm).map(VmConsole::text).unwrap_or_default().to_owned()
 }
 
 fn state(app: &App, process: Entity) -> ProcessState {

@@ -100,8 +100,8 @@ fn long_scripts_are_compiled_in_the_background() {
         process(&mut app, vm, source)
     });
     ticks(&mut app, 2); // the first frame has no tick
-    let state = |process| app.world().get::<Process>(process).map(Process::state);
-    assert_eq!((state(first), state(second)), (Some(ProcessState::New), None));
+    assert_eq!(common::state(&app, first), ProcessState::New);
+    assert!(!common::exists(&app, second));
     common::until_ended(&mut app, 2);
     // Without a budget it is started in its first tick.
     let mut app = common::app();

@@ -165,11 +165,13 @@ fn build(options: &Options) -> App {
             tick_rate: Some(options.fps),
             vms_per_isolate: options.vms_per_isolate,
             workers: options.workers,
-            limits: !options.no_limits,
             ..default()
         },
         LuauOsDiagnosticsPlugin,
     ));
+    if options.no_limits {
+        app.world_mut().resource_mut::<LuauRuntime>().measure_without_limits();
+    }
     if !options.quiet {
         app.add_plugins(LogPlugin::default());
     }

@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::argument::Argument;
+use super::registry::registry_of;
 use crate::luau::CallArguments;
-use crate::runtime::LuauRuntime;
 use crate::value::{Value, ValueError};
 
 /// A function that [`HostFunctionAppExt::add_host_function`] takes: of up to eight arguments that
@@ -70,6 +70,9 @@ pub trait HostFunctionAppExt {
     /// Lets all scripts call `function` under `path`: a name, or names with dots between them
     /// (`"robot.turn"`), of which all but the last are frozen tables.
     ///
+    /// Add it whenever you like, before or after [`LuauOsPlugin`](crate::LuauOsPlugin), until the first process starts:
+    /// what scripts find is fixed then.
+    ///
     /// It is called inside the slice of the process that calls it, on any thread, several at a time: it
     /// should be quick, and cannot reach the world. An error becomes a Luau error at the place of the call.
     /// If it panics the process is killed, with [`KillReason::HostPanic`](crate::KillReason::HostPanic).
@@ -90,17 +93,16 @@ pub trait HostFunctionAppExt {
     ///
     /// # Panics
     ///
-    /// When the app has no [`LuauOsPlugin`](crate::LuauOsPlugin) yet, when the first process has started
-    /// already, and when `path` is not a name or taken.
+    /// When `path` is not a name or is taken, and when the first process has started already.
+    #[track_caller]
     fn add_host_function<Marker>(&mut self, path: &str, function: impl HostFunction<Marker>) -> &mut Self;
 }
 
 impl HostFunctionAppExt for App {
+    #[track_caller]
     fn add_host_function<Marker>(&mut self, path: &str, function: impl HostFunction<Marker>) -> &mut Self {
-        let Some(mut runtime) = self.world_mut().get_resource_mut::<LuauRuntime>() else {
-            panic!("add_host_function({path:?}): add LuauOsPlugin first");
-        };
-        runtime.add_host_function(path, Box::new(move |arguments| function.call(arguments)));
+        let function = Box::new(move |arguments: &CallArguments| function.call(arguments));
+        registry_of(self.world_mut()).add_function(path, function);
         self
     }
 }

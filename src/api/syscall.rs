@@ -7,9 +7,10 @@ use bevy::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::registry::registry_of;
 use crate::isolate::{Posted, RequestId};
 use crate::luau::request::SyscallArgs;
-use crate::runtime::{Inbox, LuauRuntime};
+use crate::runtime::Inbox;
 use crate::types::Pid;
 use crate::value::{Arguments, Value, arguments};
 
@@ -96,6 +97,9 @@ impl SyscallSystems {
 pub trait SyscallAppExt {
     /// Lets all scripts call `path`: a name, or names with dots between them (`"robot.move"`).
     ///
+    /// Add it whenever you like, before or after [`LuauOsPlugin`](crate::LuauOsPlugin), until the first process starts:
+    /// what scripts find is fixed then. In a tick the systems run in the order in which they were added.
+    ///
     /// The call suspends the process. After [`LuauOsSystems::Run`](crate::LuauOsSystems::Run) all calls
     /// of a tick reach `system` at once, in an order that depends on nothing but the order in which the
     /// processes were spawned. Arguments of another type than `Args`, a tuple, are an error in the script.
@@ -125,8 +129,8 @@ pub trait SyscallAppExt {
     ///
     /// # Panics
     ///
-    /// When the app has no [`LuauOsPlugin`](crate::LuauOsPlugin) yet, when the first process has started
-    /// already, and when `path` is not a name or taken.
+    /// When `path` is not a name or is taken, and when the first process has started already.
+    #[track_caller]
     fn add_syscall<Args, Reply, Marker>(
         &mut self,
         path: &str,
@@ -138,6 +142,7 @@ pub trait SyscallAppExt {
 }
 
 impl SyscallAppExt for App {
+    #[track_caller]
     fn add_syscall<Args, Reply, Marker>(
         &mut self,
         path: &str,
@@ -148,11 +153,9 @@ impl SyscallAppExt for App {
         Reply: Serialize + 'static,
     {
         let world = self.world_mut();
-        let Some(mut runtime) = world.get_resource_mut::<LuauRuntime>() else {
-            panic!("add_syscall({path:?}): add LuauOsPlugin first");
-        };
-        let inbox = runtime.add_syscall(path, Box::new(parse::<Args>));
+        let inbox = registry_of(world).add_syscall(path, Box::new(parse::<Args>));
         let system = world.register_system(system);
+        world.entity_mut(system.entity()).insert(Name::new(format!("syscall {path}")));
         let dispatch = move |world: &mut World, calls: Vec<Posted<SyscallArgs>>| {
             let calls = calls.into_iter().map(|call| typed(call, &inbox)).collect();
             if let Err(error) = world.run_system_with(system, calls) {

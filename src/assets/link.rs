@@ -6,7 +6,8 @@ use bevy::asset::{AssetLoadError, LoadState};
 use bevy::platform::collections::{HashMap, HashSet};
 use bevy::prelude::*;
 
-use super::{LuauScript, LuauScriptError, name_of};
+use super::loader::LuauScriptError;
+use super::luau_script::{LuauScript, name_of};
 use crate::script::{Module, Script};
 
 /// Modules that may require each other in a row.

@@ -6,13 +6,16 @@ use std::time::Duration;
 use bevy::ecs::system::SystemParam;
 use bevy::platform::collections::{HashMap, HashSet};
 use bevy::prelude::*;
+use serde::{Serialize, Serializer};
 
 use super::link::{Blocked, Linker};
-use super::{LuauScript, name_of};
+use super::luau_script::{LuauScript, name_of};
 use crate::script::Script;
 
-/// What a process runs.
-#[derive(Clone, Debug)]
+/// What a process runs. To reflection it is its name.
+#[derive(Clone, Debug, Reflect)]
+#[reflect(opaque)]
+#[reflect(Clone, Debug, Serialize)]
 pub(crate) enum Program {
     /// A script that the game made.
     Script(Script),
@@ -42,6 +45,12 @@ impl Program {
     pub(crate) fn name(&self) -> &str {
         let path = || self.asset().and_then(|handle| handle.path()).and_then(|path| path.path().to_str());
         self.script().map(Script::name).or_else(path).unwrap_or("script")
+    }
+}
+
+impl Serialize for Program {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
     }
 }
 

@@ -39,6 +39,30 @@ impl Isolate {
         }
     }
 
+    /// Whether a process that has not ended is a VM's.
+    pub(crate) fn is_on(&self, process: ProcessKey, key: VmKey) -> bool {
+        self.vms.is_current(key) && self.vm_of(process) == Some(key.index)
+    }
+
+    /// Whether a process of a VM that has not ended has a number.
+    pub(crate) fn has_pid(&self, key: VmKey, pid: u32) -> bool {
+        self.processes.live_on(key.index).any(|process| self.processes.origin(process.index).pid.get() == pid)
+    }
+
+    /// Stops the processes that a VM still has. Returns their entities.
+    pub(crate) fn remove_processes_of(&mut self, key: VmKey) -> Vec<Entity> {
+        if !self.vms.is_current(key) || self.vms.record(key.index).live == 0 {
+            return Vec::new();
+        }
+        let live: Vec<ProcessKey> = self.processes.live_on(key.index).collect();
+        live.into_iter()
+            .map(|process| {
+                self.remove_process(process);
+                self.processes.origin(process.index).process
+            })
+            .collect()
+    }
+
     /// Forgets a VM. Its index is used again when the last of its processes has gone.
     pub(crate) fn remove_vm(&mut self, key: VmKey) {
         if self.vms.is_current(key) {
@@ -78,7 +102,7 @@ impl Isolate {
     /// State and cost of a process, if it has not ended.
     pub(crate) fn process_info(&self, process: ProcessKey) -> Option<(ProcessState, CpuUsage)> {
         let record = self.processes.get(process)?;
-        Some((record.state, record.cpu()))
+        Some((if record.is_suspended { ProcessState::Suspended } else { record.state }, record.cpu()))
     }
 
     /// Takes a process's turns away until [`Isolate::resume`].

@@ -97,7 +97,9 @@ impl ProcessTable {
     /// A process has ended: its key, which goes stale. Its index is taken until it is [freed](Self::free).
     pub(super) fn end(&mut self, index: ProcessIndex) -> ProcessKey {
         let key = self.key(index);
-        self[index].generation += 1;
+        self[index].state = ProcessState::Killed;
+        // Who remembers what was here 2^32 processes ago has not looked for long.
+        self[index].generation = self[index].generation.wrapping_add(1);
         self.live -= 1;
         key
     }
@@ -110,7 +112,7 @@ impl ProcessTable {
     /// A process starts again: what queues and waits remember of it goes stale. `None` if it has ended.
     pub(super) fn renew(&mut self, key: ProcessKey) -> Option<ProcessKey> {
         let record = self.get_mut(key)?;
-        record.generation += 1;
+        record.generation = record.generation.wrapping_add(1);
         record.state = ProcessState::Runnable;
         Some(ProcessKey { generation: record.generation, ..key })
     }
@@ -139,6 +141,13 @@ impl ProcessTable {
         ProcessKey { index, generation: self[index].generation }
     }
 
+    /// Those of a VM that have not ended. It looks at all processes of the isolate.
+    pub(super) fn live_on(&self, vm: VmIndex) -> impl Iterator<Item = ProcessKey> {
+        let records = (0..).zip(&self.records);
+        let live = records.filter(move |(_, record)| record.vm == vm && !record.state.has_ended());
+        live.map(|(index, record)| ProcessKey { index: ProcessIndex(index), generation: record.generation })
+    }
+
     /// How many have not ended.
     pub(super) fn live_count(&self) -> usize {
         self.live
@@ -151,7 +160,11 @@ impl ProcessTable {
 
     /// A generation that no key has.
     pub(super) fn next_generation(&self) -> u32 {
-        self.records.iter().map(|record| record.generation + 1).max().unwrap_or(self.first_generation)
+        self.records
+            .iter()
+            .map(|record| record.generation.wrapping_add(1))
+            .max()
+            .unwrap_or(self.first_generation)
     }
 
     /// How many wait for their turn.
@@ -265,6 +278,17 @@ mod tests {
         assert!(!processes.is_live(key) && processes.renew(key).is_none());
         assert_eq!((processes.live_count(), processes.origin(key.index).pid.get()), (0, 1));
         assert_eq!(insert(&mut processes, 2).index.0, 1);
+    }
+
+    #[test]
+    fn the_processes_of_a_vm_that_have_not_ended_are_found() {
+        let mut processes = ProcessTable::new(0);
+        let keys = [1, 2, 3].map(|pid| insert(&mut processes, pid));
+        processes.end(keys[0].index);
+        processes.end(keys[2].index);
+        processes.free(keys[2].index);
+        assert_eq!(processes.live_on(VmIndex(4)).collect::<Vec<_>>(), [keys[1]]);
+        assert_eq!(processes.live_on(VmIndex(3)).count(), 0);
     }
 
     #[test]

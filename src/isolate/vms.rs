@@ -52,7 +52,7 @@ impl VmRecord {
     pub(super) fn process_ended(&mut self, cpu: CpuUsage) {
         self.live -= 1;
         self.unsettled += 1;
-        self.ended += 1;
+        self.ended = self.ended.saturating_add(1);
         self.cpu += cpu;
     }
 
@@ -122,7 +122,7 @@ impl VmTable {
     /// Removes a VM. Its index is to be [freed](Self::free_if_unused) when its last process has gone.
     pub(super) fn remove(&mut self, key: VmKey) {
         let record = &mut self.records[key.index.at()];
-        record.generation += 1;
+        record.generation = record.generation.wrapping_add(1);
         record.console = None;
         record.is_removed = true;
     }
@@ -159,7 +159,11 @@ impl VmTable {
 
     /// A generation that no key has.
     pub(super) fn next_generation(&self) -> u32 {
-        self.records.iter().map(|record| record.generation + 1).max().unwrap_or(self.first_generation)
+        self.records
+            .iter()
+            .map(|record| record.generation.wrapping_add(1))
+            .max()
+            .unwrap_or(self.first_generation)
     }
 }
 

@@ -68,23 +68,23 @@ impl Waits {
         let wait = WaitId { number: self.count, process, task };
         match request {
             Request::Sleep(time) => {
-                let due = now + time.max(MIN_WAIT);
+                let due = now.saturating_add(time.max(MIN_WAIT));
                 self.timers.push(Timer::new(due.into(), wait, false));
             }
             Request::Receive { timeout } => {
                 self.subscribers.receive(wait);
-                self.pend(wait, timeout.map(|timeout| now + timeout.max(MIN_WAIT)));
+                self.pend(wait, timeout.map(|timeout| now.saturating_add(timeout.max(MIN_WAIT))));
             }
             Request::Signal { name, timeout } => {
                 self.subscribers.listen(vm, name, Listener::Once(wait));
-                self.pend(wait, timeout.map(|timeout| now + timeout.max(MIN_WAIT)));
+                self.pend(wait, timeout.map(|timeout| now.saturating_add(timeout.max(MIN_WAIT))));
             }
             Request::Connect { name } => self.subscribers.listen(vm, name, Listener::Connection(wait)),
             Request::Cancel => self.cancel(process.index, task),
             Request::External(request) => {
                 self.pend(wait, None);
                 if let ExternalRequest::Syscall { .. } = request {
-                    self.deadlines.push_back(((now + syscall_timeout).into(), wait));
+                    self.deadlines.push_back((now.saturating_add(syscall_timeout).into(), wait));
                 }
                 return Some((wait, request));
             }

@@ -45,6 +45,7 @@ impl HostFunctions {
     /// # Panics
     ///
     /// When `path` is not a name or taken, or when an isolate holds on to the functions.
+    #[track_caller]
     pub(crate) fn add(&mut self, path: &str, entry: Entry) {
         let add = match entry {
             Entry::Function(_) => "add_host_function",
@@ -62,8 +63,9 @@ impl HostFunctions {
                 "{add}({path:?}): there is `{taken}`"
             );
         }
-        let functions = Arc::get_mut(&mut self.0)
-            .unwrap_or_else(|| panic!("{add}({path:?}): add it before the first process starts"));
+        let Some(functions) = Arc::get_mut(&mut self.0) else {
+            panic!("{add}({path:?}): add it before the first process starts");
+        };
         functions.push((CString::new(path).unwrap_or_default(), entry));
     }
 

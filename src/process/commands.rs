@@ -18,7 +18,7 @@ use crate::types::KillReason;
 ///     }
 /// }
 /// ```
-pub trait ProcessCommands {
+pub trait ProcessCommandsExt {
     /// Ends the process with [`KillReason::Requested`]. Unlike despawning it, that is reported as a
     /// [`ProcessExited`](crate::ProcessExited). A process that has not been admitted is despawned.
     fn kill(&mut self) -> &mut Self;
@@ -30,7 +30,7 @@ pub trait ProcessCommands {
     fn resume(&mut self) -> &mut Self;
 }
 
-impl ProcessCommands for EntityCommands<'_> {
+impl ProcessCommandsExt for EntityCommands<'_> {
     fn kill(&mut self) -> &mut Self {
         self.queue(|entity: EntityWorldMut| {
             let is_new = entity.get::<Process>().is_some_and(|process| process.handle.is_none());

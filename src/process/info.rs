@@ -15,8 +15,11 @@ pub struct ProcessInfo {
 }
 
 impl LuauRuntime {
-    /// State and cost of a process; `None` before it is admitted and after it has ended.
+    /// State and cost of a process; `None` once its end has been reported.
     pub fn process_info(&self, process: &Process) -> Option<ProcessInfo> {
+        if process.is_new() {
+            return Some(ProcessInfo { state: ProcessState::New, cpu: CpuUsage::default() });
+        }
         let handle = process.handle?;
         let (state, cpu) = self.isolates[handle.isolate].process_info(handle.key)?;
         Some(ProcessInfo { state, cpu })

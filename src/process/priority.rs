@@ -11,8 +11,9 @@ use crate::runtime::LuauRuntime;
 /// long as others'. Every process has one slice in each pass, whatever its priority.
 ///
 /// It is counted in sixteenths, from 1/16 to 255/16. To change it, insert it again.
-#[derive(Component, Clone, Copy, Debug, PartialEq)]
+#[derive(Component, Clone, Copy, Debug, PartialEq, Reflect)]
 #[component(immutable, on_insert = apply, on_discard = clear)]
+#[reflect(Component, Clone, Debug, Default, PartialEq)]
 pub struct Priority(pub f32);
 
 impl Priority {

@@ -1,6 +1,5 @@
 //! Processes enter the runtime: they wait for their turn, and get their isolate.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use super::LuauRuntime;
 use super::handles::{ProcessHandle, VmHandle};
 use crate::isolate::{Isolate, Start};
 use crate::script::Script;
-use crate::types::{Limits, Pid, TickBudget};
+use crate::types::{Limits, Pid, PidCounter, TickBudget};
 
 /// Bytes of source that are compiled in less than 50 microseconds.
 const SHORT_SOURCE: usize = 512;
@@ -21,7 +20,7 @@ pub(crate) struct VmAdmission {
     pub(crate) entity: Entity,
     /// Where it lives, if it had a process before.
     pub(crate) handle: Option<VmHandle>,
-    pub(crate) last_pid: u32,
+    pub(crate) pids: PidCounter,
     pub(crate) limits: Arc<Limits>,
 }
 
@@ -38,6 +37,8 @@ pub(crate) struct ProcessAdmission<'a> {
 pub(crate) struct Admission {
     pub(crate) vm: VmHandle,
     pub(crate) pid: Pid,
+    /// The VM's counter after that.
+    pub(crate) pids: PidCounter,
     pub(crate) process: ProcessHandle,
 }
 
@@ -79,7 +80,8 @@ impl LuauRuntime {
         let is_current = |handle: &VmHandle| self.isolates[handle.isolate].has_vm(handle.key);
         let handle = vm.handle.filter(is_current);
         let handle = handle.unwrap_or_else(|| self.place_vm(vm.entity, vm.limits, process.spawned_at));
-        let pid = Pid(NonZeroU32::new(vm.last_pid + 1).expect("fewer than 2^32 processes on one VM"));
+        let mut pids = vm.pids;
+        let pid = pids.next(|pid| self.isolates[handle.isolate].has_pid(handle.key, pid));
         let script = self.scripts.intern(process.script);
         let isolate = self.isolates.get_mut(handle.isolate);
         let ProcessAdmission { entity, start, spawned_at, .. } = process;
@@ -89,11 +91,11 @@ impl LuauRuntime {
             isolate.retain_exit(handle.key, pid.get());
             self.reply(parent, Ok(smallvec![f64::from(pid.get()).into()]));
         }
-        Admission { vm: handle, pid, process: ProcessHandle { isolate: handle.isolate, key } }
+        Admission { vm: handle, pid, pids, process: ProcessHandle { isolate: handle.isolate, key } }
     }
 
     fn place_vm(&mut self, vm: Entity, limits: Arc<Limits>, spawned_at: Duration) -> VmHandle {
-        let open = || Isolate::new(self.config, self.host.clone());
+        let open = || Isolate::new(self.config, self.registry.functions.clone());
         let isolate = self.placement.choose(&mut self.isolates, open);
         let key = self.isolates.get_mut(isolate).add_vm(vm, limits, spawned_at);
         VmHandle { isolate, key }

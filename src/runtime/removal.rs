@@ -22,16 +22,24 @@ impl LuauRuntime {
         self.isolates.get_mut(handle.isolate).remove_process(handle.key)
     }
 
-    /// Removes a VM.
-    pub(crate) fn release_vm(&mut self, VmHandle { isolate, key }: VmHandle) {
+    /// Whether a process that has not ended runs on a VM.
+    pub(crate) fn lives_on(&self, process: ProcessHandle, vm: VmHandle) -> bool {
+        process.isolate == vm.isolate && self.isolates[vm.isolate].is_on(process.key, vm.key)
+    }
+
+    /// Removes a VM. Stops the processes that still run there although the ECS does not count them among the VM's own any
+    /// more, and returns their entities.
+    pub(crate) fn release_vm(&mut self, VmHandle { isolate, key }: VmHandle) -> Vec<Entity> {
+        let stopped = self.isolates.get_mut(isolate).remove_processes_of(key);
         self.isolates.get_mut(isolate).remove_vm(key);
         if self.isolates[isolate].vms() > 0 {
-            return;
+            return stopped;
         }
         let closed = self.placement.emptied(isolate).map(|isolate| self.isolates.get_mut(isolate));
         if let Some(state) = closed.and_then(Isolate::take_state_if_empty) {
             close_in_background(state);
         }
+        stopped
     }
 
     /// Takes up to `limit` exits of one isolate, isolate after isolate.

@@ -25,25 +25,16 @@ impl Inbox {
 /// Requests that have left their isolates.
 #[derive(Debug, Default)]
 pub(super) struct Requests {
-    /// How many syscalls there are.
-    syscalls: usize,
-    pub(super) inbox: Inbox,
     kernel: VecDeque<Posted<Box<KernelRequest>>>,
 }
 
 impl Requests {
-    /// The number of one more syscall.
-    pub(super) fn add_syscall(&mut self) -> usize {
-        self.syscalls += 1;
-        self.syscalls - 1
-    }
-
-    /// Takes what scripts have asked for since the last call, isolate after isolate. Returns the syscalls, by their
-    /// numbers. What the kernel was asked for is to be [taken](Self::next_for_kernel) one by one.
+    /// Takes what scripts have asked for since the last call, isolate after isolate. Returns the calls of so many
+    /// syscalls, by their numbers. What the kernel was asked for is to be [taken](Self::next_for_kernel) one by one.
     ///
     /// While the kernel is behind, what it is asked for stays where requests are swept out that nobody waits for.
-    pub(super) fn take(&mut self, isolates: &mut Isolates) -> Vec<Vec<Posted<SyscallArgs>>> {
-        let mut calls: Vec<Vec<_>> = std::iter::repeat_with(Vec::new).take(self.syscalls).collect();
+    pub(super) fn take(&mut self, isolates: &mut Isolates, syscalls: usize) -> Vec<Vec<Posted<SyscallArgs>>> {
+        let mut calls: Vec<Vec<_>> = std::iter::repeat_with(Vec::new).take(syscalls).collect();
         let kernel_is_behind = !self.kernel.is_empty();
         let is_wanted = |request: &ExternalRequest| match request {
             ExternalRequest::Syscall { .. } => true,

@@ -8,7 +8,6 @@ use crate::types::TickBudget;
 pub(crate) struct RuntimeSettings {
     pub(crate) quantum: u32,
     pub(crate) syscall_timeout: Duration,
-    pub(crate) limits: bool,
     pub(crate) seed: u64,
     pub(crate) vms_per_isolate: usize,
     pub(crate) workers: usize,

@@ -117,9 +117,12 @@ fn place_pending(
                     }
                 }
                 _ => {
-                    warn_once!(
-                        "process {entity} waits: it has no `ProcessOf` that names an entity with `Vm`"
-                    );
+                    if process.report_missing_vm() {
+                        let name = process.name();
+                        warn!(
+                            "process {entity} ({name}) waits: it has no `ProcessOf` that names an entity with `Vm`"
+                        );
+                    }
                     runtime.requeue(entity, spawned_at);
                 }
             }

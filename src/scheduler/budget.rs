@@ -46,6 +46,9 @@ const RESERVE: f64 = 0.03;
 /// What remains of a phase's need after a tick in which it took less.
 const DECAY: f64 = 0.9;
 
+/// A longer budget counts as this: no tick gets there, and no sum of times overflows.
+const LONGEST: Duration = Duration::from_secs(3600);
+
 /// A tick's budget, and who has used how much of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Account {
@@ -65,7 +68,7 @@ impl Default for Account {
 impl Account {
     /// Begins a tick.
     pub(crate) fn begin(&mut self, budget: Option<Duration>) {
-        (self.budget, self.spent) = (budget, Duration::ZERO);
+        (self.budget, self.spent) = (budget.map(|budget| budget.min(LONGEST)), Duration::ZERO);
     }
 
     /// What the phases took so far. Other systems run in between, and their time is not charged.
@@ -175,6 +178,16 @@ mod tests {
         assert!((50..59).contains(&run_gets(&mut account, true, 5)));
         assert_eq!(run_gets(&mut account, true, 100), 45, "it has a largest share");
         assert!((54..56).contains(&run_gets(&mut account, false, 100)), "it takes 30% and keeps up");
+    }
+
+    #[test]
+    fn a_budget_may_be_as_long_as_it_likes() {
+        let mut account = Account::default();
+        account.begin(Some(Duration::MAX));
+        for phase in Phase::ALL {
+            assert!(left(&account, phase) >= LONGEST / 5);
+            account.charge(phase, ms(1), false);
+        }
     }
 
     #[test]

@@ -13,13 +13,14 @@ use crate::types::{Metrics, TickBudget};
 /// At most one warning of late ticks in this time.
 const WARNING_INTERVAL: Duration = Duration::from_secs(5);
 
-/// First in a frame.
-pub(crate) fn begin_frame(mut tick: ResMut<Tick>, fixed: Res<Time<Fixed>>) {
+/// First in a frame. What is measured there only matters to [`TickBudget::Auto`]: ticks need no frames.
+pub(crate) fn begin_frame(mut tick: ResMut<Tick>) {
     let now = Instant::now();
     if let Some(began) = tick.frame_began.replace(now) {
         let (work, ours, ticks) = (tick.frame_work, tick.spent_in_frame, tick.begun_in_frame);
         let frame = Frame { interval: now - began, work, ours, ticks };
-        tick.adaptive.learn(frame, fixed.timestep());
+        let timestep = tick.timestep;
+        tick.adaptive.learn(frame, timestep);
     }
     (tick.begun_in_frame, tick.spent_in_frame) = (0, Duration::ZERO);
 }
@@ -29,6 +30,16 @@ pub(crate) fn end_frame(mut tick: ResMut<Tick>) {
     tick.frame_work = tick.frame_began.map_or(Duration::ZERO, |began| began.elapsed());
 }
 
+/// Before Bevy's fixed loop.
+pub(crate) fn begin_fixed_loop(mut tick: ResMut<Tick>) {
+    (tick.is_in_fixed_loop, tick.begun_in_fixed_loop) = (true, 0);
+}
+
+/// After Bevy's fixed loop.
+pub(crate) fn end_fixed_loop(mut tick: ResMut<Tick>) {
+    tick.is_in_fixed_loop = false;
+}
+
 /// Before the systems of a tick. On the main thread, as those are: to wake another one takes 30 to 60 microseconds.
 pub(crate) fn begin_tick(
     _main_thread: NonSendMarker,
@@ -36,16 +47,19 @@ pub(crate) fn begin_tick(
     mut runtime: ResMut<LuauRuntime>,
     mut metrics: ResMut<Metrics>,
     time: Res<Time>,
-    fixed: Res<Time<Fixed>>,
 ) {
-    tick.is_due = tick.begun_in_frame < tick.max_per_frame;
+    tick.is_due = !tick.is_in_fixed_loop || tick.begun_in_fixed_loop < tick.max_per_frame;
     if tick.is_due {
         tick.begun_in_frame += 1;
+        tick.begun_in_fixed_loop += 1;
         tick.began = Instant::now();
+        if !time.delta().is_zero() {
+            tick.timestep = time.delta();
+        }
         let budget = match runtime.budget() {
             TickBudget::Unlimited => None,
             TickBudget::Time(budget) => Some(budget),
-            TickBudget::Auto => Some(tick.adaptive.budget(fixed.timestep())),
+            TickBudget::Auto => Some(tick.adaptive.budget(tick.timestep)),
         };
         tick.account.begin(budget);
         metrics.ticks += 1;
@@ -62,17 +76,12 @@ pub(crate) fn tick_is_due(tick: Res<Tick>) -> bool {
 }
 
 /// After the systems of a tick, on the main thread as well.
-pub(crate) fn end_tick(
-    _main_thread: NonSendMarker,
-    mut tick: ResMut<Tick>,
-    mut metrics: ResMut<Metrics>,
-    fixed: Res<Time<Fixed>>,
-) {
+pub(crate) fn end_tick(_main_thread: NonSendMarker, mut tick: ResMut<Tick>, mut metrics: ResMut<Metrics>) {
     if tick.is_due {
         metrics.last_tick_time = tick.began.elapsed();
         let spent = tick.account.spent();
         tick.spent_in_frame += spent;
-        metrics.late_ticks += u64::from(metrics.last_tick_time > fixed.timestep());
+        metrics.late_ticks += u64::from(metrics.last_tick_time > tick.timestep);
     }
     let late = metrics.late_ticks - tick.late_at_last_warning;
     let may_warn = tick.last_warning.is_none_or(|last| last.elapsed() >= WARNING_INTERVAL);

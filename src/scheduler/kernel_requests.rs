@@ -15,7 +15,7 @@ use crate::script::Script;
 use crate::types::{Deadline, KillReason};
 use crate::value::Value;
 use crate::value::Values;
-use crate::vm::VmLimits;
+use crate::vm::{Vm, VmLimits};
 
 /// What it takes to compile source that a script has made up, on whatever thread: its VM pays for that.
 const COMPILE_NS_PER_BYTE: u64 = 40;
@@ -39,7 +39,7 @@ fn answer(world: &mut World, posted: Posted<Box<KernelRequest>>) -> Option<Reply
     let Posted { id, vm, process, pid: caller, request } = posted;
     match *request {
         KernelRequest::Spawn { program, arguments } => {
-            let running = world.get::<Processes>(vm).map_or(0, |processes| processes.as_slice().len());
+            let running = world.get::<Processes>(vm).map_or(0, |it| it.len());
             let limit = world.get::<VmLimits>(vm).map_or(0, |limits| limits.processes as usize);
             if running >= limit {
                 return Some(Err(format!("its VM has {running} processes, of {limit}")));
@@ -67,7 +67,7 @@ fn answer(world: &mut World, posted: Posted<Box<KernelRequest>>) -> Option<Reply
         }
         KernelRequest::List => {
             let mut pids: Vec<u32> = members(world, vm)
-                .filter_map(|process| Some(world.get::<Process>(process)?.pid?.get()))
+                .filter_map(|process| Some(world.get::<Process>(process)?.pid()?.get()))
                 .collect();
             pids.sort_unstable();
             let pids =
@@ -84,7 +84,7 @@ fn answer(world: &mut World, posted: Posted<Box<KernelRequest>>) -> Option<Reply
             if found.is_some() {
                 isolate.join(vm_index, pid, id.wait);
                 if let Some(timeout) = timeout {
-                    isolate.set_timeout(id.wait, now + timeout);
+                    isolate.set_timeout(id.wait, now.saturating_add(timeout));
                 }
                 return None;
             }
@@ -127,14 +127,17 @@ fn done(result: Result<(), &str>) -> Values {
 }
 
 fn members(world: &World, vm: Entity) -> impl Iterator<Item = Entity> {
-    world.get::<Processes>(vm).map_or(&[][..], Processes::as_slice).iter().copied()
+    world.get::<Processes>(vm).map_or(&[][..], |it| it).iter().copied()
 }
 
-/// The process of `vm` with a number, if it has not ended.
+/// The process of `vm` with a number, if it has not ended. One that was moved to `vm` later runs elsewhere.
 fn find(world: &World, vm: Entity, pid: u32) -> Option<(Entity, ProcessHandle)> {
+    let home = world.get::<Vm>(vm)?.handle?;
+    let runtime = world.get_resource::<LuauRuntime>()?;
     members(world, vm).find_map(|entity| {
-        let process = world.get::<Process>(entity).filter(|process| !process.state().has_ended())?;
+        let process = world.get::<Process>(entity).filter(|process| !process.has_ended())?;
         let handle = process.handle.filter(|_| process.pid().is_some_and(|it| it.get() == pid))?;
+        let handle = Some(handle).filter(|&handle| runtime.lives_on(handle, home))?;
         Some((entity, handle))
     })
 }
@@ -144,7 +147,7 @@ fn info(world: &mut World, vm: Entity, pid: u32) -> Option<Value> {
     let process = world.get::<Process>(entity)?;
     let runtime = world.resource::<LuauRuntime>();
     let info = runtime.process_info(process)?;
-    let memory = world.get::<crate::vm::Vm>(vm).and_then(|vm| runtime.vm_bytes(vm));
+    let memory = world.get::<Vm>(vm).and_then(|vm| runtime.vm_bytes(vm));
     let spawned_at = runtime.isolates[handle.isolate].spawned_at(handle.key);
     let age = runtime.now.saturating_sub(spawned_at?).as_secs_f64();
     let name = process.shared_name();

@@ -88,7 +88,7 @@ fn restart(
     let mut restarted = 0;
     for mut process in processes {
         let runs_it = matches!(&process.program, Program::Asset(old) if old.handle == program.handle);
-        if !runs_it || process.state.has_ended() {
+        if !runs_it || process.has_ended() {
             continue;
         }
         if process.handle.is_some() {

@@ -61,7 +61,7 @@ fn settle_prints(world: &mut World, deadline: Deadline) {
                 log.log(vm, &printed.text());
             }
             if let Ok(mut vm) = world.get_entity_mut(vm) {
-                vm.entry::<VmConsole>().or_default().get_mut().append(&mut printed);
+                vm.entry::<VmConsole>().or_default().get_mut().append(printed);
             }
         }
         if is_last || deadline.has_passed() {
@@ -86,8 +86,7 @@ fn settle_exit(world: &mut World, now: Duration, exit: Exit) {
     let process = process.filter(|process| process.handle.is_some_and(|handle| handle.key == exit.key));
     let is_same = process.is_some();
     if let Some(mut process) = process {
-        process.state = exit.outcome.state();
-        process.handle = None;
+        process.ended();
         let name = process.shared_name();
         world.trigger(ProcessExited {
             entity: exit.process,
@@ -116,9 +115,9 @@ fn settle_exit(world: &mut World, now: Duration, exit: Exit) {
 /// Despawns a VM, or, if it stays or its observers gave it new processes, those that have ended.
 fn settle_vm(world: &mut World, now: Duration, vm: Entity, summary: VmSummary) {
     let Ok(entity) = world.get_entity(vm) else { return };
-    let has_ended =
-        |process: &Entity| world.get::<Process>(*process).is_some_and(|process| process.state.has_ended());
-    let members = entity.get::<Processes>().map_or(&[][..], Processes::as_slice);
+    // One whose `Process` was taken away has ended, too.
+    let has_ended = |process: &Entity| world.get::<Process>(*process).is_none_or(Process::has_ended);
+    let members = entity.get::<Processes>().map_or(&[][..], |it| it);
     let stays = entity.get::<Vm>().is_none_or(Vm::is_persistent);
     if stays || !members.iter().all(has_ended) {
         let ended: SmallVec<[Entity; 8]> = members.iter().copied().filter(has_ended).collect();

@@ -13,9 +13,15 @@ use crate::types::Deadline;
 pub(crate) struct Tick {
     pub(super) max_per_frame: u32,
     pub(super) begun_in_frame: u32,
-    /// Whether the current run of `FixedUpdate` is a tick. Those beyond the maximum of a frame are
+    /// Whether Bevy's fixed loop runs, which makes up for all the time since the last frame. Whoever runs the schedule
+    /// outside of it wants a tick for each run.
+    pub(super) is_in_fixed_loop: bool,
+    pub(super) begun_in_fixed_loop: u32,
+    /// Whether the current run of the schedule is a tick. Those beyond the maximum of a frame are
     /// not: catching up would make the next frame late as well.
     pub(super) is_due: bool,
+    /// Virtual time from one tick to the next.
+    pub(super) timestep: Duration,
     pub(super) began: Instant,
     pub(super) account: Account,
     pub(super) adaptive: AdaptiveBudget,
@@ -41,7 +47,10 @@ impl Tick {
         Self {
             max_per_frame,
             begun_in_frame: 0,
+            is_in_fixed_loop: false,
+            begun_in_fixed_loop: 0,
             is_due: false,
+            timestep: Duration::from_secs(1) / 60,
             began: Instant::now(),
             account: Account::default(),
             adaptive: AdaptiveBudget::default(),

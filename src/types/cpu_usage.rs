@@ -1,7 +1,10 @@
 //! What processes use of the processor.
 
+use bevy::prelude::*;
+
 /// What a process has used of the processor.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Reflect)]
+#[reflect(Clone, Debug, Default, PartialEq)]
 pub struct CpuUsage {
     /// Safepoints passed: loop back-edges, calls and returns. The last safepoint of a slice counts
     /// again when the next slice starts from it.

@@ -1,6 +1,5 @@
 //! Counters of the whole runtime.
 
-use std::fmt;
 use std::time::Duration;
 
 use bevy::prelude::*;
@@ -8,7 +7,8 @@ use bevy::prelude::*;
 use super::IsolateStats;
 
 /// What the runtime has done since the app started.
-#[derive(Resource, Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Resource, Clone, Debug, Default, PartialEq, Eq, Reflect)]
+#[reflect(Resource, Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Metrics {
     /// VMs spawned.
@@ -71,16 +71,5 @@ impl Metrics {
         self.vm_ticks += stats.vm_ticks;
         self.gc_time += stats.gc_time;
         self.gc_longest_pause = self.gc_longest_pause.max(stats.gc_longest_pause);
-    }
-
-    /// The summary of a run that took `run_time`: four lines.
-    pub fn summary(&self, run_time: Duration) -> impl fmt::Display {
-        let Self { vms_created, processes_created, vm_ticks, .. } = *self;
-        fmt::from_fn(move |f| {
-            writeln!(f, "VMs created: {vms_created}")?;
-            writeln!(f, "Processes executed: {processes_created}")?;
-            writeln!(f, "Ticks executed: {vm_ticks}")?;
-            write!(f, "Run time: {:.2} s", run_time.as_secs_f64())
-        })
     }
 }

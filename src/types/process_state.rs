@@ -1,23 +1,28 @@
 //! Where a process is in its life.
 
+use bevy::prelude::*;
+
 /// The life of a process.
 ///
 /// `New` -> `Runnable` -> `Running` -> `Runnable` (preempted, or it yielded) / `Waiting` (and `Runnable`
-/// again) / `Finished` / `Failed` / `Killed`. A process in one of the last three is despawned at the end of the tick, or as soon as
-/// the tick budget allows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+/// again) / `Finished` / `Failed` / `Killed`. A process in one of the last three is despawned at the end of the tick, or
+/// as soon as the tick budget allows.
+///
+/// The isolate of a process knows it, not its component: ask
+/// [`LuauRuntime::process_info`](crate::LuauRuntime::process_info).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Reflect)]
+#[reflect(Clone, Debug, Default, PartialEq, Hash)]
 pub enum ProcessState {
     /// Spawned, and not admitted yet: it has no PID.
     #[default]
     New,
     /// Waiting for its next slice.
     Runnable,
-    /// Waiting for a time, or for the answer to a syscall, and in no queue until then. Only
-    /// [`LuauRuntime::process_info`](crate::LuauRuntime::process_info) says so.
+    /// Waiting for a time, a message, a signal or the answer to a syscall, and in no queue until then.
     Waiting,
-    /// Waiting to be [resumed](crate::ProcessCommands::resume). Only [`LuauRuntime::process_info`](crate::LuauRuntime::process_info) says so.
+    /// Waiting to be [resumed](crate::ProcessCommandsExt::resume).
     Suspended,
-    /// In its slice. Only [`LuauRuntime::process_info`](crate::LuauRuntime::process_info) says so: between ticks nothing runs.
+    /// In its slice. The game sees that of no process: its systems run when no slice does.
     Running,
     /// Its main chunk returned.
     Finished,

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use bevy::prelude::*;
+
 /// How much of a frame a tick may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Reflect)]
+#[reflect(Clone, Debug, Default, PartialEq)]
 pub enum TickBudget {
     /// Every runnable process gets its slice in every tick, however long that takes. The only mode
     /// in which two runs of the same app give the same results.

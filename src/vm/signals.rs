@@ -8,7 +8,7 @@ use crate::runtime::LuauRuntime;
 use crate::value::Value;
 
 /// Commands for entities with [`Vm`].
-pub trait VmCommands {
+pub trait VmCommandsExt {
     /// Sends a signal to the VM's processes: those that wait for it with `signal.wait`, or are connected to
     /// it with `signal.connect`, run in the next tick.
     ///
@@ -16,7 +16,7 @@ pub trait VmCommands {
     fn send_signal<T: Serialize>(&mut self, name: &str, payload: T) -> &mut Self;
 }
 
-impl VmCommands for EntityCommands<'_> {
+impl VmCommandsExt for EntityCommands<'_> {
     fn send_signal<T: Serialize>(&mut self, name: &str, payload: T) -> &mut Self {
         let Some(payload) = to_value(name, &payload) else { return self };
         let name = name.to_owned();
@@ -29,13 +29,13 @@ impl VmCommands for EntityCommands<'_> {
     }
 }
 
-/// Signals to all VMs.
-pub trait BroadcastSignal {
-    /// [Sends a signal](VmCommands::send_signal) to the processes of all VMs.
+/// Commands that signal to all VMs.
+pub trait SignalCommandsExt {
+    /// [Sends a signal](VmCommandsExt::send_signal) to the processes of all VMs.
     fn broadcast_signal<T: Serialize>(&mut self, name: &str, payload: T);
 }
 
-impl BroadcastSignal for Commands<'_, '_> {
+impl SignalCommandsExt for Commands<'_, '_> {
     fn broadcast_signal<T: Serialize>(&mut self, name: &str, payload: T) {
         let Some(payload) = to_value(name, &payload) else { return };
         let name = name.to_owned();

@@ -30,8 +30,8 @@ pub fn load(app: &mut App, source: &[u8]) -> bool {
     let processes =
         [(); 2].map(|()| app.world_mut().spawn((Process::new(script.clone()), ProcessOf(vm))).id());
     let is_new = |app: &App| {
-        let state = |process| app.world().get::<Process>(process).map(Process::state);
-        processes.iter().any(|&process| state(process) == Some(ProcessState::New))
+        let process = |&process| app.world().get::<Process>(process);
+        processes.iter().filter_map(process).any(|process| process.pid().is_none())
     };
     for _ in 0..MAX_TICKS {
         app.update();

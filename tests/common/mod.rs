@@ -89,6 +89,12 @@ pub fn metrics(app: &App) -> &bevy_luau_os::Metrics {
     app.world().resource()
 }
 
+/// Where a process is in its life.
+pub fn state(app: &App, process: Entity) -> ProcessState {
+    let process = app.world().get::<Process>(process).expect("it exists");
+    app.world().resource::<LuauRuntime>().process_info(process).expect("its end was not reported").state
+}
+
 pub fn exists(app: &App, entity: Entity) -> bool {
     app.world().get_entity(entity).is_ok()
 }

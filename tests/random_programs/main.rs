@@ -122,7 +122,7 @@ fn behaviour(app: &App, vm: Entity, process: Entity) -> Behaviour {
         None => Err("goes on".to_owned()),
     };
     let printed = app.world().get::<VmConsole>(vm).map(VmConsole::text).unwrap_or_default();
-    Behaviour { result, printed }
+    Behaviour { result, printed: printed.to_owned() }
 }
 
 impl fmt::Debug for Behaviour {

@@ -127,7 +127,7 @@ fn head() -> String {
 
 fn line(process: &Process, runtime: &LuauRuntime) -> String {
     let info = runtime.process_info(process);
-    let state = format!("{:?}", info.map_or(process.state(), |info| info.state));
+    let state = info.map_or_else(|| "Ended".to_owned(), |info| format!("{:?}", info.state));
     let cpu = info.map(|info| info.cpu).unwrap_or_default();
     let pid = process.pid().map_or(0, |pid| pid.get());
     format!(

@@ -106,12 +106,13 @@ fn survey(
     let row = |(per_second, entity): (u64, Entity)| {
         let (_, vm, members) = vms.get(entity).ok()?;
         let process = processes.iter_many(members.iter()).max_by_key(|process| used(process))?;
-        let state = runtime.process_info(process).map_or(process.state(), |info| info.state);
+        let info = runtime.process_info(process);
+        let state = info.map_or_else(|| "Ended".to_owned(), |info| format!("{:?}", info.state));
         let text = line(
             &entity.index_u32().to_string(),
             &process.pid().map_or_else(String::new, |pid| pid.to_string()),
             file_name(process.name()),
-            &format!("{state:?}"),
+            &state,
             &thousands(per_second),
             &(runtime.vm_bytes(vm).unwrap_or(0) / 1024).to_string(),
         );
