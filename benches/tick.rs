@@ -3,6 +3,8 @@
 //! - `mlua`: one state, `mlua::Thread::resume`, an interrupt closure that yields;
 //! - `bare`: one state, raw `lua_resume` in a loop, a raw interrupt that breaks, no prefetching.
 //!
+//! `parked` is the run phase of processes whose loops are in a metamethod.
+//!
 //! The threads of both have a function and globals of their own, as processes have.
 //!
 //! ```text
@@ -24,6 +26,10 @@ use mlua::ffi::{self, lua_State};
 use mlua::{Lua, Thread, VmState};
 
 const SPIN: &str = "while true do end";
+/// The same where Luau cannot break the thread: the C stack is parked after each slice.
+const PARKED: &str = "local _ = setmetatable({}, { __index = function() while true do end end }).x";
+/// The most processes that are measured parked: all of them can be.
+const MAX_PARKED: u32 = 10_000;
 const QUANTUM: u32 = 2;
 
 /// The time of `count` rounds of `round`, as far as `measure` counts it.
@@ -37,7 +43,7 @@ fn timed(f: impl FnOnce()) -> Duration {
     began.elapsed()
 }
 
-fn app(processes: u32, workers: usize) -> App {
+fn app(source: &str, processes: u32, workers: usize) -> App {
     let mut app = App::new();
     app.add_plugins((
         MinimalPlugins,
@@ -49,7 +55,7 @@ fn app(processes: u32, workers: usize) -> App {
         },
     ))
     .insert_resource(TimeUpdateStrategy::FixedTimesteps(1));
-    let script = Script::new("spin", SPIN);
+    let script = Script::new("spin", source);
     let vms: Vec<Entity> = app.world_mut().spawn_batch((0..processes / 2).map(|_| Vm::new())).collect();
     let bundles = vms.into_iter().flat_map(|vm| [vm, vm]);
     let bundles = bundles.map(move |vm| (Process::new(script.clone()), ProcessOf(vm)));
@@ -146,8 +152,14 @@ fn tick(criterion: &mut Criterion) {
                 bencher.iter_custom(|count| rounds(count, || timed(|| bare_pass(&lua, threads))));
             });
         }
+        if processes <= MAX_PARKED {
+            let mut app = app(PARKED, processes, 1);
+            group.bench_function(BenchmarkId::new("run phase, parked, 1 worker", processes), |bencher| {
+                bencher.iter_custom(|count| rounds(count, || run_phase(&mut app)));
+            });
+        }
         for workers in [1, 2] {
-            let mut app = app(processes, workers);
+            let mut app = app(SPIN, processes, workers);
             group.bench_function(
                 BenchmarkId::new(format!("run phase, {workers} workers"), processes),
                 |bencher| {

@@ -241,7 +241,11 @@ fn a_host_function_that_uses_the_task_pool_leaves_slices_as_they_are() {
         local sum = sum_up(100)
         print(sum)
         for i = 1, 100_000 do end
-        return sum_up(10) + sum";
+        local parked = setmetatable({}, { __index = function()
+            for i = 1, 3_000 do end
+            return sum_up(10)
+        end })
+        return parked.result + sum";
     for _ in 0..VMS {
         let vm = common::vm(&mut app);
         common::process(&mut app, vm, script);

@@ -77,3 +77,44 @@ fn scripts_give_the_same_results_at_every_quantum() {
 fn scripts_fail_with_the_same_errors_at_every_quantum() {
     compare("fault", true);
 }
+
+/// Code that is parked in the middle of a callback goes on there: on another worker, after collections, and with host
+/// functions that need a deep stack.
+#[test]
+fn parked_code_goes_on_on_any_worker_while_garbage_is_collected() {
+    const VMS: usize = 48;
+    /// Needs more than the stack of a fiber has in a release build, and less than that of a thread.
+    const DEPTH: u32 = 290;
+    fn deep(levels: u32) -> u64 {
+        let frame = std::hint::black_box([u64::from(levels); 256]);
+        if levels == 0 { 0 } else { deep(levels - 1) + u64::from(frame[100] > 0) }
+    }
+    let script = "
+        local kept = {}
+        local text = (('abcdef'):rep(60):gsub('.', function(c)
+            local garbage = {}
+            for i = 1, 20 do garbage[i] = { c, i } end
+            kept[#kept + 1] = garbage[7]
+            return setmetatable({}, { __index = function(_, key)
+                local made = c:rep(3) .. key
+                return made:gsub('%w', function(x) return x:upper() end) .. deep(290)
+            end }).key
+        end))
+        for i = 1, #kept do assert(kept[i][2] == 7) end
+        return #text, text:sub(1, 20)";
+    let expected = vec![(360.0 * 9.0).into(), "AAAKEY290BBBKEY290CC".into()];
+    for (quantum, workers, vms_per_isolate) in [(2, 4, 3), (7, 2, 12), (1000, 4, 1), (30, 1, 255)] {
+        let workers = std::num::NonZeroUsize::new(workers);
+        let mut app =
+            common::app_with(LuauOsPlugin { quantum, workers, vms_per_isolate, ..common::plugin() });
+        app.add_host_function("deep", |levels: u32| Ok::<_, String>(deep(levels.min(DEPTH)) as f64));
+        for _ in 0..VMS {
+            let vm = common::vm(&mut app);
+            common::process(&mut app, vm, script);
+            common::process(&mut app, vm, "while true do local t = {} for i = 1, 50 do t[i] = { i } end end");
+        }
+        for exit in common::until_ended(&mut app, VMS) {
+            assert_eq!(exit.outcome, Outcome::Finished(expected.clone()), "quantum {quantum}");
+        }
+    }
+}

@@ -267,6 +267,8 @@ const GRAMMAR: &[(&str, &[&str])] = &[
             "local d = depth\nsay('resume', coroutine.resume($coroutine, $number))\ndepth = d",
             "say('close', pcall(coroutine.close, $coroutine))",
             "local t = $table\ntable.sort(t, function(a, b)\nstep()\nreturn $order\nend)\nsay('sorted', table.concat(t, ' '))",
+            "local d = depth\nsay('foreach', pcall(table.foreach, table.clone($table), $method))\ndepth = d",
+            "local d = depth\nsay('matched', pcall(string.gsub, string.rep($text, 3), '(.-)(%w*)', $rewriter))\ndepth = d",
             "local t = $table\nfor _ in t do step() end\ntable.sort(t)\nsay('sorted', table.concat(t, ' '))",
             "$failure",
         ],
