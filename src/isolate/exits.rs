@@ -14,8 +14,8 @@ impl Isolate {
     pub(super) fn end(&mut self, process: ProcessIndex, outcome: Outcome) {
         let record = &self.processes[process];
         self.vms.record_mut(record.vm).process_ended(record.cpu());
-        let key = self.processes.end(process);
-        self.outbox.push_exit(key, outcome);
+        self.processes.end(process);
+        self.outbox.push_exit(process, outcome);
     }
 
     /// Ends a process for `reason`. `false` if it had ended already.
@@ -70,17 +70,17 @@ impl Isolate {
 
     /// Takes the exit that has waited longest.
     pub(crate) fn take_exit(&mut self) -> Option<Exit> {
-        let (key, outcome) = self.outbox.pop_exit()?;
-        let record = &self.processes[key.index];
+        let (index, outcome) = self.outbox.pop_exit()?;
+        let (key, record) = (self.processes.ended_key(index), &self.processes[index]);
         let (vm, cpu) = (record.vm, record.cpu());
-        let ProcessOrigin { process, spawned_at, pid } = self.processes.origin(key.index);
+        let ProcessOrigin { process, spawned_at, pid } = self.processes.origin(index);
         let vm_record = self.vms.record_mut(vm);
         let vm_status = vm_record.exit_settled();
         let vm_entity = vm_record.vm;
         let spawned_at = spawned_at.into();
         let exit = Exit { process, key, vm: vm_entity, pid, spawned_at, cpu, outcome, vm_status };
         self.announce_end(vm, pid.get(), &exit.outcome);
-        self.processes.free(key.index);
+        self.processes.free(index);
         self.free_vm_if_unused(vm);
         Some(exit)
     }

@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 
-use super::keys::{ProcessKey, WaitId};
+use super::keys::WaitId;
 use super::sweep::SweepAt;
 use crate::luau::request::ExternalRequest;
-use crate::types::{Outcome, VmIndex};
+use crate::types::{Outcome, ProcessIndex, VmIndex};
 
 /// A return without results. Hundreds of thousands of processes may end so in one tick.
 const USUAL_OUTCOME: Outcome = Outcome::Finished(Vec::new());
@@ -13,8 +13,7 @@ const USUAL_OUTCOME: Outcome = Outcome::Finished(Vec::new());
 /// See the [module](self).
 #[derive(Default)]
 pub(super) struct Outbox {
-    /// Processes that have ended, and how if not in the usual way.
-    exits: VecDeque<(ProcessKey, Option<Box<Outcome>>)>,
+    exits: Exits,
     /// VMs whose last process was removed. They may have others by now.
     vms_without_processes: Vec<VmIndex>,
     /// VMs with something new on their console.
@@ -23,23 +22,36 @@ pub(super) struct Outbox {
     sweep_requests_at: SweepAt,
 }
 
+/// Processes that have ended, in their order. The usual outcome takes no space.
+#[derive(Default)]
+struct Exits {
+    processes: VecDeque<ProcessIndex>,
+    /// Those of them that have ended in another way.
+    unusual: VecDeque<(ProcessIndex, Outcome)>,
+}
+
 impl Outbox {
-    pub(super) fn push_exit(&mut self, process: ProcessKey, outcome: Outcome) {
-        let outcome = (outcome != USUAL_OUTCOME).then(|| Box::new(outcome));
-        self.exits.push_back((process, outcome));
+    pub(super) fn push_exit(&mut self, process: ProcessIndex, outcome: Outcome) {
+        self.exits.processes.push_back(process);
+        if outcome != USUAL_OUTCOME {
+            self.exits.unusual.push_back((process, outcome));
+        }
     }
 
     /// The exit that has waited longest.
-    pub(super) fn pop_exit(&mut self) -> Option<(ProcessKey, Outcome)> {
-        let (process, outcome) = self.exits.pop_front()?;
-        if self.exits.is_empty() {
-            self.exits = VecDeque::new(); // it may have been long
+    pub(super) fn pop_exit(&mut self) -> Option<(ProcessIndex, Outcome)> {
+        let Exits { processes, unusual } = &mut self.exits;
+        let process = processes.pop_front()?;
+        // No index is in the queue twice: it is not free before its exit is taken.
+        let unusual = unusual.pop_front_if(|exit| exit.0 == process);
+        if processes.is_empty() {
+            self.exits = Exits::default(); // it may have been long
         }
-        Some((process, outcome.map_or(USUAL_OUTCOME, |outcome| *outcome)))
+        Some(unusual.unwrap_or((process, USUAL_OUTCOME)))
     }
 
     pub(super) fn has_exits(&self) -> bool {
-        !self.exits.is_empty()
+        !self.exits.processes.is_empty()
     }
 
     pub(super) fn push_vm_without_processes(&mut self, vm: VmIndex) {
@@ -101,34 +113,28 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::isolate::keys::ProcessKey;
     use crate::luau::request::KernelRequest;
-    use crate::types::{KillReason, ProcessIndex};
-
-    fn process(index: u32) -> ProcessKey {
-        ProcessKey { index: ProcessIndex(index), generation: 0 }
-    }
+    use crate::types::KillReason;
 
     fn wait(number: u64) -> WaitId {
-        WaitId { number, process: process(0), task: 0 }
+        let process = ProcessKey { index: ProcessIndex(0), generation: 0 };
+        WaitId { number, process, task: 0 }
     }
 
     #[test]
     fn exits_come_out_in_their_order_with_their_outcomes() {
         let mut outbox = Outbox::default();
+        let killed = || Outcome::Killed(KillReason::Requested);
         let outcomes =
-            [USUAL_OUTCOME, Outcome::Killed(KillReason::Requested), Outcome::Finished(vec![1.0.into()])];
+            [USUAL_OUTCOME, killed(), USUAL_OUTCOME, Outcome::Finished(vec![1.0.into()]), killed()];
         for (index, outcome) in (0..).zip(&outcomes) {
-            outbox.push_exit(process(index), outcome.clone());
+            outbox.push_exit(ProcessIndex(index), outcome.clone());
         }
         for (index, outcome) in (0..).zip(outcomes) {
-            assert_eq!(outbox.pop_exit(), Some((process(index), outcome)));
+            assert_eq!(outbox.pop_exit(), Some((ProcessIndex(index), outcome)));
         }
         assert!(outbox.pop_exit().is_none() && outbox.is_empty());
-    }
-
-    #[test]
-    fn an_exit_in_the_usual_way_takes_little() {
-        assert!(size_of::<(ProcessKey, Option<Box<Outcome>>)>() <= 16);
     }
 
     #[test]

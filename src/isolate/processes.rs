@@ -94,14 +94,17 @@ impl ProcessTable {
         ProcessKey { index, generation }
     }
 
-    /// A process has ended: its key, which goes stale. Its index is taken until it is [freed](Self::free).
-    pub(super) fn end(&mut self, index: ProcessIndex) -> ProcessKey {
-        let key = self.key(index);
+    /// A process has ended: its key goes stale. Its index is taken until it is [freed](Self::free).
+    pub(super) fn end(&mut self, index: ProcessIndex) {
         self[index].state = ProcessState::Killed;
         // Who remembers what was here 2^32 processes ago has not looked for long.
         self[index].generation = self[index].generation.wrapping_add(1);
         self.live -= 1;
-        key
+    }
+
+    /// The key that a process had which has ended, while its index is taken.
+    pub(super) fn ended_key(&self, index: ProcessIndex) -> ProcessKey {
+        ProcessKey { index, generation: self[index].generation.wrapping_sub(1) }
     }
 
     /// Makes the index of a process that has ended free for another.
@@ -135,10 +138,6 @@ impl ProcessTable {
     /// Who has, or had last, an index.
     pub(super) fn origin(&self, index: ProcessIndex) -> ProcessOrigin {
         self.origins[index.at()]
-    }
-
-    fn key(&self, index: ProcessIndex) -> ProcessKey {
-        ProcessKey { index, generation: self[index].generation }
     }
 
     /// Those of a VM that have not ended. It looks at all processes of the isolate.
@@ -258,7 +257,8 @@ mod tests {
         let [a, b] = [1, 2].map(|pid| insert(&mut processes, pid));
         assert_eq!((a.index.0, b.index.0, a.generation), (0, 1, 7));
         for key in [a, b] {
-            assert_eq!(processes.end(key.index), key);
+            processes.end(key.index);
+            assert_eq!(processes.ended_key(key.index), key);
             processes.free(key.index);
         }
         assert!(processes.get(a).is_none() && processes.get_mut(b).is_none());

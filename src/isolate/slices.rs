@@ -84,3 +84,205 @@ impl Isolate {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+    use std::time::{Duration, Instant};
+
+    use bevy::prelude::*;
+    use smallvec::smallvec;
+
+    use super::*;
+    use crate::isolate::{Exit, IsolateConfig, ProcessKey, VmKey};
+    use crate::luau::HostFunctions;
+    use crate::luau::request::{ExternalRequest, KernelRequest};
+    use crate::script::Script;
+    use crate::types::{Deadline, KillReason, Pid, ProcessState};
+
+    /// An isolate with one VM, whose ticks take a second of virtual time.
+    struct Bench {
+        isolate: Isolate,
+        vm: VmKey,
+        ticks: u32,
+        pids: u32,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let config = IsolateConfig {
+                quantum: 10,
+                overrun_limit: Duration::from_secs(1),
+                syscall_timeout: Duration::from_secs(10),
+                seed: 0,
+                exact_memory: true,
+                limits: true,
+            };
+            let mut isolate = Isolate::new(config, HostFunctions::default());
+            let vm = isolate.add_vm(Entity::PLACEHOLDER, default(), Duration::ZERO);
+            Self { isolate, vm, ticks: 0, pids: 0 }
+        }
+
+        fn spawn(&mut self, source: &str) -> ProcessKey {
+            self.pids += 1;
+            let pid = Pid(NonZeroU32::new(self.pids).expect("not 0"));
+            let script = Script::new("test", source);
+            self.isolate.admit(self.vm, Entity::PLACEHOLDER, pid, script, None, self.now())
+        }
+
+        fn now(&self) -> Duration {
+            Duration::from_secs(self.ticks.into())
+        }
+
+        /// Starts, wakes and runs processes.
+        fn tick(&mut self, deadline: Deadline) {
+            self.ticks += 1;
+            let time = TickTime { number: self.ticks, now: self.now(), deadline };
+            self.isolate.start_admitted(TickTime { deadline: Deadline::NEVER, ..time }, &mut Vec::new());
+            self.isolate.wake(time.now, Deadline::NEVER);
+            self.isolate.begin_pass();
+            self.isolate.enqueue_started();
+            self.isolate.run(time, None);
+        }
+
+        fn slices(&self, process: ProcessKey) -> u64 {
+            self.isolate.process_info(process).expect("it lives").1.slices
+        }
+
+        fn state(&self, process: ProcessKey) -> ProcessState {
+            self.isolate.process_info(process).expect("it lives").0
+        }
+
+        fn outcomes(&mut self) -> Vec<Outcome> {
+            std::iter::from_fn(|| self.isolate.take_exit()).map(|exit: Exit| exit.outcome).collect()
+        }
+    }
+
+    const ENDLESS: &str = "while true do end";
+
+    #[test]
+    fn each_process_has_one_slice_in_a_tick() {
+        let mut bench = Bench::new();
+        let processes = [ENDLESS; 5].map(|source| bench.spawn(source));
+        for tick in 1..=4 {
+            bench.tick(Deadline::NEVER);
+            assert_eq!(processes.map(|process| bench.slices(process)), [tick; 5]);
+        }
+        assert_eq!(bench.isolate.take_stats().resumes, 20);
+        assert!(processes.iter().all(|&process| bench.state(process) == ProcessState::Runnable));
+    }
+
+    #[test]
+    fn a_pass_that_the_deadline_cuts_goes_on_where_it_stopped() {
+        let mut bench = Bench::new();
+        let processes: Vec<_> = (0..50).map(|_| bench.spawn(ENDLESS)).collect();
+        bench.tick(Deadline::NEVER);
+        let total = |bench: &Bench| processes.iter().map(|&process| bench.slices(process)).sum::<u64>();
+        let mut before = total(&bench);
+        while before < 10 * 50 {
+            bench.tick(Deadline::at(Instant::now()));
+            let now = total(&bench);
+            assert!((1..50).contains(&(now - before)), "some slices, and no whole pass");
+            let counts: Vec<_> = processes.iter().map(|&process| bench.slices(process)).collect();
+            let (min, max) = (counts.iter().min(), counts.iter().max());
+            assert!(max.zip(min).is_some_and(|(max, min)| max - min <= 1), "nobody is overtaken");
+            before = now;
+        }
+    }
+
+    #[test]
+    fn a_suspended_process_has_no_slices() {
+        let mut bench = Bench::new();
+        let process = bench.spawn(ENDLESS);
+        bench.tick(Deadline::NEVER);
+        bench.isolate.suspend(process);
+        bench.tick(Deadline::NEVER);
+        bench.tick(Deadline::NEVER);
+        assert_eq!((bench.slices(process), bench.state(process)), (1, ProcessState::Suspended));
+        bench.isolate.resume(process);
+        bench.tick(Deadline::NEVER);
+        assert_eq!(bench.slices(process), 2);
+    }
+
+    #[test]
+    fn whoever_waits_is_in_no_queue() {
+        let mut bench = Bench::new();
+        let process = bench.spawn("task.wait(3) while true do end");
+        bench.tick(Deadline::NEVER);
+        assert_eq!((bench.state(process), bench.isolate.runnable()), (ProcessState::Waiting, 0));
+        assert!(bench.isolate.is_idle() && bench.isolate.next_due() == Duration::from_secs(4).into());
+        bench.tick(Deadline::NEVER);
+        bench.tick(Deadline::NEVER);
+        assert_eq!(bench.slices(process), 1);
+        bench.tick(Deadline::NEVER);
+        assert_eq!((bench.slices(process), bench.state(process)), (2, ProcessState::Runnable));
+    }
+
+    #[test]
+    fn a_killed_process_leaves_the_queue_and_its_index_is_used_again() {
+        let mut bench = Bench::new();
+        let [killed, other] = [ENDLESS; 2].map(|source| bench.spawn(source));
+        bench.tick(Deadline::NEVER);
+        assert!(bench.isolate.kill(killed, KillReason::Requested));
+        assert!(!bench.isolate.kill(killed, KillReason::Requested), "only once");
+        bench.tick(Deadline::NEVER);
+        assert_eq!((bench.slices(other), bench.isolate.runnable()), (2, 1));
+        assert!(bench.isolate.process_info(killed).is_none());
+        assert_eq!(bench.outcomes(), [Outcome::Killed(KillReason::Requested)]);
+        let next = bench.spawn("return 7");
+        assert_eq!((next.index, bench.isolate.kill(killed, KillReason::Requested)), (killed.index, false));
+        bench.tick(Deadline::NEVER);
+        bench.tick(Deadline::NEVER);
+        assert_eq!(bench.outcomes(), [Outcome::Finished(vec![7.0.into()])]);
+    }
+
+    #[test]
+    fn a_request_leaves_the_isolate_once_and_its_reply_comes_back() {
+        let mut bench = Bench::new();
+        bench.spawn("return process.kill(99)");
+        bench.tick(Deadline::NEVER);
+        let mut posted = Vec::new();
+        bench.isolate.take_requests(4, |_| true, |who, request| posted.push((who, request)));
+        bench.isolate.take_requests(4, |_| true, |_, _| panic!("it was taken"));
+        let [(who, ExternalRequest::Kernel(request))] = &posted[..] else {
+            panic!("one request of the kernel")
+        };
+        assert!(matches!(**request, KernelRequest::Kill(99)) && who.id.isolate == 4 && who.pid.get() == 1);
+        bench.isolate.reply(who.id.wait, Ok(smallvec!["done".into()]));
+        bench.isolate.reply(who.id.wait, Ok(smallvec!["again".into()]));
+        bench.tick(Deadline::NEVER);
+        assert_eq!(bench.outcomes(), [Outcome::Finished(vec!["done".into()])]);
+    }
+
+    #[test]
+    fn a_process_that_starts_again_forgets_what_it_waited_for() {
+        let mut bench = Bench::new();
+        let old = bench.spawn("return process.kill(99)");
+        bench.tick(Deadline::NEVER);
+        let new = bench.isolate.restart(old, Script::new("test", ENDLESS), None).expect("it lives");
+        bench.isolate.take_requests(0, |_| true, |_, _| panic!("nobody waits for the answer"));
+        assert!(bench.isolate.restart(old, Script::new("test", ENDLESS), None).is_none());
+        bench.tick(Deadline::NEVER);
+        bench.tick(Deadline::NEVER);
+        assert_eq!(bench.state(new), ProcessState::Runnable);
+        assert!(bench.isolate.process_info(old).is_none() && bench.outcomes().is_empty());
+    }
+
+    #[test]
+    fn a_state_that_nobody_needs_is_left_for_the_next_isolate() {
+        let (mut first, mut second) = (Bench::new(), Bench::new());
+        let time = TickTime { number: 1, now: Duration::ZERO, deadline: Deadline::NEVER };
+        let mut idle = Vec::new();
+        first.spawn("return 1");
+        first.isolate.start_admitted(time, &mut idle);
+        assert!(idle.len() == 1 && first.isolate.state.is_none());
+        second.spawn(ENDLESS);
+        second.isolate.start_admitted(time, &mut idle);
+        assert!(idle.is_empty() && second.isolate.state.is_some());
+        assert_eq!(first.outcomes(), [Outcome::Finished(vec![1.0.into()])]);
+        // It gets another one when it needs one.
+        let process = first.spawn(ENDLESS);
+        first.tick(Deadline::NEVER);
+        assert_eq!(first.slices(process), 1);
+    }
+}
