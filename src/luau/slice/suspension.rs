@@ -107,7 +107,12 @@ pub(in super::super) unsafe fn stop(thread: *mut lua_State) -> c_int {
 impl Slice {
     /// What the task that was started did: `Some` if it waits, with the threads of its break, innermost first.
     pub(in super::super) fn take_wait(&self) -> Option<Vec<*mut lua_State>> {
-        self.waits.replace(false).then(|| self.broken.to_vec())
+        let broken = self.waits.replace(false).then(|| self.broken.to_vec());
+        // No break is under way any more: nothing of this one may get into the chain of the next.
+        if broken.is_some() {
+            self.broken.clear();
+        }
+        broken
     }
 }
 

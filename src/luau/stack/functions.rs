@@ -171,6 +171,13 @@ impl Stack<'_> {
         unsafe { ffi::lua_costatus(self.main_thread(), self.thread) == ffi::LUA_COSUS }
     }
 
+    /// Whether the thread has ended.
+    pub(in crate::luau) fn is_dead(&self) -> bool {
+        // SAFETY: both are live, and of one state.
+        let status = unsafe { ffi::lua_costatus(self.main_thread(), self.thread) };
+        matches!(status, ffi::LUA_COFIN | ffi::LUA_COERR)
+    }
+
     /// Whether the thread has not been resumed, or has returned.
     pub(in crate::luau) fn has_not_run(&self) -> bool {
         self.raw_status() == ffi::LUA_OK
