@@ -11,7 +11,7 @@ use std::sync::Arc;
 use mlua::ffi::{self, lua_State};
 
 use super::slice::Parked;
-use super::stack::{Reference, Stack};
+use super::stack::{Coroutine, Reference, Stack};
 use super::transfer;
 use crate::value::Value;
 
@@ -233,11 +233,11 @@ impl ProcessThread {
         };
         // SAFETY: the root is anchored, and nothing of the process runs. It is only looked at.
         let main = unsafe { Stack::new(root) };
-        if tasks.main == MainChunk::Yielded && main.is_dead() {
+        if tasks.main == MainChunk::Yielded && main.coroutine() == Coroutine::Dead {
             tasks.main = MainChunk::Ended;
         }
         // Otherwise it goes on inside another thread, which has resumed it and waits.
-        if tasks.main == MainChunk::Yielded && main.is_suspended() {
+        if tasks.main == MainChunk::Yielded && main.coroutine() == Coroutine::Suspended {
             tasks.main = MainChunk::Runs;
             tasks.ready.push_back(Task { id: MAIN, root, chain: Vec::new(), arguments: 0, is_new: false });
             Next::Yielded
@@ -326,7 +326,7 @@ impl ProcessThread {
 
 /// Whether a task that has not begun can begin: its thread is suspended, and the arguments are still there.
 fn is_untouched(stack: &Stack<'_>, arguments: c_int) -> bool {
-    stack.is_suspended() && stack.top() == c_int::from(stack.has_not_run()) + arguments
+    stack.coroutine() == Coroutine::Suspended && stack.top() == c_int::from(stack.has_not_run()) + arguments
 }
 
 impl Tasks {
