@@ -97,6 +97,9 @@ impl LuauState {
 
     /// The results of a process whose last slice ended as [`SliceEnd::Returned`](super::SliceEnd::Returned).
     pub(crate) fn results(&mut self, thread: ProcessIndex) -> Vec<Value> {
+        if let Some(results) = self.threads[thread.at()].take_results() {
+            return results;
+        }
         let root = self.threads[thread.at()].root;
         // SAFETY: a root is anchored, and does not run.
         if unsafe { Stack::new(root) }.top() == 0 {

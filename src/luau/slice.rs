@@ -43,7 +43,6 @@ pub(super) use charges::charge;
 pub(super) use fiber::Parked;
 pub(super) use park::{end as end_parked, on_thread_stack};
 pub(crate) use report::{LimitViolation, SliceEnd, SliceLimits, SliceReport};
-pub(super) use suspension::{break_with_child, can_suspend, stop, suspend};
 
 /// The slice that runs in a Luau state, or the last one that did.
 ///

@@ -200,6 +200,11 @@ impl<'s> Stack<'s> {
         self.raw_push_value(index).unwrap_or_else(|| self.push_nil());
     }
 
+    /// Makes room for so many values. `false` if there is no memory. Whatever pushes makes room by itself, or throws.
+    pub(super) fn has_room(&mut self, values: u16) -> bool {
+        self.raw_make_room(values) != 0
+    }
+
     /// Takes values off.
     #[inline]
     pub(super) fn pop(&mut self, values: u32) {

@@ -11,7 +11,9 @@ use std::sync::Arc;
 use mlua::ffi::{self, lua_State};
 
 use super::slice::Parked;
-use super::stack::{Reference, Stack};
+use super::stack::{Coroutine, Reference, Stack};
+use super::transfer;
+use crate::value::Value;
 
 /// The number of a task: 0 is the main chunk, and those that it starts count up.
 pub(crate) type TaskId = u32;
@@ -66,19 +68,27 @@ pub(super) struct Tasks {
     /// Registry reference of the table that anchors their threads, and the functions of connections.
     pub(super) anchors: Reference,
     last_id: TaskId,
+    /// The thread of the main chunk.
+    root: *mut lua_State,
     main: MainChunk,
+    /// What the main chunk has returned.
+    results: Vec<Value>,
     /// The thread of the task whose error ended the process.
     failed: Option<*mut lua_State>,
     /// Connections to signals: handlers that will be tasks.
     pub(super) connections: BTreeSet<TaskId>,
 }
 
+/// What the scheduler knows of the main chunk. A script that has its thread can do with it what it can do with others, so
+/// after a yield Luau is asked what became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum MainChunk {
+    /// It runs or waits, and belongs to the scheduler.
     Runs,
-    /// It called `coroutine.yield`: it is resumed in the next slice.
+    /// It called `coroutine.yield`. If nobody else resumes it, it goes on in the next slice.
     Yielded,
-    Returned,
+    /// It has returned, failed inside a thread that has resumed it, or was closed.
+    Ended,
 }
 
 /// What comes next when a thread has stopped.
@@ -204,7 +214,8 @@ impl ProcessThread {
         };
         let Some((id, _)) = ended.filter(|&(id, _)| id != MAIN) else {
             match status {
-                ffi::LUA_OK => tasks.main = MainChunk::Returned,
+                // SAFETY: by the contract, and it does not run any more.
+                ffi::LUA_OK => tasks.main_returned(&mut unsafe { Stack::new(thread) }),
                 ffi::LUA_YIELD => tasks.main = MainChunk::Yielded,
                 _ => return Next::Failed,
             }
@@ -220,7 +231,13 @@ impl ProcessThread {
         let Some(ProcessExtras { tasks: Some(tasks), .. }) = self.more.as_deref_mut() else {
             return Next::Wait;
         };
-        if tasks.main == MainChunk::Yielded {
+        // SAFETY: the root is anchored, and nothing of the process runs. It is only looked at.
+        let main = unsafe { Stack::new(root) };
+        if tasks.main == MainChunk::Yielded && main.coroutine() == Coroutine::Dead {
+            tasks.main = MainChunk::Ended;
+        }
+        // Otherwise it goes on inside another thread, which has resumed it and waits.
+        if tasks.main == MainChunk::Yielded && main.coroutine() == Coroutine::Suspended {
             tasks.main = MainChunk::Runs;
             tasks.ready.push_back(Task { id: MAIN, root, chain: Vec::new(), arguments: 0, is_new: false });
             Next::Yielded
@@ -260,7 +277,9 @@ impl ProcessThread {
             starting: Vec::new(),
             anchors,
             last_id: MAIN,
+            root: self.root,
             main: MainChunk::Runs,
+            results: Vec::new(),
             failed: None,
             connections: BTreeSet::new(),
         };
@@ -270,6 +289,11 @@ impl ProcessThread {
     /// The thread with the error that ended the process.
     pub(super) fn failed(&self) -> *mut lua_State {
         self.tasks().and_then(|tasks| tasks.failed).unwrap_or(self.root)
+    }
+
+    /// What the main chunk has returned, if others ran on after it.
+    pub(super) fn take_results(&mut self) -> Option<Vec<Value>> {
+        self.tasks_mut().map(|tasks| std::mem::take(&mut tasks.results))
     }
 
     /// See [`LuauState::pass`](super::LuauState::pass).
@@ -302,7 +326,7 @@ impl ProcessThread {
 
 /// Whether a task that has not begun can begin: its thread is suspended, and the arguments are still there.
 fn is_untouched(stack: &Stack<'_>, arguments: c_int) -> bool {
-    stack.is_suspended() && stack.top() == c_int::from(stack.has_not_run()) + arguments
+    stack.coroutine() == Coroutine::Suspended && stack.top() == c_int::from(stack.has_not_run()) + arguments
 }
 
 impl Tasks {
@@ -390,11 +414,22 @@ impl Tasks {
         }
         // SAFETY: by the contract, and it does not run any more.
         let mut stack = unsafe { Stack::new(thread) };
-        if status == ffi::LUA_OK {
-            stack.resize(0); // nobody asks for its results
+        if thread == self.root && status == ffi::LUA_OK {
+            self.main_returned(&mut stack);
         }
+        stack.resize(0); // nobody asks for its results
         self.release(&stack, id);
         Next::Continue
+    }
+
+    /// The main chunk has returned. Its results are copied, so that it looks as dead as it is: values that are left on a
+    /// stack could be resumed.
+    fn main_returned(&mut self, main: &mut Stack<'_>) {
+        self.main = MainChunk::Ended;
+        if main.has_room(transfer::RESULT_SLOTS) {
+            self.results = transfer::values(main).values;
+        }
+        main.resize(0);
     }
 
     /// Lets go of the thread of a task, which the stack is of.

@@ -23,6 +23,9 @@ pub(super) const MAX_MESSAGE: usize = 4 * 1024;
 /// Frames shown at either end of a traceback.
 const TRACEBACK_FRAMES: u32 = 10;
 
+/// Stack slots that copying takes: a key and a value for each level.
+pub(super) const RESULT_SLOTS: u16 = 2 * (MAX_DEPTH as u16 + 1);
+
 /// Copies of values, and what it took to make them, in safepoints.
 pub(super) struct Copies<V> {
     pub(super) values: V,

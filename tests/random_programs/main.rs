@@ -7,6 +7,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod grammar;
+mod monkey;
 mod neighbours;
 mod plain;
 

@@ -106,6 +106,8 @@ unsafe fn run_on(slice: &Slice, mut stopped: Option<(*mut lua_State, c_int)>) ->
 ///
 /// As for [`run`]; `thread` must be the thread of `process` that was resumed.
 unsafe fn after_stop(slice: &Slice, thread: *mut lua_State, status: c_int) -> Result<Next, SliceEnd> {
+    // What this break leaves must not get into the chain of the next, which may be another process's.
+    let broken = slice.broken.take();
     match slice.marked_for_kill.take() {
         None => {}
         Some(LimitViolation::TaskFailed) => return Err(SliceEnd::Failed),
@@ -119,6 +121,6 @@ unsafe fn after_stop(slice: &Slice, thread: *mut lua_State, status: c_int) -> Re
         // SAFETY: by the contract.
         return Ok(unsafe { process.stopped(thread, status) });
     }
-    process.splice(&slice.broken.to_vec());
+    process.splice(&broken);
     if slice.waits.replace(false) { Ok(process.park()) } else { Err(SliceEnd::Preempted) }
 }

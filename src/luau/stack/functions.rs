@@ -32,6 +32,18 @@ pub(in crate::luau) enum Coroutine {
     Dead,
 }
 
+/// # Safety
+///
+/// Both must be live, and of one state.
+unsafe fn coroutine(from: *mut lua_State, thread: *mut lua_State) -> Coroutine {
+    // SAFETY: by the contract.
+    match unsafe { ffi::lua_costatus(from, thread) } {
+        ffi::LUA_COSUS => Coroutine::Suspended,
+        ffi::LUA_CORUN | ffi::LUA_CONOR => Coroutine::Running,
+        _ => Coroutine::Dead,
+    }
+}
+
 impl Stack<'_> {
     /// Whether there is a function that a script has, not one of ours or Luau's.
     pub(in crate::luau) fn is_script_function(&self, index: i32) -> bool {
@@ -153,22 +165,17 @@ impl Stack<'_> {
         self.raw_thread(index).filter(|thread| !thread.is_null())
     }
 
-    /// What `coroutine.status` says of the thread at an index: whether it is suspended, and if not, whether it runs or
-    /// waits for one that does.
-    pub(in crate::luau) fn coroutine_status(&self, index: i32) -> Option<Coroutine> {
+    /// What `coroutine.status` says of the thread at an index.
+    pub(in crate::luau) fn coroutine_at(&self, index: i32) -> Option<Coroutine> {
         let thread = self.thread_at(index)?;
-        // SAFETY: both are live, and of one state.
-        Some(match unsafe { ffi::lua_costatus(self.thread, thread) } {
-            ffi::LUA_COSUS => Coroutine::Suspended,
-            ffi::LUA_CORUN | ffi::LUA_CONOR => Coroutine::Running,
-            _ => Coroutine::Dead,
-        })
+        // SAFETY: this has the thread, so it is live.
+        Some(unsafe { coroutine(self.thread, thread) })
     }
 
-    /// Whether the thread itself is suspended.
-    pub(in crate::luau) fn is_suspended(&self) -> bool {
-        // SAFETY: both are live, and of one state.
-        unsafe { ffi::lua_costatus(self.main_thread(), self.thread) == ffi::LUA_COSUS }
+    /// What others say of the thread itself.
+    pub(in crate::luau) fn coroutine(&self) -> Coroutine {
+        // SAFETY: the thread is live, and so is the main thread of its state.
+        unsafe { coroutine(self.main_thread(), self.thread) }
     }
 
     /// Whether the thread has not been resumed, or has returned.

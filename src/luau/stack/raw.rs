@@ -82,6 +82,7 @@ on_any_thread! {
     raw_main_thread() -> *mut lua_State = lua_mainthread;
     raw_depth() -> c_int = lua_stackdepth;
     raw_status() -> c_int = lua_status;
+    raw_make_room(values: u16) -> c_int = lua_checkstack;
     raw_set_memory_category(category: u8) -> () = lua_setmemcat;
     raw_set_pointer_keys(a: u64, b: u64, c: u64, d: u64) -> () = lua_setpointerencodekey;
 }

@@ -5,7 +5,7 @@ use mlua::ffi::{self, lua_State};
 use super::{Call, Failure};
 use crate::luau::replies::Reply;
 use crate::luau::request::Request;
-use crate::luau::slice::{self, LimitViolation};
+use crate::luau::slice::LimitViolation;
 use crate::luau::stack::{Coroutine, Kind, Stack};
 use crate::luau::threads::{MAIN, Next, Task, TaskId, Tasks};
 use crate::value::Value;
@@ -50,7 +50,7 @@ impl Call<'_> {
     /// Fails where the task that runs cannot be suspended.
     pub(in crate::luau) fn check_can_wait(&self) -> Result<(), Failure> {
         // SAFETY: it is the running thread.
-        let can_wait = unsafe { slice::can_suspend(self.thread()) };
+        let can_wait = unsafe { self.slice().can_suspend(self.thread()) };
         if can_wait { Ok(()) } else { Err(Failure::cannot_wait()) }
     }
 
@@ -130,7 +130,7 @@ impl Call<'_> {
 
     /// The thread at an index, if a task may be made of it.
     fn suspended_thread(&mut self, index: i32) -> Result<*mut lua_State, Failure> {
-        let is_suspended = self.coroutine_status(index) == Some(Coroutine::Suspended);
+        let is_suspended = self.coroutine_at(index) == Some(Coroutine::Suspended);
         let thread = self.thread_at(index).filter(|_| is_suspended);
         thread.filter(|&thread| self.tasks().is_none_or(|tasks| !tasks.contains(thread))).ok_or_else(|| {
             Failure::new("the thread is not suspended: it runs, waits, has ended or is a task")
@@ -171,7 +171,7 @@ impl Call<'_> {
         let Some(thread) = self.thread_at(index) else { return false };
         let is_root = self.process().is_none_or(|process| process.root == thread);
         let mut chain = Vec::new();
-        let mut runs = self.coroutine_status(index) == Some(Coroutine::Running);
+        let mut runs = self.coroutine_at(index) == Some(Coroutine::Running);
         if let Some(task) = self.tasks().and_then(|tasks| tasks.remove(thread)) {
             self.request(task.id, Request::Cancel);
             self.release_anchor(task.id);

@@ -7,9 +7,11 @@ use mlua::ffi::{self, lua_CFunction, lua_Continuation, lua_State};
 
 use super::answer::Cause;
 use super::{Answer, Answered, Call, Failure, Results, Returned};
-use crate::luau::slice;
 use crate::luau::stack::{Kind, Stack};
 use crate::luau::transfer;
+
+/// What is raised until a process that ends is where it can be ended.
+const ENDED: &str = "process was ended in code that cannot be preempted";
 
 /// A function of ours, as Luau calls it.
 #[derive(Clone, Copy)]
@@ -129,14 +131,15 @@ impl<'a> Call<'a> {
                 }
                 self.ask(request);
                 // SAFETY: by the contract, and it can be suspended.
-                unsafe { slice::suspend(self.thread()) }
+                unsafe { self.slice().suspend(self.thread()) }
             }
             // SAFETY: by the contract. Where the thread cannot break, this throws.
-            Ok(Answer::Break) => unsafe { slice::break_with_child(self.thread()) },
+            Ok(Answer::Break) => unsafe { self.slice().break_with_child(self.thread()) },
             Ok(Answer::Exit(results)) => {
                 self.exit(results);
                 // SAFETY: by the contract.
-                unsafe { slice::stop(self.thread()) }
+                let stopped = unsafe { self.slice().stop(self.thread()) };
+                stopped.unwrap_or_else(|| self.throw(Failure::text(ENDED)))
             }
             Err(failure) => self.throw(failure),
         }
