@@ -112,7 +112,6 @@ mod tests {
         fn new() -> Self {
             let config = IsolateConfig {
                 quantum: 10,
-                overrun_limit: Duration::from_secs(1),
                 syscall_timeout: Duration::from_secs(10),
                 seed: 0,
                 exact_memory: true,
