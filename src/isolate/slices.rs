@@ -284,4 +284,22 @@ mod tests {
         first.tick(Deadline::NEVER);
         assert_eq!(first.slices(process), 1);
     }
+
+    #[test]
+    fn a_state_with_much_garbage_stays_for_the_collector() {
+        let mut bench = Bench::new();
+        let time = TickTime { number: 1, now: Duration::ZERO, deadline: Deadline::NEVER };
+        let mut idle = Vec::new();
+        let mut rounds = 0;
+        while rounds == 0 || !idle.is_empty() {
+            rounds += 1;
+            (0..16).for_each(|_| _ = bench.spawn("local b = buffer.create(1000)"));
+            bench.isolate.start_admitted(time, &mut idle);
+        }
+        assert!((5..60).contains(&rounds), "{rounds} rounds of at least 16 KB");
+        assert_eq!(bench.outcomes().len(), rounds * 16);
+        assert!(bench.isolate.collection_is_due() && !bench.isolate.is_idle());
+        bench.isolate.collect(Deadline::NEVER);
+        assert!(bench.isolate.is_idle());
+    }
 }

@@ -27,11 +27,46 @@ const MIN_WAIT: Duration = Duration::from_nanos(1);
 /// Timers that are looked at [before they are due](Waits::soon).
 const SOON: usize = 8;
 
-/// A wait that can end before its time, or that has none.
-#[derive(Clone, Copy, Debug)]
-struct Pending {
-    task: TaskId,
-    number: u64,
+/// Waits that something other than their time can end, by process.
+#[derive(Debug, Default)]
+struct Pending(HashMap<ProcessIndex, SmallVec<[(TaskId, u64); 1]>>);
+
+impl Pending {
+    fn insert(&mut self, wait: WaitId) {
+        self.0.entry(wait.process.index).or_default().push((wait.task, wait.number));
+    }
+
+    fn contains(&self, wait: WaitId) -> bool {
+        let waits = self.0.get(&wait.process.index);
+        waits.is_some_and(|waits| waits.iter().any(|&(_, number)| number == wait.number))
+    }
+
+    /// `false` if it is not there.
+    fn remove(&mut self, wait: WaitId) -> bool {
+        self.retain(wait.process.index, |_, number| number != wait.number)
+    }
+
+    fn remove_task(&mut self, process: ProcessIndex, task: TaskId) {
+        self.retain(process, |id, _| id != task);
+    }
+
+    /// Whether some waits of a process were not kept.
+    fn retain(&mut self, process: ProcessIndex, is_kept: impl Fn(TaskId, u64) -> bool) -> bool {
+        let Some(waits) = self.0.get_mut(&process) else { return false };
+        let count = waits.len();
+        waits.retain(|&mut (task, number)| is_kept(task, number));
+        let has_removed = waits.len() < count;
+        if waits.is_empty() {
+            self.0.remove(&process);
+        }
+        has_removed
+    }
+
+    fn remove_process(&mut self, process: ProcessIndex) {
+        if !self.0.is_empty() {
+            self.0.remove(&process);
+        }
+    }
 }
 
 /// See the [module](self).
@@ -39,7 +74,7 @@ struct Pending {
 pub(super) struct Waits {
     timers: Timers,
     sweep_timers_at: SweepAt,
-    pending: HashMap<ProcessIndex, SmallVec<[Pending; 1]>>,
+    pending: Pending,
     /// Syscalls, answered ones included, in the order of their deadlines: each has the same time.
     deadlines: VecDeque<(VirtualTime, WaitId)>,
     sweep_deadlines_at: SweepAt,
@@ -80,7 +115,7 @@ impl Waits {
                 self.pend(wait, timeout.map(|timeout| now.saturating_add(timeout.max(MIN_WAIT))));
             }
             Request::Connect { name } => self.subscribers.listen(vm, name, Listener::Connection(wait)),
-            Request::Cancel => self.cancel(process.index, task),
+            Request::Cancel => self.pending.remove_task(process.index, task),
             Request::External(request) => {
                 self.pend(wait, None);
                 if let ExternalRequest::Syscall { .. } = request {
@@ -93,19 +128,9 @@ impl Waits {
     }
 
     fn pend(&mut self, wait: WaitId, timeout: Option<Duration>) {
-        let pending = Pending { task: wait.task, number: wait.number };
-        self.pending.entry(wait.process.index).or_default().push(pending);
+        self.pending.insert(wait);
         if let Some(due) = timeout {
             self.set_timeout(wait, due);
-        }
-    }
-
-    fn cancel(&mut self, process: ProcessIndex, task: TaskId) {
-        if let Some(pending) = self.pending.get_mut(&process) {
-            pending.retain(|pending| pending.task != task);
-            if pending.is_empty() {
-                self.pending.remove(&process);
-            }
         }
     }
 
@@ -118,27 +143,16 @@ impl Waits {
 
     /// Whether a wait has not ended.
     pub(super) fn is_pending(&self, wait: WaitId) -> bool {
-        let pending = self.pending.get(&wait.process.index);
-        pending.is_some_and(|all| all.iter().any(|one| one.number == wait.number))
+        self.pending.contains(wait)
     }
 
     /// Ends a wait. `false` if it has ended already.
     pub(super) fn end(&mut self, wait: WaitId) -> bool {
-        let has_ended = self.remove(wait);
+        let has_ended = self.pending.remove(wait);
         while self.deadlines.front().is_some_and(|&(_, wait)| !self.is_pending(wait)) {
             self.deadlines.pop_front();
         }
         has_ended
-    }
-
-    fn remove(&mut self, wait: WaitId) -> bool {
-        let Some(all) = self.pending.get_mut(&wait.process.index) else { return false };
-        let Some(position) = all.iter().position(|one| one.number == wait.number) else { return false };
-        all.swap_remove(position);
-        if all.is_empty() {
-            self.pending.remove(&wait.process.index);
-        }
-        true
     }
 
     /// When the first wait ends by itself; the end of time if none does.
@@ -178,9 +192,7 @@ impl Waits {
     /// A process has ended, or starts again.
     pub(super) fn forget(&mut self, process: ProcessIndex) {
         self.subscribers.forget(process);
-        if !self.pending.is_empty() {
-            self.pending.remove(&process);
-        }
+        self.pending.remove_process(process);
     }
 
     /// Throws out what waits have left behind that ended early. `is_waiting` tells whether a task waits at all.
@@ -190,24 +202,19 @@ impl Waits {
         is_connected: impl Fn(WaitId) -> bool,
         is_live: impl Fn(ProcessKey) -> bool,
     ) {
+        let pending = &self.pending;
         if self.sweep_timers_at.is_due(self.timers.len()) {
-            let mut timers = std::mem::take(&mut self.timers);
-            timers.retain(|timer| match timer.is_timeout {
-                true => self.is_pending(timer.wait()),
+            self.timers.retain(|timer| match timer.is_timeout {
+                true => pending.contains(timer.wait()),
                 false => is_waiting(timer.wait()),
             });
-            self.sweep_timers_at.swept(timers.len());
-            self.timers = timers;
+            self.sweep_timers_at.swept(self.timers.len());
         }
         if self.sweep_deadlines_at.is_due(self.deadlines.len()) {
-            let mut deadlines = std::mem::take(&mut self.deadlines);
-            deadlines.retain(|&(_, wait)| self.is_pending(wait));
-            self.sweep_deadlines_at.swept(deadlines.len());
-            self.deadlines = deadlines;
+            self.deadlines.retain(|&(_, wait)| pending.contains(wait));
+            self.sweep_deadlines_at.swept(self.deadlines.len());
         }
-        let mut subscribers = std::mem::take(&mut self.subscribers);
-        subscribers.sweep(|wait| self.is_pending(wait), is_connected, is_live);
-        self.subscribers = subscribers;
+        self.subscribers.sweep(|wait| pending.contains(wait), is_connected, is_live);
     }
 
     /// Starts loading the timers that are due first.
@@ -315,7 +322,7 @@ mod tests {
         waits.sweep(|_| true, |_| true, |_| true);
         assert_eq!(waits.entries(), 3 * 10);
         waits.forget(process(1).index);
-        assert!(waits.pending.is_empty());
+        assert!(waits.pending.0.is_empty());
     }
 
     #[test]
