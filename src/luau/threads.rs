@@ -212,17 +212,17 @@ impl ProcessThread {
             _ if is_nested => return Next::Continue,
             _ => tasks.current.take(),
         };
+        // SAFETY: by the contract. It was anchored when it started, and does not run any more.
+        let mut stack = unsafe { Stack::new(thread) };
         let Some((id, _)) = ended.filter(|&(id, _)| id != MAIN) else {
             match status {
-                // SAFETY: by the contract, and it does not run any more.
-                ffi::LUA_OK => tasks.main_returned(&mut unsafe { Stack::new(thread) }),
+                ffi::LUA_OK => tasks.main_returned(&mut stack),
                 ffi::LUA_YIELD => tasks.main = MainChunk::Yielded,
                 _ => return Next::Failed,
             }
             return Next::Continue;
         };
-        // SAFETY: by the contract, and it was anchored when it started.
-        unsafe { tasks.ended(id, thread, status) }
+        tasks.ended(id, &mut stack, status)
     }
 
     /// What to do when no task is ready.
@@ -401,24 +401,18 @@ impl Tasks {
         roots.chain(running).any(|root| root == thread)
     }
 
-    /// A task has ended with `status`, or its root has yielded: then it is a coroutine like any other,
-    /// to be resumed by whoever has it.
-    ///
-    /// # Safety
-    ///
-    /// `thread` must be its thread, and anchored.
-    pub(super) unsafe fn ended(&mut self, id: TaskId, thread: *mut lua_State, status: c_int) -> Next {
+    /// A task has ended with `status`, or its root, of which the stack is, has yielded: then it is a coroutine like any
+    /// other, to be resumed by whoever has it.
+    pub(super) fn ended(&mut self, id: TaskId, stack: &mut Stack<'_>, status: c_int) -> Next {
         if status != ffi::LUA_OK && status != ffi::LUA_YIELD {
-            self.failed = Some(thread);
+            self.failed = Some(stack.thread());
             return Next::Failed;
         }
-        // SAFETY: by the contract, and it does not run any more.
-        let mut stack = unsafe { Stack::new(thread) };
-        if thread == self.root && status == ffi::LUA_OK {
-            self.main_returned(&mut stack);
+        if stack.thread() == self.root && status == ffi::LUA_OK {
+            self.main_returned(stack);
         }
         stack.resize(0); // nobody asks for its results
-        self.release(&stack, id);
+        self.release(stack, id);
         Next::Continue
     }
 

@@ -157,8 +157,8 @@ impl Call<'_> {
         }
         let next = self.tasks().and_then(|tasks| {
             let (id, root) = tasks.take_started()?;
-            // SAFETY: it is the thread of the task, and anchored.
-            Some(unsafe { tasks.ended(id, root, status) })
+            // SAFETY: it is the thread of the task, anchored, and does not run any more.
+            Some(tasks.ended(id, &mut unsafe { Stack::new(root) }, status))
         });
         if matches!(next, Some(Next::Failed)) && !self.slice().is_marked_for_kill() {
             self.mark_for_kill(LimitViolation::TaskFailed);
