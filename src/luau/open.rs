@@ -55,7 +55,7 @@ impl LuauState {
         }
         let sandbox = state.load(SANDBOX.name(), SANDBOX.bytecode().expect("the sandbox compiles"))?;
         // What is pushed of them lives as long as the state: the context holds them.
-        let host = state.context().host.clone();
+        let host = state.context().host().clone();
         // SAFETY: see above.
         state.environment_metatable =
             state.protect(|stack| unsafe { build_sandbox(stack, sandbox.0, &host) })?;

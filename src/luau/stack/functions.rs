@@ -66,8 +66,13 @@ impl Stack<'_> {
         self.raw_push_clone(index).unwrap_or_else(|| self.push_nil());
     }
 
-    /// Pushes the main function of a script. If it cannot be loaded, an error message and `false`.
+    /// Pushes the main function of a script. If it cannot be loaded, an error message and `false`. A thread that waits to
+    /// be resumed loads nothing: it could not look up imports.
     pub(in crate::luau) fn load(&mut self, name: &CStr, code: &Bytecode) -> bool {
+        if self.raw_status() != ffi::LUA_OK {
+            self.push_bytes(b"the thread is suspended");
+            return false;
+        }
         let code = code.as_bytes();
         // SAFETY: `Bytecode` comes from our own compiler, which is all that `luau_load` trusts. It takes any name.
         let status =

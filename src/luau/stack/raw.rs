@@ -164,6 +164,15 @@ at_an_index! { table_for_entry:
     raw_set_value() -> () = lua_rawset;
 }
 
+// In the registry, which is always a table.
+at_an_index! { registry:
+    raw_push_reference(reference: c_int) -> c_int = lua_rawgeti_;
+    raw_push_registered(name: &CStr) -> c_int = lua_rawgetfield;
+}
+at_an_index! { registry_for_value:
+    raw_register(name: &CStr) -> () = lua_rawsetfield;
+}
+
 // Where there must be a table, and one on top.
 at_an_index! { table_for_table:
     raw_set_metatable() -> c_int = lua_setmetatable;
@@ -188,12 +197,20 @@ impl Stack<'_> {
         (index != 0 && index.saturating_abs() <= self.raw_top()).then_some(index)
     }
 
-    /// An index where there is a table. The registry and the globals are always tables.
+    /// An index where there is a table.
     #[inline]
     fn table(&self, index: i32) -> Option<c_int> {
-        let is_table = matches!(index, ffi::LUA_REGISTRYINDEX | ffi::LUA_GLOBALSINDEX)
-            || self.raw_type(index) == Some(ffi::LUA_TTABLE);
-        is_table.then_some(index)
+        (self.raw_type(index) == Some(ffi::LUA_TTABLE)).then_some(index)
+    }
+
+    /// The registry, wherever it is looked for.
+    #[inline]
+    fn registry(&self, _: i32) -> Option<c_int> {
+        Some(ffi::LUA_REGISTRYINDEX)
+    }
+
+    fn registry_for_value(&self, _: i32) -> Option<c_int> {
+        (self.raw_top() >= 1).then_some(ffi::LUA_REGISTRYINDEX)
     }
 
     fn table_for_value(&self, index: i32) -> Option<c_int> {
