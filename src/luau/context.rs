@@ -27,7 +27,8 @@ pub(crate) struct Context {
     pub(super) coroutines: Vec<u32>,
     pub(super) coroutine_limit: u32,
     pub(super) task_limit: usize,
-    pub(super) host: HostFunctions,
+    /// Closures of the state point into these, so they stay.
+    host: HostFunctions,
     /// What tasks of the process have asked for in this slice.
     pub(crate) requests: Vec<(TaskId, Request)>,
     /// What woken tasks go on with.
@@ -83,6 +84,10 @@ impl Context {
             dropped_functions: DroppedFunctions::default(),
             has_handed_over: false,
         }
+    }
+
+    pub(super) fn host(&self) -> &HostFunctions {
+        &self.host
     }
 
     /// The process that runs.

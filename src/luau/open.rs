@@ -42,9 +42,8 @@ impl LuauState {
             return Err(ScriptError { message, traceback: Box::default() });
         }
         state.main = main;
-        // SAFETY: `main` is live.
-        let callbacks = unsafe { ffi::lua_callbacks(main) };
-        // SAFETY: as above; nobody else has a reference to them.
+        let callbacks = state.main().callbacks();
+        // SAFETY: they live as long as the state, and nobody has a reference to them.
         unsafe { (*callbacks).userdata = state.shared.cast::<c_void>() };
         state.control_collector(ffi::LUA_GCSTOP, 0);
         let protected_call = (&raw mut state.protected_call).cast();
@@ -56,7 +55,7 @@ impl LuauState {
         }
         let sandbox = state.load(SANDBOX.name(), SANDBOX.bytecode().expect("the sandbox compiles"))?;
         // What is pushed of them lives as long as the state: the context holds them.
-        let host = state.context().host.clone();
+        let host = state.context().host().clone();
         // SAFETY: see above.
         state.environment_metatable =
             state.protect(|stack| unsafe { build_sandbox(stack, sandbox.0, &host) })?;
@@ -94,13 +93,12 @@ impl LuauState {
 /// light userdata points.
 unsafe extern "C-unwind" fn prepare(thread: *mut lua_State) -> c_int {
     // SAFETY: a C function's own stack, of a state that is not running anything else.
-    unsafe { ffi::luaL_openlibs(thread) };
+    let mut stack = unsafe { Stack::new(thread) };
+    stack.open_libraries();
     // SAFETY: as above.
     unsafe { ffi::lua_pushcfunction(thread, call_protected) };
-    // SAFETY: as above.
-    let reference = unsafe { Stack::new(thread) }.refer_to(-1);
-    // SAFETY: as above.
-    let protected_call = unsafe { ffi::lua_touserdata(thread, 1) }.cast::<Reference>();
+    let reference = stack.refer_to(-1);
+    let protected_call = stack.userdata(1).cast::<Reference>();
     // SAFETY: `open` passes a pointer to a `Reference`.
     unsafe { protected_call.write(reference) };
     0

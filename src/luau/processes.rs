@@ -91,7 +91,8 @@ impl LuauState {
         let (Ok(Some(root)), Some(tasks)) = (root, self.threads[thread.at()].tasks_mut()) else {
             return false;
         };
-        tasks.push_ready(Task { id, root, chain: Vec::new(), arguments: 1, is_new: true });
+        // SAFETY: it has just been anchored, with one argument.
+        tasks.push_ready(unsafe { Task::new(id, root, 1) });
         true
     }
 

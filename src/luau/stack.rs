@@ -149,9 +149,7 @@ impl<'s> Stack<'s> {
 
     /// Whether two values are the same, without metamethods.
     pub(super) fn raw_equal(&self, a: i32, b: i32) -> bool {
-        let (Some(a), Some(b)) = (self.valid(a), self.valid(b)) else { return false };
-        // SAFETY: the thread is live and the indices valid.
-        unsafe { ffi::lua_rawequal(self.thread, a, b) != 0 }
+        self.raw_equals(a, b)
     }
 
     /// Where an object is, to tell it from others.

@@ -215,8 +215,7 @@ impl LuauState {
     }
 
     pub(super) fn control_collector(&mut self, what: c_int, data: c_int) -> c_int {
-        // SAFETY: the state does not run. Luau ignores what it does not know.
-        unsafe { ffi::lua_gc(self.main, what, data) }
+        self.main().control_collector(what, data)
     }
 }
 
@@ -233,12 +232,13 @@ impl Drop for LuauState {
 
 /// Calls what [`LuauState::protect`] is to run, whose address it gets.
 pub(super) unsafe extern "C-unwind" fn call_protected(thread: *mut lua_State) -> c_int {
-    // SAFETY: Luau calls this with the running thread, in a C function.
-    let call = unsafe { ffi::lua_touserdata(thread, 1) }.cast::<Protected<'_>>();
+    // SAFETY: Luau calls this with the running thread, in a C function. The stack is nobody else's until this returns, and
+    // `protect` catches what is thrown.
+    let mut stack = unsafe { Stack::new(thread) };
+    let call = stack.userdata(1).cast::<Protected<'_>>();
     // SAFETY: only `LuauState::protect` can call this, and it passes such a pointer, to something that lives.
     let call = unsafe { &mut *call };
-    // SAFETY: as above. The stack is nobody else's until this returns, and `protect` catches what is thrown.
-    call(&mut unsafe { Stack::new(thread) });
+    call(&mut stack);
     0
 }
 

@@ -47,14 +47,39 @@ struct ProcessExtras {
 
 /// A task that does not run now.
 pub(super) struct Task {
-    pub(super) id: TaskId,
-    pub(super) root: *mut lua_State,
-    /// See [`More::chain`].
-    pub(super) chain: Vec<*mut lua_State>,
+    id: TaskId,
+    root: *mut lua_State,
+    /// See [`ProcessExtras::chain`].
+    chain: Vec<*mut lua_State>,
     /// Values on the stack of `root` with which it is resumed.
-    pub(super) arguments: c_int,
+    arguments: c_int,
     /// Whether it has not run: scripts can still reach its thread as that of a suspended coroutine.
-    pub(super) is_new: bool,
+    is_new: bool,
+}
+
+impl Task {
+    /// One that has not begun.
+    ///
+    /// # Safety
+    ///
+    /// `root` must be a thread that the process's [anchors](Tasks::anchors) have under the number, new or suspended, with
+    /// so many arguments on its stack, above its function if it is new.
+    pub(super) unsafe fn new(id: TaskId, root: *mut lua_State, arguments: c_int) -> Self {
+        Self { id, root, chain: Vec::new(), arguments, is_new: true }
+    }
+
+    fn waiting(id: TaskId, root: *mut lua_State, chain: Vec<*mut lua_State>) -> Self {
+        Self { id, root, chain, arguments: 0, is_new: false }
+    }
+
+    pub(super) fn id(&self) -> TaskId {
+        self.id
+    }
+
+    /// The coroutines of its break chain, innermost last, if it waits in a break. One that has not begun does not.
+    pub(super) fn into_chain(self) -> Option<Vec<*mut lua_State>> {
+        (!self.is_new).then_some(self.chain)
+    }
 }
 
 /// The tasks of a process that has, or had, more than its main chunk.
@@ -180,10 +205,10 @@ impl ProcessThread {
             // It waits on its own: the thread that started it goes on.
             let at = chain.iter().rposition(|&thread| thread == root).unwrap_or(chain.len());
             let chain = chain.drain(at..).skip(1).collect();
-            tasks.push_waiting(Task { id, root, chain, arguments: 0, is_new: false });
+            tasks.push_waiting(Task::waiting(id, root, chain));
         } else if let Some((id, root)) = tasks.current.take() {
             let chain = std::mem::take(chain);
-            tasks.push_waiting(Task { id, root, chain, arguments: 0, is_new: false });
+            tasks.push_waiting(Task::waiting(id, root, chain));
         }
         Next::Continue
     }
@@ -212,17 +237,17 @@ impl ProcessThread {
             _ if is_nested => return Next::Continue,
             _ => tasks.current.take(),
         };
+        // SAFETY: by the contract. It was anchored when it started, and does not run any more.
+        let mut stack = unsafe { Stack::new(thread) };
         let Some((id, _)) = ended.filter(|&(id, _)| id != MAIN) else {
             match status {
-                // SAFETY: by the contract, and it does not run any more.
-                ffi::LUA_OK => tasks.main_returned(&mut unsafe { Stack::new(thread) }),
+                ffi::LUA_OK => tasks.main_returned(&mut stack),
                 ffi::LUA_YIELD => tasks.main = MainChunk::Yielded,
                 _ => return Next::Failed,
             }
             return Next::Continue;
         };
-        // SAFETY: by the contract, and it was anchored when it started.
-        unsafe { tasks.ended(id, thread, status) }
+        tasks.ended(id, &mut stack, status)
     }
 
     /// What to do when no task is ready.
@@ -239,7 +264,7 @@ impl ProcessThread {
         // Otherwise it goes on inside another thread, which has resumed it and waits.
         if tasks.main == MainChunk::Yielded && main.coroutine() == Coroutine::Suspended {
             tasks.main = MainChunk::Runs;
-            tasks.ready.push_back(Task { id: MAIN, root, chain: Vec::new(), arguments: 0, is_new: false });
+            tasks.ready.push_back(Task::waiting(MAIN, root, Vec::new()));
             Next::Yielded
         } else if tasks.waiting.is_empty() && tasks.connections.is_empty() {
             Next::Returned
@@ -363,14 +388,24 @@ impl Tasks {
         self.waiting.insert(task.id, task);
     }
 
-    /// A task is about to run inside `task.spawn`.
-    pub(super) fn begin(&mut self, id: TaskId, root: *mut lua_State) {
-        self.starting.push((id, root));
+    /// A new task is about to run inside `task.spawn`. Returns what to resume, with how many arguments.
+    pub(super) fn begin(&mut self, task: &Task) -> (*mut lua_State, c_int) {
+        self.starting.push((task.id, task.root));
+        (task.root, task.arguments)
     }
 
-    /// It runs there no longer.
-    pub(super) fn take_started(&mut self) -> Option<(TaskId, *mut lua_State)> {
-        self.starting.pop()
+    /// It waits, with the threads of its break, innermost first and itself last.
+    pub(super) fn started_waits(&mut self, broken: Vec<*mut lua_State>) {
+        if let Some((id, root)) = self.starting.pop() {
+            self.push_waiting(Task::waiting(id, root, broken.into_iter().rev().skip(1).collect()));
+        }
+    }
+
+    /// It has ended with `status`, or yielded.
+    pub(super) fn started_stopped(&mut self, status: c_int) -> Option<Next> {
+        let (id, root) = self.starting.pop()?;
+        // SAFETY: it is anchored, and does not run any more.
+        Some(self.ended(id, &mut unsafe { Stack::new(root) }, status))
     }
 
     /// Makes a task that waits ready. `false` if there is none with this number.
@@ -401,24 +436,18 @@ impl Tasks {
         roots.chain(running).any(|root| root == thread)
     }
 
-    /// A task has ended with `status`, or its root has yielded: then it is a coroutine like any other,
-    /// to be resumed by whoever has it.
-    ///
-    /// # Safety
-    ///
-    /// `thread` must be its thread, and anchored.
-    pub(super) unsafe fn ended(&mut self, id: TaskId, thread: *mut lua_State, status: c_int) -> Next {
+    /// A task has ended with `status`, or its root, of which the stack is, has yielded: then it is a coroutine like any
+    /// other, to be resumed by whoever has it.
+    pub(super) fn ended(&mut self, id: TaskId, stack: &mut Stack<'_>, status: c_int) -> Next {
         if status != ffi::LUA_OK && status != ffi::LUA_YIELD {
-            self.failed = Some(thread);
+            self.failed = Some(stack.thread());
             return Next::Failed;
         }
-        // SAFETY: by the contract, and it does not run any more.
-        let mut stack = unsafe { Stack::new(thread) };
-        if thread == self.root && status == ffi::LUA_OK {
-            self.main_returned(&mut stack);
+        if stack.thread() == self.root && status == ffi::LUA_OK {
+            self.main_returned(stack);
         }
         stack.resize(0); // nobody asks for its results
-        self.release(&stack, id);
+        self.release(stack, id);
         Next::Continue
     }
 

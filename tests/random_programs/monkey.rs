@@ -15,7 +15,7 @@ const SCRIPT: &str = include_str!("../scripts/monkey.luau");
 const WELL_BEHAVED: &str = include_str!("../scripts/well_behaved.luau");
 
 /// Seeds that once failed.
-const FAILED: &[u32] = &[];
+const FAILED: &[u32] = &[9, 2069, 3023];
 
 /// Seeds that are tried.
 const SEEDS: u32 = 60;

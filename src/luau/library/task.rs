@@ -6,7 +6,7 @@ use crate::luau::request::Request;
 /// `task.spawn(function or thread, ...)`: runs it until it waits or ends, then goes on. Returns the thread.
 pub(super) fn spawn(mut call: Call<'_>) -> Answered<'_> {
     let task = call.new_task(1)?;
-    match call.run_task(task) {
+    match call.run_task(&task) {
         Spawned::Preempted => Ok(Answer::Break),
         Spawned::Stopped => spawned(call),
     }
@@ -34,7 +34,7 @@ pub(super) fn delay(mut call: Call<'_>) -> Returned<'_> {
     let time = call.seconds(1)?;
     call.remove(1);
     let task = call.new_task(2)?;
-    let id = task.id;
+    let id = task.id();
     if let Some(tasks) = call.tasks() {
         tasks.push_waiting(task);
     }

@@ -59,8 +59,7 @@ unsafe fn resume(thread: *mut lua_State, arguments: c_int) -> c_int {
 #[inline(never)]
 unsafe fn run_on(slice: &Slice, mut stopped: Option<(*mut lua_State, c_int)>) -> SliceReport {
     let end = loop {
-        // Not kept from one resume to the next: while the process was parked, it may have been moved.
-        let process = slice.process.get();
+        // The process is not kept from one resume to the next: while it was parked, it may have been moved.
         let next = match stopped.take() {
             // SAFETY: by the contract; it is the one that was resumed.
             Some((thread, status)) => match unsafe { after_stop(slice, thread, status) } {
@@ -68,12 +67,10 @@ unsafe fn run_on(slice: &Slice, mut stopped: Option<(*mut lua_State, c_int)>) ->
                 Err(end) => break end,
             },
             None => {
-                // SAFETY: nothing of the process runs. From here on it does: it may want its context.
-                slice.bottom.set(unsafe { (*process).root });
-                // SAFETY: as above.
-                match unsafe { (*process).next() } {
-                    // SAFETY: as above.
-                    None => unsafe { (*process).idle() },
+                // SAFETY: nothing of the process runs, and this is not used any more when something does.
+                let process = unsafe { &mut *slice.process.get() };
+                match process.next() {
+                    None => process.idle(),
                     Some((thread, arguments)) => {
                         slice.bottom.set(thread);
                         // SAFETY: `thread` is live: it is the root of the process or of a task, which are anchored, or

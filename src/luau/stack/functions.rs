@@ -1,7 +1,8 @@
 //! Functions on the stack: loading and calling them, comparing by their means, and who called whom.
 
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::mem::MaybeUninit;
+use std::ptr;
 
 use mlua::ffi::{self, lua_State};
 
@@ -65,8 +66,13 @@ impl Stack<'_> {
         self.raw_push_clone(index).unwrap_or_else(|| self.push_nil());
     }
 
-    /// Pushes the main function of a script. If it cannot be loaded, an error message and `false`.
+    /// Pushes the main function of a script. If it cannot be loaded, an error message and `false`. A thread that waits to
+    /// be resumed loads nothing: it could not look up imports.
     pub(in crate::luau) fn load(&mut self, name: &CStr, code: &Bytecode) -> bool {
+        if self.raw_status() != ffi::LUA_OK {
+            self.push_bytes(b"the thread is suspended");
+            return false;
+        }
         let code = code.as_bytes();
         // SAFETY: `Bytecode` comes from our own compiler, which is all that `luau_load` trusts. It takes any name.
         let status =
@@ -102,24 +108,14 @@ impl Stack<'_> {
         }
     }
 
-    /// Two indices with values, of a thread that can call their metamethods.
-    fn comparable(&self, a: i32, b: i32) -> Option<(c_int, c_int)> {
-        let indices = self.taken(a)?;
-        (self.raw_status() == ffi::LUA_OK).then_some((indices, self.taken(b)?))
-    }
-
-    /// `a < b`. May run code of a script.
+    /// `a < b`. May run code of a script. A thread that waits to be resumed compares nothing.
     pub(in crate::luau) fn is_less(&mut self, a: i32, b: i32) -> bool {
-        let Some((a, b)) = self.comparable(a, b) else { return false };
-        // SAFETY: there are two values. Luau throws if they cannot be compared.
-        unsafe { ffi::lua_lessthan(self.thread, a, b) != 0 }
+        self.raw_status() == ffi::LUA_OK && self.raw_compare_less(a, b)
     }
 
-    /// `a == b`. May run code of a script.
+    /// `a == b`. As for [`Stack::is_less`].
     pub(in crate::luau) fn is_equal(&mut self, a: i32, b: i32) -> bool {
-        let Some((a, b)) = self.comparable(a, b) else { return false };
-        // SAFETY: there are two values.
-        unsafe { ffi::lua_equal(self.thread, a, b) != 0 }
+        self.raw_status() == ffi::LUA_OK && self.raw_compare_equal(a, b)
     }
 
     /// Makes one string of the topmost strings and numbers.
@@ -191,6 +187,26 @@ impl Stack<'_> {
     /// The main thread of the state.
     pub(in crate::luau) fn main_thread(&self) -> *mut lua_State {
         self.raw_main_thread()
+    }
+
+    /// What Luau calls on its own.
+    pub(in crate::luau) fn callbacks(&self) -> *mut ffi::lua_Callbacks {
+        self.raw_callbacks()
+    }
+
+    /// The address of a userdata, null if there is none.
+    pub(in crate::luau) fn userdata(&self, index: i32) -> *mut c_void {
+        self.raw_userdata(index).unwrap_or(ptr::null_mut())
+    }
+
+    /// Controls the collector of the state, as `lua_gc` is told.
+    pub(in crate::luau) fn control_collector(&mut self, what: c_int, data: c_int) -> c_int {
+        self.raw_control_collector(what, data)
+    }
+
+    /// Opens all of Luau's libraries.
+    pub(in crate::luau) fn open_libraries(&mut self) {
+        self.raw_open_libraries();
     }
 
     /// Has Luau encode the addresses that it shows with these keys.

@@ -69,6 +69,20 @@ macro_rules! at_an_index {
     };
 }
 
+/// The same with two indices.
+macro_rules! at_two_indices {
+    ($check:ident: $($name:ident = $function:ident;)*) => {
+        impl Stack<'_> {$(
+            #[inline]
+            pub(super) fn $name(&self, a: i32, b: i32) -> bool {
+                let (Some(a), Some(b)) = (self.$check(a), self.$check(b)) else { return false };
+                // SAFETY: as for `at_an_index`.
+                unsafe { ffi::$function(self.thread, a, b) != 0 }
+            }
+        )*}
+    };
+}
+
 on_any_thread! {
     raw_top() -> c_int = lua_gettop;
     raw_push_nil() -> () = lua_pushnil;
@@ -83,6 +97,9 @@ on_any_thread! {
     raw_depth() -> c_int = lua_stackdepth;
     raw_status() -> c_int = lua_status;
     raw_make_room(values: u16) -> c_int = lua_checkstack;
+    raw_callbacks() -> *mut ffi::lua_Callbacks = lua_callbacks;
+    raw_control_collector(what: c_int, data: c_int) -> c_int = lua_gc;
+    raw_open_libraries() -> () = luaL_openlibs;
     raw_set_memory_category(category: u8) -> () = lua_setmemcat;
     raw_set_pointer_keys(a: u64, b: u64, c: u64, d: u64) -> () = lua_setpointerencodekey;
 }
@@ -98,10 +115,21 @@ at_an_index! { valid:
     raw_buffer(length: &mut usize) -> *mut c_void = lua_tobuffer;
     raw_length() -> c_int = lua_objlen_;
     raw_pointer() -> *const c_void = lua_topointer;
+    raw_userdata() -> *mut c_void = lua_touserdata;
     raw_thread() -> *mut lua_State = lua_tothread;
     raw_is_script_function() -> c_int = lua_isLfunction;
     raw_push_value() -> () = lua_pushvalue;
     raw_push_metatable() -> c_int = lua_getmetatable;
+}
+
+at_two_indices! { valid:
+    raw_equals = lua_rawequal;
+}
+
+// Where there must be values.
+at_two_indices! { taken:
+    raw_compare_equal = lua_equal;
+    raw_compare_less = lua_lessthan;
 }
 
 // Where there must be a value.
@@ -136,6 +164,15 @@ at_an_index! { table_for_entry:
     raw_set_value() -> () = lua_rawset;
 }
 
+// In the registry, which is always a table.
+at_an_index! { registry:
+    raw_push_reference(reference: c_int) -> c_int = lua_rawgeti_;
+    raw_push_registered(name: &CStr) -> c_int = lua_rawgetfield;
+}
+at_an_index! { registry_for_value:
+    raw_register(name: &CStr) -> () = lua_rawsetfield;
+}
+
 // Where there must be a table, and one on top.
 at_an_index! { table_for_table:
     raw_set_metatable() -> c_int = lua_setmetatable;
@@ -160,12 +197,20 @@ impl Stack<'_> {
         (index != 0 && index.saturating_abs() <= self.raw_top()).then_some(index)
     }
 
-    /// An index where there is a table. The registry and the globals are always tables.
+    /// An index where there is a table.
     #[inline]
     fn table(&self, index: i32) -> Option<c_int> {
-        let is_table = matches!(index, ffi::LUA_REGISTRYINDEX | ffi::LUA_GLOBALSINDEX)
-            || self.raw_type(index) == Some(ffi::LUA_TTABLE);
-        is_table.then_some(index)
+        (self.raw_type(index) == Some(ffi::LUA_TTABLE)).then_some(index)
+    }
+
+    /// The registry, wherever it is looked for.
+    #[inline]
+    fn registry(&self, _: i32) -> Option<c_int> {
+        Some(ffi::LUA_REGISTRYINDEX)
+    }
+
+    fn registry_for_value(&self, _: i32) -> Option<c_int> {
+        (self.raw_top() >= 1).then_some(ffi::LUA_REGISTRYINDEX)
     }
 
     fn table_for_value(&self, index: i32) -> Option<c_int> {

@@ -6,7 +6,6 @@ use mlua::ffi;
 
 use super::{Kind, Stack};
 
-const REGISTRY: i32 = ffi::LUA_REGISTRYINDEX;
 const GLOBALS: i32 = ffi::LUA_GLOBALSINDEX;
 
 /// A value in the registry of a state, which keeps it until it is [released](Stack::release).
@@ -119,12 +118,13 @@ impl Stack<'_> {
 
     /// Pushes what the registry has under a name.
     pub(in crate::luau) fn push_registered(&mut self, name: &CStr) -> Kind {
-        self.raw_get_field(REGISTRY, name)
+        let kind = self.raw_push_registered(0, name);
+        self.pushed(kind)
     }
 
     /// Registers the value on top under a name, and takes it off.
     pub(in crate::luau) fn register(&mut self, name: &CStr) {
-        self.raw_set_field(REGISTRY, name);
+        self.raw_register(0, name);
     }
 
     /// Has the registry keep a value.
@@ -135,7 +135,8 @@ impl Stack<'_> {
     /// Pushes what the registry keeps.
     #[inline]
     pub(in crate::luau) fn push_reference(&mut self, reference: Reference) -> Kind {
-        self.raw_get_element(REGISTRY, reference.0)
+        let kind = self.raw_push_reference(0, reference.0);
+        self.pushed(kind)
     }
 
     /// Has the registry keep a value no longer.

@@ -125,7 +125,8 @@ impl Call<'_> {
         // SAFETY: as above, while this lives.
         let mut stack = unsafe { Stack::new(root) };
         self.move_to(&mut stack, moved.unsigned_abs());
-        Ok(Task { id, root, chain: Vec::new(), arguments, is_new: true })
+        // SAFETY: `new_id` has anchored it.
+        Ok(unsafe { Task::new(id, root, arguments) })
     }
 
     /// The thread at an index, if a task may be made of it.
@@ -138,28 +139,20 @@ impl Call<'_> {
     }
 
     /// Runs a new task until it waits, ends or is preempted.
-    pub(in crate::luau) fn run_task(&mut self, Task { id, root: thread, arguments, .. }: Task) -> Spawned {
-        if let Some(tasks) = self.tasks() {
-            tasks.begin(id, thread);
-        }
+    pub(in crate::luau) fn run_task(&mut self, task: &Task) -> Spawned {
+        let Some((thread, arguments)) = self.tasks().map(|tasks| tasks.begin(task)) else {
+            return Spawned::Stopped;
+        };
         // SAFETY: the thread is anchored, new or suspended, and has so many arguments. Luau catches all errors.
         let status = unsafe { ffi::lua_resume_(thread, self.thread(), arguments) };
         if status == ffi::LUA_BREAK {
             let Some(broken) = self.slice().take_wait() else { return Spawned::Preempted };
-            // Innermost first, and the task itself last.
-            let chain = broken.into_iter().rev().skip(1).collect();
-            if let Some(tasks) = self.tasks()
-                && let Some((id, root)) = tasks.take_started()
-            {
-                tasks.push_waiting(Task { id, root, chain, arguments: 0, is_new: false });
+            if let Some(tasks) = self.tasks() {
+                tasks.started_waits(broken);
             }
             return Spawned::Stopped;
         }
-        let next = self.tasks().and_then(|tasks| {
-            let (id, root) = tasks.take_started()?;
-            // SAFETY: it is the thread of the task, and anchored.
-            Some(unsafe { tasks.ended(id, root, status) })
-        });
+        let next = self.tasks().and_then(|tasks| tasks.started_stopped(status));
         if matches!(next, Some(Next::Failed)) && !self.slice().is_marked_for_kill() {
             self.mark_for_kill(LimitViolation::TaskFailed);
         }
@@ -173,12 +166,12 @@ impl Call<'_> {
         let mut chain = Vec::new();
         let mut runs = self.coroutine_at(index) == Some(Coroutine::Running);
         if let Some(task) = self.tasks().and_then(|tasks| tasks.remove(thread)) {
-            self.request(task.id, Request::Cancel);
-            self.release_anchor(task.id);
+            self.request(task.id(), Request::Cancel);
+            self.release_anchor(task.id());
             // A task that waits does so in a break, which looks as if it ran. One that has not begun may: its
             // script has resumed its thread itself.
-            if !task.is_new {
-                (chain, runs) = (task.chain, false);
+            if let Some(threads) = task.into_chain() {
+                (chain, runs) = (threads, false);
             }
         }
         if is_root || runs {

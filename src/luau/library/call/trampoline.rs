@@ -119,6 +119,9 @@ impl<'a> Call<'a> {
         match answer {
             Ok(Answer::Results(Results { count, .. })) => count,
             Ok(Answer::Call { arguments, results }) => {
+                if self.top() == 0 {
+                    self.push_nil(); // which cannot be called
+                }
                 let results = results.map_or(ffi::LUA_MULTRET, c_int::from);
                 let arguments = c_int::from(arguments).min(self.top() - 1);
                 // SAFETY: by the contract. There is a value below so many; Luau throws if it cannot be called.
