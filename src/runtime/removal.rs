@@ -22,7 +22,7 @@ impl LuauRuntime {
         self.isolates.get_mut(handle.isolate).remove_process(handle.key)
     }
 
-    /// Whether a process that has not ended runs on a VM.
+    /// Whether a process, of which the ECS has not heard that it has ended, is a VM's.
     pub(crate) fn lives_on(&self, process: ProcessHandle, vm: VmHandle) -> bool {
         process.isolate == vm.isolate && self.isolates[vm.isolate].is_on(process.key, vm.key)
     }
