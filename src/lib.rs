@@ -8,99 +8,122 @@
 //! use bevy::prelude::*;
 //! use bevy_luau_os::prelude::*;
 //!
-//! let mut app = App::new();
-//! app.add_plugins((MinimalPlugins, LuauOsPlugin::default()));
-//! app.add_observer(|exit: On<ProcessExited>| info!("{}: {:?}", exit.name, exit.outcome));
-//!
-//! let vm = app.world_mut().spawn(Vm::new()).id();
-//! let script = Script::new("sum", "local s = 0 for i = 1, 100000 do s += i end return s");
-//! app.world_mut().spawn((Process::new(script), ProcessOf(vm)));
-//!
-//! let report = app.run_processes(1_000); // in a game: app.run()
-//! assert_eq!(report.finished, 1);
+//! fn main() {
+//!     App::new()
+//!         .add_plugins((MinimalPlugins, LuauOsPlugin::default()))
+//!         .add_systems(Startup, |mut commands: Commands| {
+//!             let vm = commands.spawn(Vm::new()).id();
+//!             let script = Script::new("sum", "local s = 0 for i = 1, 10000 do s += i end return s");
+//!             commands.spawn((Process::new(script), ProcessOf(vm)));
+//!         })
+//!         .add_observer(|exit: On<ProcessExited>, mut app_exit: MessageWriter<AppExit>| {
+//!             println!("{}: {:?}", exit.name, exit.outcome); // sum: Finished([Number(50005000.0)])
+//!             app_exit.write(AppExit::Success);
+//!         })
+//!         .run();
+//! }
 //! ```
+//!
+//! It takes a sixth of a second: a process runs for one *quantum* in each tick, which is 1,000 loop iterations or
+//! calls, and there are 60 ticks a second. With a larger [`LuauOsPlugin::quantum`] scripts compute faster, and
+//! fewer of them fit into a tick.
+//!
+//! Tests and tools need no real time: [`app.run_processes(1_000)`](RunProcessesAppExt::run_processes) runs tick
+//! after tick until all processes have ended.
 //!
 //! # VMs and processes
 //!
-//! A [`Vm`] is a simulated computer. It hands out PIDs, owns its processes ([`Processes`]), and keeps
-//! what they print ([`VmConsole`]). When the last process has ended, [`VmExited`] is triggered and the
-//! VM is despawned, unless it is [persistent](Vm::persistent).
+//! A [`Vm`] is a simulated computer. It owns [`Processes`], numbers them, and keeps what they print in its
+//! [`VmConsole`]. When its last process has ended, [`VmExited`] is triggered and the VM is despawned. A
+//! [persistent](Vm::persistent) VM stays.
 //!
-//! A [`Process`] is one running program. It has its own globals: nothing that it sets is seen by another
-//! process, not even on the same VM. Its life is a [`ProcessState`]; when it ends,
-//! [`ProcessExited`] is triggered on its entity, with the [`Outcome`]: the values that its main chunk
-//! returned, the error that ended it with a traceback, or the reason why it was killed. Despawning a
-//! process or a VM stops it where it is.
+//! A [`Process`] is one running program. It has globals of its own, which no other process can reach, not even one
+//! of the same VM. When it ends, [`ProcessExited`] is triggered on its entity and the entity is despawned. The
+//! event has the [`Outcome`]: the values that the main chunk returned, the error that stopped it, with a traceback,
+//! or the reason why it was killed. Despawning a process or a VM stops it where it is, without an event.
 //!
-//! Spawn them one at a time with `Commands`, or in bulk with `spawn_batch`; a [`Script`] that many
-//! processes share is compiled once.
+//! Spawn processes one at a time with `Commands`, or many with `spawn_batch`. A [`Script`] that many of them share
+//! is compiled once. [`ProcessCommandsExt`] kills, suspends and resumes them; [`Priority`] gives one longer slices.
 //!
-//! # What a tick does
+//! # Ticks
 //!
-//! The plugin runs in [`FixedUpdate`](bevy::app::FixedUpdate), at 60 Hz unless
-//! [told otherwise](LuauOsPlugin::tick_rate). [`LuauOsSystems`] names the steps. In each tick every
-//! runnable process gets one slice: it runs until it has passed
-//! [`quantum`](LuauOsPlugin::quantum) safepoints (loop back-edges, calls, returns). Then it is
-//! interrupted, wherever it is, and goes on in the next tick. A script cannot notice that, not in
-//! coroutines, generators, `pcall`s or error handlers. The first safepoints of a new process, up to 16 of its
-//! first quantum, are passed when it starts: one that ends there hands its thread on, and never was a burden.
+//! Each run of [`FixedUpdate`](bevy::app::FixedUpdate) is a tick. The plugin makes that 60 a second in an app that
+//! has not [chosen a timestep](LuauOsPlugin::tick_rate) itself. It can also run in [another
+//! schedule](LuauOsPlugin::schedule), which the game may run as it likes. [`LuauOsSystems`] names the steps of a
+//! tick, for systems that must run before or after one.
 //!
-//! With a [time budget](TickBudget::Time), the default, a tick ends when its time is used up, and the
-//! next goes on where it stopped: nobody gets a second slice before everybody had the first, except those whose isolate has to
-//! be collected before it can go on. With
-//! [`TickBudget::Unlimited`] every tick runs everybody, and two runs of the same app with the same
-//! [seed](LuauOsPlugin::seed) give the same results.
+//! In a tick, every process that can run gets one slice. The slice ends when the process has passed
+//! [`quantum`](LuauOsPlugin::quantum) safepoints, which are at loop back-edges, calls and returns. The process is
+//! interrupted there, and goes on in the next tick. No script can notice that: coroutines, generators, `pcall` and
+//! error handlers are interrupted like anything else. A new process passes its first safepoints, up to 16, as soon
+//! as it starts. If it ends within them, its thread goes to the next process, and it costs next to nothing.
 //!
-//! When ticks do not keep up, at most [`max_ticks_per_frame`](LuauOsPlugin::max_ticks_per_frame) are run
-//! in a frame; the rest are left out, and counted in [`Metrics::late_ticks`].
+//! What a tick may cost is its [`TickBudget`]:
 //!
-//! # Where scripts live
+//! - [`Time`](TickBudget::Time), 4 ms by default: the tick ends when the time is used up, and the next one
+//!   continues where it stopped. Nobody gets a second slice before everybody had the first, except that processes
+//!   may have to wait for the garbage collection of their isolate.
+//! - [`Auto`](TickBudget::Auto): as much time as the game leaves of its frames.
+//! - [`Unlimited`](TickBudget::Unlimited): every tick runs every process, however long that takes. Two runs of the
+//!   same app with the same [seed](LuauOsPlugin::seed) then give the same results.
 //!
-//! VMs share Luau states, called isolates: up to [`vms_per_isolate`](LuauOsPlugin::vms_per_isolate) VMs on each.
-//! Isolates run in parallel on Bevy's compute task pool, are collected one by one, and know
-//! [what each VM takes](LuauRuntime::vm_bytes). All of them together are the resource [`LuauRuntime`].
+//! When frames are slow, Bevy makes up for the lost time with several ticks in one frame. At most
+//! [`max_ticks_per_frame`](LuauOsPlugin::max_ticks_per_frame) of them run; the others are left out and counted in
+//! [`Metrics::late_ticks`].
+//!
+//! # Isolates
+//!
+//! VMs share Luau states, called isolates, with up to [`vms_per_isolate`](LuauOsPlugin::vms_per_isolate) VMs on
+//! each. Isolates run in parallel on Bevy's compute task pool. Each is garbage-collected by itself, and knows
+//! exactly how much [memory each of its VMs](LuauRuntime::vm_bytes) takes. The resource [`LuauRuntime`] is all of
+//! them together.
 //!
 //! # What scripts can do
 //!
-//! Compute, `print`, and wait: `task.wait(seconds)` suspends the process for that much of the game's virtual
-//! time, anywhere but in a metamethod or a callback of a library function. `task.spawn`, `task.defer`,
-//! `task.delay` and `task.cancel` are Roblox's: a process ends when its main chunk and all its tasks have
-//! ended, and fails with the first error that leaves one of them. They have Luau's `bit32`, `buffer`,
-//! `coroutine`, `math`, `string`, `table`, `utf8` and `vector` libraries, `debug.traceback`, and `os.clock`,
-//! which tells the game's virtual time; `math.random` is each process's own. Those that are assets can
-//! `require` others. There is no I/O, no `loadstring`, no `getfenv`. All that is shared is frozen.
+//! Scripts have Luau's libraries `bit32`, `buffer`, `coroutine`, `math`, `string`, `table`, `utf8` and `vector`,
+//! and `debug.traceback`. `os.clock` tells the game's virtual time, and `math.random` has a seed for each process.
+//! There is no access to files or the network, no `loadstring` and no `getfenv`.
 //!
-//! A process can start other processes of its VM, wait for their ends, and
-//! exchange messages with any process, on whichever VM. See the guides [for script authors](guide::scripts) and
-//! [for Bevy developers](guide::game).
+//! `task.wait(seconds)` suspends the process for that much virtual time. `task.spawn`, `task.defer`, `task.delay`
+//! and `task.cancel` are those of Roblox. A process ends when its main chunk and all its tasks have ended, and
+//! fails with the first error that leaves one of them. It cannot wait in a metamethod or in a callback of a library
+//! function.
 //!
-//! The game gives them more:
+//! A process can start other processes of its VM, wait for their ends, and exchange messages with any process of
+//! any VM. The [guide for script authors](guide::scripts) has all of it.
 //!
-//! - [Host functions](HostFunctionAppExt) are called inside the slice, on any thread: for what needs no access
-//!   to the world.
-//! - [Syscalls](SyscallAppExt) suspend the process. After the tick's slices all calls reach one ordinary
-//!   Bevy system as a batch; it answers at once or keeps [`ReplyTo`] and answers later, and the process runs
-//!   on in the tick after that.
+//! The game adds functions of its own:
 //!
-//! Arguments and results are any types that serde knows ([`Value::to`], [`Value::from`]). What does not fit
-//! is an error in the script that names the argument, what was expected and what came.
+//! - [Host functions](HostFunctionAppExt) are called inside the slice, on any thread. They have no access to the
+//!   world.
+//! - [Syscalls](SyscallAppExt) suspend the process. After the slices of a tick, one ordinary Bevy system gets all
+//!   calls of one kind at once. It answers them, or keeps their [`ReplyTo`] and answers later. The process runs on
+//!   in the tick after that.
+//!
+//! Arguments and results have any type that serde knows ([`Value::to`], [`Value::from`]). Where an argument does
+//! not fit, the script gets an error that names it, what was expected and what it got. The game also sends
+//! [signals](VmCommandsExt) to the processes of a VM, or [of all VMs](SignalCommandsExt). See the [guide for Bevy
+//! developers](guide::game).
 //!
 //! # Scripts as assets
 //!
-//! A process can be made from a `Handle<LuauScript>`: a `.luau` or `.lua` file that Bevy's asset server loads,
-//! from wherever it loads assets. It starts when the script has loaded, and fails with the loader's error if that
-//! [cannot be](LuauScriptError).
+//! A process can also be made from a `Handle<LuauScript>`: a `.luau` or `.lua` file that Bevy's asset server loads.
+//! It starts when the script has loaded, and fails with the [loader's error](LuauScriptError) if that is not
+//! possible.
 //!
-//! `require("./other")` gives a script what another script returns. Paths are relative to the script and without
-//! extension (`other.luau`, `other.lua` or `other/init.luau` beside it), or begin with an alias from the nearest
-//! `.luaurc`: `require("@library/vectors")`. They are asset paths, never the disk's. The argument must be a
-//! string literal: modules are found and loaded with the script that requires them, and one that is not there,
-//! does not compile or requires itself over others is an error of the script, with the chain that leads to it.
-//! Each process has its own instance of a module, which runs in it like any other code of it, with its globals.
+//! `require("./other")` returns what another script returns. The path is relative to the script and has no
+//! extension: it means `other.luau`, `other.lua` or the `init` file of the folder `other`. A path can begin with an
+//! alias from the nearest `.luaurc`: `require("@library/vectors")`. All of them are asset paths; scripts never see
+//! the disk.
 //!
-//! When a script or one of its modules changes ([`file_watcher`](bevy::asset::AssetPlugin)), its processes start
-//! again: on the same entity and VM and with the same PID, like a process that calls `exec`, but with new globals.
-//! A script that wants to keep something puts it into a global table `state` and defines `on_reload`:
+//! The argument must be a string literal, because modules are found and loaded together with the script that
+//! requires them. A module that is missing, does not compile, or requires itself over others is an error of the
+//! script, which shows the chain of modules that leads to it. Each process has its own instance of a module, with
+//! the globals of the process.
+//!
+//! When a script or one of its modules changes (see [`AssetPlugin`](bevy::asset::AssetPlugin)'s file watcher), its
+//! processes start again, like a process that calls `exec`: the entity, the VM and the PID stay, the globals do
+//! not. A script that wants to keep something puts it into a global table `state` and defines `on_reload`:
 //!
 //! ```lua
 //! state = { trips = 0 }
@@ -110,31 +133,35 @@
 //! while true do -- ...
 //! ```
 //!
-//! It is called like a metamethod: it cannot wait. A change that cannot be loaded leaves processes as they are.
-//! [`ScriptReloaded`] tells of both.
+//! `on_reload` is called like a metamethod, so it cannot wait. If the new version cannot be loaded, processes run
+//! on with what they have. [`ScriptReloaded`] tells of both.
 //!
 //! # What scripts cannot do
 //!
-//! Hold up a frame, use more than their share, or see anything of each other. Every VM has [`VmLimits`]:
-//! memory, processes, coroutines, call depth, source, printed text, time. A process that goes beyond one is
-//! killed, and [`KillReason`] says which limit it was and what was used; it cannot catch that.
+//! A script cannot hold up a frame, use more than its share, or see anything of other processes. Every VM has
+//! [`VmLimits`] for memory, processes, coroutines, call depth, source, printed text and time. A process that goes
+//! beyond one of them is killed, which it cannot catch. [`KillReason`] names the limit and how much was used.
 //!
-//! - A slice ends when its quantum is used up, and, with a time budget, when it has taken too long. Calls of
-//!   the library are charged to it by the size of their arguments, `table.sort` is preempted like any code
-//!   of a script, and what would take longer than linear time is capped.
+//! - A slice ends when its quantum is used up or, with a time budget, when it has taken too long. Library calls
+//!   count by the size of their arguments. `table.sort` is preempted like any code of a script, and calls that
+//!   could take longer than linear time are capped.
 //! - Metamethods, callbacks of library functions and string patterns are preempted, too: where Luau cannot break a
-//!   thread, its C stack is kept until the next slice. [`Limits::parked`] bounds how many there are of a VM.
-//! - The allocator refuses a slice what would take its VM far over its memory, or more than
-//!   [`Limits::SLICE_BYTES`] at once. Garbage is no reason to be killed: the isolate is collected first.
-//! - Slices that take long are measured, and their VM does not run until later ticks have paid for them
-//!   ([`Limits::time_per_tick`]).
-//! - Long scripts are compiled in the background, bytecode is refused, and an error of any kind becomes text
-//!   of bounded length without running the script's code.
+//!   thread, its C stack is kept until the next slice. [`Limits::parked`] is the number of those that a VM may
+//!   have.
+//! - No slice can allocate more than [`Limits::SLICE_BYTES`], nor take its VM far over its memory limit. Nobody is
+//!   killed for garbage: the isolate is collected before.
+//! - A slice that takes long is measured. Its VM then pauses until later ticks have paid for it, each with
+//!   [`Limits::time_per_tick`].
+//! - Long scripts are compiled in the background. Bytecode is refused. Errors become text of limited length,
+//!   without running code of the script.
 //!
 //! # Watching it
 //!
-//! [`Metrics`] counts, [`LuauOsDiagnosticsPlugin`] feeds Bevy's diagnostics, and
-//! [`LuauRuntime::process_info`] tells what a process has cost so far.
+//! - [`LuauRuntime::process_info`] tells the [state](ProcessState) of a process and what it has cost.
+//! - The resource [`Metrics`] counts, and [`LuauOsDiagnosticsPlugin`] feeds Bevy's diagnostics.
+//! - Components and resources are registered for reflection, so inspectors and Bevy's remote protocol show VMs,
+//!   processes, limits, consoles and metrics. Entities have a [`Name`](bevy::prelude::Name) only if the game gives
+//!   them one, because 800,000 names would take more memory than is worth it.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 

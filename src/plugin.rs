@@ -20,9 +20,9 @@ use crate::types::TickBudget;
 
 /// Runs the Luau processes of the app's VMs.
 ///
-/// Needs Bevy's `TimePlugin` and `TaskPoolPlugin`, which `DefaultPlugins` and `MinimalPlugins` have. For
-/// [scripts that are assets](crate::LuauScript) it also needs `AssetPlugin`, which must be added before it. Host functions
-/// and syscalls may be [added](crate::HostFunctionAppExt) before it or after it.
+/// Needs Bevy's `TimePlugin` and `TaskPoolPlugin`, which `DefaultPlugins` and `MinimalPlugins` have. For [scripts
+/// that are assets](crate::LuauScript) it also needs `AssetPlugin`, which must be added before it. Host functions and
+/// syscalls may be [added](crate::HostFunctionAppExt) before it or after it.
 ///
 /// ```
 /// # use bevy::prelude::*;
@@ -66,8 +66,8 @@ pub struct LuauOsPlugin {
     /// app.world_mut().run_schedule(Simulate); // a tick
     /// ```
     pub schedule: InternedScheduleLabel,
-    /// How often a second Bevy's fixed loop, and with it a tick, runs in an app that has not chosen a timestep, at least
-    /// 4. 60 by default, instead of Bevy's own default of 64; `None` leaves also that.
+    /// How often a second Bevy's fixed loop, and with it a tick, runs in an app that has not chosen a timestep, at
+    /// least 4. 60 by default, instead of Bevy's own default of 64; `None` leaves also that.
     ///
     /// A timestep that the app sets (`Time::<Fixed>::from_hz(30.0)`) is never changed, whether it is set before the
     /// plugin is added or after. The plugin cannot see that an app has set exactly Bevy's default before; set it after,
@@ -76,8 +76,8 @@ pub struct LuauOsPlugin {
     /// How many ticks may run in one frame; more that are due are left out and counted as
     /// [late](Metrics::late_ticks). 2 by default, so that scripts keep up at 30 frames a second.
     ///
-    /// The limit is for Bevy's fixed loop, which makes up for long frames. Where the game runs the schedule itself, each
-    /// run is a tick.
+    /// The limit is for Bevy's fixed loop, which makes up for long frames. Where the game runs the schedule itself,
+    /// each run is a tick.
     pub max_ticks_per_frame: u32,
     /// VMs that share a Luau state (an isolate). 255 by default and at most, if the memory of each VM is
     /// to be known: Luau tells 256 categories apart. With `usize::MAX` and one worker there is one

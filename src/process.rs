@@ -251,3 +251,17 @@ fn release(mut world: DeferredWorld, HookContext { entity, .. }: HookContext) {
         metrics.processes_killed += 1;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_vm_is_reported_once_and_only_of_new_processes() {
+        let mut process = Process::new(Script::new("lost", ""));
+        assert_eq!([(); 3].map(|()| process.report_missing_vm()), [true, false, false]);
+        assert!(process.is_new() && process.clone().report_missing_vm(), "its clone is another process");
+        process.ended();
+        assert!(!process.report_missing_vm() && !process.is_new());
+    }
+}

@@ -30,6 +30,9 @@ pub trait RunProcessesAppExt {
     /// Updates the app, each update one tick of virtual time, until no process is left or `max_ticks`
     /// ticks have passed. 1,000 is a good limit for scripts that are meant to end.
     ///
+    /// Where the plugin has a [schedule](crate::LuauOsPlugin::schedule) that Bevy's `Main` does not run there are no
+    /// ticks: run that schedule instead.
+    ///
     /// ```
     /// use bevy::prelude::*;
     /// use bevy_luau_os::prelude::*;

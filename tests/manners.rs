@@ -150,3 +150,17 @@ fn systems_that_answer_syscalls_have_names() {
 fn a_rate_out_of_range_is_refused() {
     minimal().add_plugins(LuauOsPlugin { tick_rate: Some(0.0), ..default() });
 }
+
+#[test]
+fn the_quick_start_is_the_same_everywhere() {
+    let files =
+        [include_str!("../README.md"), include_str!("../examples/minimal.rs"), include_str!("../src/lib.rs")];
+    let [readme, example, documentation] = files.map(|text| {
+        let lines = text.lines().map(|line| line.strip_prefix("//! ").unwrap_or(line));
+        let program = lines.skip_while(|line| *line != "fn main() {");
+        program.take_while(|line| *line != "}").collect::<Vec<_>>()
+    });
+    assert!(example.len() > 10);
+    assert_eq!(readme, example);
+    assert_eq!(documentation, example);
+}

@@ -39,9 +39,10 @@ impl Isolate {
         }
     }
 
-    /// Whether a process that has not ended is a VM's.
+    /// Whether a process is a VM's. It may have ended, as long as its exit is still to be taken.
     pub(crate) fn is_on(&self, process: ProcessKey, key: VmKey) -> bool {
-        self.vms.is_current(key) && self.vm_of(process) == Some(key.index)
+        let record = self.processes.records.get(process.index.at());
+        self.vms.is_current(key) && record.is_some_and(|record| record.vm == key.index)
     }
 
     /// Whether a process of a VM that has not ended has a number.

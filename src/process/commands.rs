@@ -23,10 +23,11 @@ pub trait ProcessCommandsExt {
     /// [`ProcessExited`](crate::ProcessExited). A process that has not been admitted is despawned.
     fn kill(&mut self) -> &mut Self;
 
-    /// Gives the process no more slices until it is resumed. What it waits for goes on.
+    /// Gives the process no more slices until it is resumed. What it waits for goes on. It does nothing to a process
+    /// that has not been admitted.
     fn suspend(&mut self) -> &mut Self;
 
-    /// Ends a suspension.
+    /// Ends a suspension. It does nothing to other processes.
     fn resume(&mut self) -> &mut Self;
 }
 

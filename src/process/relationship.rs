@@ -7,9 +7,9 @@ use smallvec::SmallVec;
 
 /// The VM that a [`Process`](crate::Process) belongs to.
 ///
-/// It is fixed once the process is admitted: its memory lives on that VM's isolate. If another is inserted later, or this
-/// one is removed, the process still runs on the VM that it has started on, counts against its limits, and is stopped
-/// with it. To move a program, despawn the process and spawn another.
+/// It is fixed once the process is admitted: its memory lives on that VM's isolate. If another is inserted later, or
+/// this one is removed, the process still runs on the VM that it has started on, counts against its limits, and is
+/// stopped with it. To move a program, despawn the process and spawn another.
 #[derive(Component, Clone, Copy, Debug, PartialEq, Eq, Reflect)]
 #[relationship(relationship_target = Processes)]
 #[reflect(Component, Clone, Debug, PartialEq)]

@@ -22,13 +22,13 @@ impl LuauRuntime {
         self.isolates.get_mut(handle.isolate).remove_process(handle.key)
     }
 
-    /// Whether a process that has not ended runs on a VM.
+    /// Whether a process, of which the ECS has not heard that it has ended, is a VM's.
     pub(crate) fn lives_on(&self, process: ProcessHandle, vm: VmHandle) -> bool {
         process.isolate == vm.isolate && self.isolates[vm.isolate].is_on(process.key, vm.key)
     }
 
-    /// Removes a VM. Stops the processes that still run there although the ECS does not count them among the VM's own any
-    /// more, and returns their entities.
+    /// Removes a VM. Stops the processes that still run there although the ECS does not count them among the VM's own
+    /// any more, and returns their entities.
     pub(crate) fn release_vm(&mut self, VmHandle { isolate, key }: VmHandle) -> Vec<Entity> {
         let stopped = self.isolates.get_mut(isolate).remove_processes_of(key);
         self.isolates.get_mut(isolate).remove_vm(key);

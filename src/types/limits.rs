@@ -28,9 +28,9 @@ pub struct Limits {
     /// Calls inside calls of one coroutine or main chunk, seen where a slice ends. 20,000 by default,
     /// where Luau itself raises the error `stack overflow`, with a traceback.
     pub call_depth: u32,
-    /// Processes that are *parked* at a time: their slice was over in the middle of a metamethod, a callback of a library
-    /// function or a string pattern, so that their C stack is kept for their next one. It takes a few pages of memory, up
-    /// to 1 MiB. 16 by default.
+    /// Processes that are *parked* at a time: their slice was over in the middle of a metamethod, a callback of a
+    /// library function or a string pattern, so that their C stack is kept for their next one. It takes a few pages
+    /// of memory, up to 1 MiB. 16 by default.
     pub parked: u32,
     /// Tasks at a time of one process, its main chunk included. 256 by default: `task.spawn` and its like
     /// raise an error at more, which does not kill the process.

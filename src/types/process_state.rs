@@ -4,9 +4,9 @@ use bevy::prelude::*;
 
 /// The life of a process.
 ///
-/// `New` -> `Runnable` -> `Running` -> `Runnable` (preempted, or it yielded) / `Waiting` (and `Runnable`
-/// again) / `Finished` / `Failed` / `Killed`. A process in one of the last three is despawned at the end of the tick, or
-/// as soon as the tick budget allows.
+/// `New` -> `Runnable` -> `Running` -> `Runnable` (preempted, or it yielded) / `Waiting` (and `Runnable` again) /
+/// `Finished` / `Failed` / `Killed`. A process in one of the last three is despawned at the end of the tick, or as
+/// soon as the tick budget allows.
 ///
 /// The isolate of a process knows it, not its component: ask
 /// [`LuauRuntime::process_info`](crate::LuauRuntime::process_info).

@@ -10,7 +10,7 @@ use crate::value::Value;
 /// Commands for entities with [`Vm`].
 pub trait VmCommandsExt {
     /// Sends a signal to the VM's processes: those that wait for it with `signal.wait`, or are connected to
-    /// it with `signal.connect`, run in the next tick.
+    /// it with `signal.connect`, run in the next tick. Nobody else hears of it, and it is not kept.
     ///
     /// A payload that has no [`Value`] is logged as an error and not sent.
     fn send_signal<T: Serialize>(&mut self, name: &str, payload: T) -> &mut Self;
