@@ -224,7 +224,7 @@ impl LuauOsPlugin {
                 // Between the game's own systems and the loop: those may run the schedule, too.
                 scheduler::begin_fixed_loop
                     .after(RunFixedMainLoopSystems::BeforeFixedMainLoop)
-                    .before(fixed_loop.clone()),
+                    .before(fixed_loop),
                 scheduler::end_fixed_loop
                     .after(fixed_loop)
                     .before(RunFixedMainLoopSystems::AfterFixedMainLoop),

@@ -38,7 +38,7 @@ pub use relationship::{ProcessOf, Processes};
 /// ```
 ///
 /// It starts in the next tick, or, if its script is an asset, when that is loaded. When it ends,
-/// [`ProcessExited`](crate::ProcessExited) is triggered on its entity and the entity is despawned.
+/// [`ProcessExited`] is triggered on its entity and the entity is despawned.
 ///
 /// Despawning the entity or its VM, taking the component away, or inserting it again stops the process where it is,
 /// without an event. [`LuauRuntime::process_info`] tells where it is in its life and what it has cost.

@@ -23,7 +23,7 @@ pub use signals::{SignalCommandsExt, VmCommandsExt};
 /// A simulated computer: an entity that owns processes.
 ///
 /// Processes are entities of their own, related to their VM by [`ProcessOf`](crate::ProcessOf). When
-/// the last of them has ended, [`VmExited`](crate::VmExited) is triggered and the VM is
+/// the last of them has ended, [`VmExited`] is triggered and the VM is
 /// despawned, unless it is [persistent](Vm::persistent).
 ///
 /// Despawning a VM despawns its processes. Taking the component away, or inserting it again, stops them where they

@@ -7,7 +7,7 @@ use bevy::prelude::*;
 
 use crate::script::Script;
 
-/// A script that is a Bevy asset: a `.luau` or `.lua` file, loaded by [`LuauScriptLoader`].
+/// A script that is a Bevy asset: a `.luau` or `.lua` file, loaded by [`LuauScriptLoader`](crate::LuauScriptLoader).
 ///
 /// ```
 /// # use bevy::prelude::*;
