@@ -114,7 +114,7 @@ fn show(
                 let lines = members.iter().take(PROCESSES).map(|process| line(process, &runtime));
                 lines.collect::<Vec<_>>().join("\n")
             }
-            Part::Console => tail(&console.map(VmConsole::text).unwrap_or_default()),
+            Part::Console => tail(console.map(VmConsole::text).unwrap_or_default()),
             Part::Source => source[scroll.0..source.len().min(scroll.0 + SOURCE)].join("\n"),
         };
         theme::set(&mut text, new);
