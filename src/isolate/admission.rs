@@ -162,7 +162,7 @@ impl Isolate {
             None => program,
         };
         luau.start(index, program, category, caller)
-            .and_then(|()| luau.pass(index, category, name, &arguments))
+            .and_then(|()| luau.set_arguments(index, category, name, &arguments))
     }
 
     /// Sees to it that the isolate has a state.

@@ -8,7 +8,7 @@ use std::ptr;
 use std::time::Duration;
 
 use super::Isolate;
-use super::account::{Collections, Holdings, Verdict, kill_reason};
+use super::account::{Collections, Holdings, Verdict};
 use super::collector::Collector;
 use super::config::{IsolateConfig, MIN_QUANTUM, TickTime};
 use super::keys::ProcessKey;
@@ -269,9 +269,13 @@ impl<'a> Pass<'a> {
             SliceEnd::Returned => Some(End::Returned),
             SliceEnd::Exited => Some(End::Exited(std::mem::take(&mut context.exit_results))),
             SliceEnd::Failed => Some(End::Failed),
+            SliceEnd::HostPanicked => {
+                let (function, message) = context.take_host_panic();
+                let (function, message) = (function.into(), message.into());
+                Some(End::Killed(KillReason::HostPanic { function, message }))
+            }
             SliceEnd::Exceeded(violation) => {
-                let held = turn.held_bytes;
-                Some(End::Killed(kill_reason(violation, context, &account.limits, held)))
+                Some(End::Killed(account.kill_reason(violation, turn.held_bytes)))
             }
         };
         if let Some(time) = self.clock.slice_time() {
