@@ -1,7 +1,7 @@
 //! The slices of a pass over one isolate.
 //!
-//! Hundreds of thousands of slices run in each tick, most of them until they are preempted. What those go through is kept
-//! short; the rest is in functions marked as cold.
+//! Hundreds of thousands of slices run in each tick, and most of them end by preemption. Their path is kept short.
+//! Everything else is in functions marked as cold.
 
 use std::ops::ControlFlow;
 use std::ptr;
@@ -74,7 +74,7 @@ pub(super) struct Pass<'a> {
     limits: LimitsInForce,
     collections: Collections,
     quantum: u32,
-    /// How many slices one is that ends with its quantum: 0 if the process will go on with it.
+    /// What a preempted slice counts: 1, or 0 if the process will go on with the same slice.
     counted: u32,
     /// What the state may take before the pass stops.
     max_bytes: usize,
@@ -315,8 +315,8 @@ impl Batch for Pass<'_> {
     }
 }
 
-/// The quantum of a process whose priority is not the usual one, or that has had a part of its first slice. `None` if it
-/// is suspended.
+/// The quantum of a process whose priority is not the usual one, or that has had a part of its first slice. `None` if
+/// it is suspended.
 #[cold]
 fn special_quantum(record: &mut ProcessRecord, usual: u32) -> Option<u32> {
     if record.is_suspended {

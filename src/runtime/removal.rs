@@ -27,8 +27,8 @@ impl LuauRuntime {
         process.isolate == vm.isolate && self.isolates[vm.isolate].is_on(process.key, vm.key)
     }
 
-    /// Removes a VM. Stops the processes that still run there although the ECS does not count them among the VM's own any
-    /// more, and returns their entities.
+    /// Removes a VM. Stops the processes that still run there although the ECS does not count them among the VM's own
+    /// any more, and returns their entities.
     pub(crate) fn release_vm(&mut self, VmHandle { isolate, key }: VmHandle) -> Vec<Entity> {
         let stopped = self.isolates.get_mut(isolate).remove_processes_of(key);
         self.isolates.get_mut(isolate).remove_vm(key);
@@ -74,7 +74,7 @@ impl LuauRuntime {
         taken
     }
 
-    /// Ends a tick: VMs can come where others have left, and isolates with nothing to do rest.
+    /// Ends a tick: isolates that have lost VMs can take others, and isolates with nothing to do rest.
     pub(crate) fn rest(&mut self) {
         for (i, isolate) in self.isolates.busy_mut() {
             self.placement.update(i, isolate.vms());
