@@ -2,9 +2,9 @@
 //!
 //! Isolates share nothing, so each tick runs them in parallel. A VM never moves to another isolate.
 //!
-//! An [`Isolate`] is made of five parts: its processes and their run queue, its VMs, what tasks wait for, what is known of
-//! its garbage, and what leaves it. Each part is a file of its own that knows no other. What needs several of them is an
-//! operation of the isolate, in a file by topic.
+//! An [`Isolate`] is made of five parts: its processes and their run queue, its VMs, what tasks wait for, what is
+//! known of its garbage, and what leaves it. Each part is a file of its own that knows no other. What needs several
+//! of them is an operation of the isolate, in a file by topic.
 
 mod account;
 mod admission;

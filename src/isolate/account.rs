@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::luau::{Allowance, Context, LimitViolation};
+use crate::luau::{Allowance, LimitViolation};
 use crate::types::{KillReason, Limits, ProcessIndex};
 
 /// No process.
@@ -107,6 +107,19 @@ impl VmAccount {
         if is_certain && is_last_runner { Verdict::Kill(exceeded(limits, holdings)) } else { Verdict::Wait }
     }
 
+    /// Why a process is killed whose slice went over a limit. Its VM held so many bytes when the slice began.
+    pub(super) fn kill_reason(&self, violation: LimitViolation, held_bytes: usize) -> KillReason {
+        match violation {
+            LimitViolation::Memory(refused) => {
+                // More than one slice may have, if not more than the VM may.
+                let limit = self.limits.memory_bytes.min(held_bytes + Limits::SLICE_BYTES);
+                KillReason::Memory { limit, used: held_bytes + refused }
+            }
+            LimitViolation::Parked { limit, used } => KillReason::Parked { limit, used },
+            LimitViolation::CallDepth(used) => KillReason::CallDepth { limit: self.limits.call_depth, used },
+        }
+    }
+
     /// What each slice of the VM's processes may use.
     pub(super) fn allowance(&self) -> Allowance {
         Allowance {
@@ -154,29 +167,6 @@ fn exceeded(limits: &Limits, Holdings { bytes: used, coroutines }: Holdings) -> 
         KillReason::Memory { limit: limits.memory_bytes, used }
     } else {
         KillReason::Coroutines { limit: limits.coroutines, used: coroutines }
-    }
-}
-
-/// Why a process is killed whose slice went too far, while its VM held `bytes`.
-pub(super) fn kill_reason(
-    violation: LimitViolation,
-    context: &mut Context,
-    limits: &Limits,
-    bytes: usize,
-) -> KillReason {
-    match violation {
-        LimitViolation::Memory(refused) => {
-            // More than one slice may have, if not more than the VM may.
-            let limit = limits.memory_bytes.min(bytes + Limits::SLICE_BYTES);
-            KillReason::Memory { limit, used: bytes + refused }
-        }
-        LimitViolation::HostPanic => {
-            let (function, message) = context.take_host_panic();
-            KillReason::HostPanic { function: function.into(), message: message.into() }
-        }
-        LimitViolation::TaskFailed | LimitViolation::Exit => unreachable!("`slice::run` says it otherwise"),
-        LimitViolation::Parked { limit, used } => KillReason::Parked { limit, used },
-        LimitViolation::CallDepth(used) => KillReason::CallDepth { limit: limits.call_depth, used },
     }
 }
 

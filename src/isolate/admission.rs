@@ -1,7 +1,7 @@
 //! Processes are admitted, and started: each gets its thread and, at once, the beginning of its first slice.
 //!
-//! A process that ends within that gives its thread to the next one, while the thread is still in the caches. So many short
-//! processes take the memory of a few.
+//! A process that ends within that gives its thread to the next one, while the thread is still in the caches. So many
+//! short processes take the memory of a few.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::random;
 use crate::script::Script;
 use crate::types::{KillReason, Outcome, Pid, ProcessIndex, ScriptError};
 
-/// Processes that are started together.
+/// Processes that are started before the first of them runs.
 const START_BATCH: usize = 16;
 
 /// Safepoints of the first slice that belong to the start. The rest of it follows when it is the process's
@@ -88,8 +88,8 @@ impl Isolate {
         !self.processes.starting.is_empty() && !self.collection_is_overdue()
     }
 
-    /// Starts admitted processes until the deadline. If a state is needed, one of the idle ones is taken; if it is not needed
-    /// any more, it is left there.
+    /// Starts admitted processes until the deadline. If a state is needed, one of the idle ones is taken; if it is
+    /// not needed any more, it is left there.
     pub(crate) fn start_admitted(&mut self, time: TickTime, idle_states: &mut Vec<OpenState>) {
         while self.can_start() {
             let mut batch = RunQueue::default();
@@ -162,7 +162,7 @@ impl Isolate {
             None => program,
         };
         luau.start(index, program, category, caller)
-            .and_then(|()| luau.pass(index, category, name, &arguments))
+            .and_then(|()| luau.set_arguments(index, category, name, &arguments))
     }
 
     /// Sees to it that the isolate has a state.
@@ -199,7 +199,7 @@ impl Isolate {
 
     /// Takes the state away if no process needs it and little garbage is in it.
     fn release_state(&mut self) -> Option<OpenState> {
-        // Of queued processes the state knows the threads, also of those that have ended since.
+        // A queued process may have ended since, but the state still has its thread.
         let ProcessTable { starting, .. } = &self.processes;
         let is_needed = self.processes.live_count() > 0 || !starting.is_empty() || self.runnable() > 0;
         let luau = &mut self.state.as_mut().filter(|_| !is_needed)?.luau;

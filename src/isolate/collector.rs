@@ -2,8 +2,8 @@
 
 use super::account::Collections;
 
-/// An isolate may grow this much beyond what is expected to live before a collection is due, so that small isolates are not
-/// collected all the time.
+/// An isolate may grow this much beyond what is expected to live before a collection is due, so that small isolates
+/// are not collected all the time.
 const MIN_GROWTH: usize = 256 * 1024;
 
 /// What a process takes at least: `lua_State`, call frames, stack, closure, table of globals.
@@ -12,14 +12,15 @@ const PROCESS_BYTES: usize = 1_400;
 /// A collection is due when an isolate takes so many times what lives in it.
 const GC_SOFT_RATIO: f64 = 1.75;
 
-/// At so many times, its processes wait for the collector. With what is free in Luau's pages that is 2.2 times in an isolate
-/// of many processes. Further apart from the soft ratio, more isolates come to wait. Closer to 1, more is collected than
-/// need be. Measured in docs/performance.md.
+/// At so many times, its processes wait for the collector. With what is free in Luau's pages that is 2.2 times in an
+/// isolate of many processes. Further apart from the soft ratio, more isolates come to wait. Closer to 1, more is
+/// collected than needed. Measured in docs/performance.md.
 const GC_HARD_RATIO: f64 = 2.0;
 
 /// Estimates how much of an isolate is garbage.
 ///
-/// Counts object bytes, not pages. A collection cannot free a fragmented page, so counting pages would trigger it for ever.
+/// Counts object bytes, not pages. A collection cannot free a fragmented page, so counting pages would trigger it for
+/// ever.
 #[derive(Debug, Default)]
 pub(super) struct Collector {
     /// What the state took when it was opened.
@@ -50,8 +51,8 @@ impl Collector {
         (self.is_underway, self.is_requested) = (false, false);
     }
 
-    /// Notes how many bytes objects take, for whoever looks at all isolates: to ask the state of each would be a cache miss.
-    /// Called after slices and collections. What signals and despawns change in between shows after the next.
+    /// Notes how many bytes objects take, for loops over all isolates: reading it from each state would be a cache
+    /// miss. Called after slices and collections. What signals and despawns change in between shows after the next.
     pub(super) fn measured(&mut self, bytes: usize) {
         self.bytes = bytes;
     }
@@ -80,9 +81,10 @@ impl Collector {
 
     /// A collection in steps has left `bytes`, with so many processes alive.
     pub(super) fn finished_steps(&mut self, bytes: usize, processes: usize) {
-        // What was allocated while it was under way survives most of the time, and most of that is garbage by now. Counted
-        // as alive, it would let the isolate grow from one collection to the next. But not all of it survived: what died
-        // before the collector had found everything is gone. And an isolate that was just collected must not be overdue.
+        // What was allocated while it was under way survives most of the time, and most of that is garbage by now.
+        // Counted as alive, it would let the isolate grow from one collection to the next. But not all of it
+        // survived: what died before the collector had found everything is gone. And an isolate that was just
+        // collected must not be overdue.
         let garbage = self.allocated_between_steps.min(bytes / 2);
         self.finish(bytes, bytes - garbage, processes);
     }
@@ -123,8 +125,8 @@ impl Collector {
             || self.bytes > ((live as f64 * GC_SOFT_RATIO) as usize).max(live + MIN_GROWTH)
     }
 
-    /// What the state may take before its processes wait. That some have ended since the last collection is no reason to
-    /// stop the others.
+    /// What the state may take before its processes wait. That some have ended since the last collection is no reason
+    /// to stop the others.
     pub(super) fn max_bytes(&self, processes: usize) -> usize {
         let live = self.live_bytes(processes.max(self.processes));
         ((live as f64 * GC_HARD_RATIO) as usize).max(live + 2 * MIN_GROWTH)

@@ -1,7 +1,7 @@
 //! Names of what an isolate keeps that whoever remembers them can check later.
 //!
-//! An index is used again when what was kept there has gone. A key is an index and a generation: how many others had the
-//! index before. [`ProcessTable`](super::processes::ProcessTable) and [`VmTable`](super::vms::VmTable) check it.
+//! An index is used again when what was kept there has gone. A key is an index and a generation: how many others had
+//! the index before. [`ProcessTable`](super::processes::ProcessTable) and [`VmTable`](super::vms::VmTable) check it.
 
 use crate::luau::TaskId;
 use crate::types::{ProcessIndex, VmIndex};

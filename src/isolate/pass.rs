@@ -1,14 +1,14 @@
 //! The slices of a pass over one isolate.
 //!
-//! Hundreds of thousands of slices run in each tick, most of them until they are preempted. What those go through is kept
-//! short; the rest is in functions marked as cold.
+//! Hundreds of thousands of slices run in each tick, and most of them end by preemption. Their path is kept short.
+//! Everything else is in functions marked as cold.
 
 use std::ops::ControlFlow;
 use std::ptr;
 use std::time::Duration;
 
 use super::Isolate;
-use super::account::{Collections, Holdings, Verdict, kill_reason};
+use super::account::{Collections, Holdings, Verdict};
 use super::collector::Collector;
 use super::config::{IsolateConfig, MIN_QUANTUM, TickTime};
 use super::keys::ProcessKey;
@@ -74,7 +74,7 @@ pub(super) struct Pass<'a> {
     limits: LimitsInForce,
     collections: Collections,
     quantum: u32,
-    /// How many slices one is that ends with its quantum: 0 if the process will go on with it.
+    /// What a preempted slice counts: 1, or 0 if the process will go on with the same slice.
     counted: u32,
     /// What the state may take before the pass stops.
     max_bytes: usize,
@@ -269,9 +269,13 @@ impl<'a> Pass<'a> {
             SliceEnd::Returned => Some(End::Returned),
             SliceEnd::Exited => Some(End::Exited(std::mem::take(&mut context.exit_results))),
             SliceEnd::Failed => Some(End::Failed),
+            SliceEnd::HostPanicked => {
+                let (function, message) = context.take_host_panic();
+                let (function, message) = (function.into(), message.into());
+                Some(End::Killed(KillReason::HostPanic { function, message }))
+            }
             SliceEnd::Exceeded(violation) => {
-                let held = turn.held_bytes;
-                Some(End::Killed(kill_reason(violation, context, &account.limits, held)))
+                Some(End::Killed(account.kill_reason(violation, turn.held_bytes)))
             }
         };
         if let Some(time) = self.clock.slice_time() {
@@ -311,8 +315,8 @@ impl Batch for Pass<'_> {
     }
 }
 
-/// The quantum of a process whose priority is not the usual one, or that has had a part of its first slice. `None` if it
-/// is suspended.
+/// The quantum of a process whose priority is not the usual one, or that has had a part of its first slice. `None` if
+/// it is suspended.
 #[cold]
 fn special_quantum(record: &mut ProcessRecord, usual: u32) -> Option<u32> {
     if record.is_suspended {

@@ -6,10 +6,10 @@ use cpu_time::ThreadTime;
 
 use crate::types::Deadline;
 
-/// Safepoints between two looks at the clock: a fraction of a millisecond.
+/// Safepoints between two checks of the clock: a fraction of a millisecond.
 const SAFEPOINTS_PER_CHECK: i64 = 16_384;
 
-/// What a slice counts beside its own safepoints: the shortest ones are 16 between two looks.
+/// What a slice counts beside its own safepoints, so that there are at most 16 slices between two checks.
 const SAFEPOINTS_PER_SLICE: i64 = SAFEPOINTS_PER_CHECK / 16;
 
 /// What a slice takes at most, for each safepoint and all in all, unless its script makes long library calls. This is
@@ -32,8 +32,8 @@ pub(super) struct PassClock {
 }
 
 impl PassClock {
-    /// For slices of `quantum` safepoints. They are timed for the limits of their VMs if `is_timed`, and each of them from
-    /// the start if they were slow lately.
+    /// For slices of `quantum` safepoints. They are timed for the limits of their VMs if `is_timed`, and each of them
+    /// from the start if they were slow lately.
     pub(super) fn start(deadline: Deadline, quantum: u32, is_timed: bool, was_slow: bool) -> Self {
         Self {
             deadline,
@@ -92,7 +92,8 @@ impl PassClock {
     }
 }
 
-/// Measures each slice only while slices take long: to read the thread's clock costs several times as much as a short slice.
+/// Measures each slice only while slices take long: to read the thread's clock costs several times as much as a short
+/// slice.
 #[derive(Debug)]
 struct Stopwatch {
     usual_slice: Duration,

@@ -1,8 +1,8 @@
 //! Loading what turns need before it is their turn.
 //!
-//! Among hundreds of thousands of processes nothing of one is in the caches when its turn comes, and a slice is over before
-//! the first of it would have been loaded. In an isolate with many turns each turn prefetches for later ones, those of the
-//! next isolate included. Isolates with few turns are prefetched in [batches](Isolate::prefetch_batch).
+//! Among hundreds of thousands of processes nothing of one is in the caches when its turn comes, and a slice is over
+//! before the first of it would have been loaded. In an isolate with many turns each turn prefetches for later ones,
+//! those of the next isolate included. Isolates with few turns are prefetched in [batches](Isolate::prefetch_batch).
 
 use std::time::Duration;
 
@@ -26,8 +26,8 @@ const FEW_TURNS: usize = 8;
 /// With fewer turns, it does not pay to load the TLB entries of all pages of an isolate.
 const MANY_TURNS: usize = 64;
 
-/// Starts loading what later turns need. To be called in each turn, with the turns that follow in this isolate, and the next
-/// isolate, if that is known.
+/// Starts loading what later turns need. To be called in each turn, with the turns that follow in this isolate, and
+/// the next isolate, if that is known.
 #[inline]
 pub(super) fn prefetch_next(state: &LuauState, turns: &[ProcessKey], next: Option<&Isolate>) {
     // With all of them there at once there is nothing to check for each.
@@ -80,7 +80,7 @@ impl Isolate {
         }
         let [next, after_next @ ..] = later else { return false };
         if let Some(isolate) = after_next.first() {
-            prefetch(&**isolate); // where its parts are is known at once then
+            prefetch(&**isolate); // its parts are prefetched in the next call
         }
         next.prefetch_parts();
         self.turns().len() > THREAD_AHEAD
@@ -91,9 +91,9 @@ impl Isolate {
         self.turns().len() <= FEW_TURNS
     }
 
-    /// Starts loading what passes over these isolates need, which [have few turns](Self::has_few_turns). The address of each
-    /// thing stands in one that was loaded before it. So each step is taken for all isolates, before the next step reads what
-    /// it has loaded.
+    /// Starts loading what passes over these isolates need, which [have few turns](Self::has_few_turns). The address
+    /// of each thing stands in one that was loaded before it. So each step is taken for all isolates, before the next
+    /// step reads what it has loaded.
     pub(crate) fn prefetch_batch(isolates: &[&mut Self]) {
         const STEPS: [fn(&Isolate, &LuauState); 6] = [
             // What the isolate points to.
@@ -134,7 +134,8 @@ impl Isolate {
         }
     }
 
-    /// Starts loading what these isolates need to [wake](Self::wake) their processes, as [`Isolate::prefetch_batch`] does.
+    /// Starts loading what these isolates need to [wake](Self::wake) their processes, as [`Isolate::prefetch_batch`]
+    /// does.
     pub(crate) fn prefetch_timers(isolates: &[&mut Self], now: Duration) {
         isolates.iter().for_each(|isolate| prefetch(&**isolate));
         for isolate in isolates {

@@ -64,13 +64,14 @@ pub(super) struct ProcessTable {
     /// The index that became free last is taken first.
     free: Vec<ProcessIndex>,
     first_generation: u32,
-    /// Those that have not ended.
+    /// Processes that have not ended.
     live: usize,
-    /// Those that may run.
+    /// Processes that may run.
     pub(super) queue: RunQueue<ProcessKey>,
-    /// Those that had their first slice in this tick. They are queued once its pass has begun, which leaves them out so.
+    /// Processes that had their first slice in this tick. They are queued once its pass has begun, so that it leaves
+    /// them out.
     started_this_tick: Vec<ProcessKey>,
-    /// Those without a thread, in the order of their admission.
+    /// Processes without a thread, in the order of their admission.
     pub(super) starting: VecDeque<Starting>,
 }
 
@@ -140,7 +141,7 @@ impl ProcessTable {
         self.origins[index.at()]
     }
 
-    /// Those of a VM that have not ended. It looks at all processes of the isolate.
+    /// The live processes of a VM. Walks all processes of the isolate.
     pub(super) fn live_on(&self, vm: VmIndex) -> impl Iterator<Item = ProcessKey> {
         let records = (0..).zip(&self.records);
         let live = records.filter(move |(_, record)| record.vm == vm && !record.state.has_ended());
@@ -176,8 +177,8 @@ impl ProcessTable {
         self.started_this_tick.push(key);
     }
 
-    /// Queues those that started in this tick, for the passes that begin in later ones. To be called when that of this
-    /// tick has begun.
+    /// Queues the processes that started in this tick, for the passes of later ticks. To be called when the pass of
+    /// this tick has begun.
     pub(super) fn enqueue_started(&mut self) {
         // It may have been long, and few start at other times.
         std::mem::take(&mut self.started_this_tick).into_iter().for_each(|key| self.queue.push(key));

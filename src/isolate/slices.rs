@@ -25,7 +25,8 @@ impl Isolate {
         !self.processes.queue.pass_is_over() && !self.collection_is_overdue()
     }
 
-    /// Whether this isolate still has turns left in the current round. Nobody waits for the collector of another isolate.
+    /// Whether this isolate still has turns left in the current round. Nobody waits for the collector of another
+    /// isolate.
     pub(crate) fn has_turns_left(&self) -> bool {
         !self.processes.queue.pass_is_over() && !self.collector.skipped_in_round
     }
@@ -36,8 +37,8 @@ impl Isolate {
         self.collector.skipped_in_round |= is_overdue;
     }
 
-    /// Runs slices until the pass is over, or with a deadline, until that is past or garbage must be collected that takes
-    /// long. `next` is the isolate that this operating-system thread runs next, if that is known.
+    /// Runs slices until the pass is over, or with a deadline, until that is past or garbage must be collected that
+    /// takes long. `next` is the isolate that this operating-system thread runs next, if that is known.
     pub(crate) fn run(&mut self, time: TickTime, next: Option<&Self>) {
         let had_turns_left = self.has_turns_left();
         loop {
@@ -53,7 +54,8 @@ impl Isolate {
         self.stats.isolate_passes += u64::from(had_turns_left && !self.has_turns_left());
     }
 
-    /// Runs slices of up to `quantum` safepoints. A slice that this cut short is not counted: the process will go on with it.
+    /// Runs slices of up to `quantum` safepoints. A slice that this cut short is not counted: the process will go on
+    /// with it.
     pub(super) fn run_slices(&mut self, quantum: u32, time: TickTime, next: Option<&Self>) {
         let Some(pass) = Pass::new(self, quantum, time, next) else {
             self.processes.queue = RunQueue::default(); // whoever is queued has ended

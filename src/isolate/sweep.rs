@@ -1,13 +1,13 @@
 //! When to sweep out what is void.
 //!
-//! Entries of waits that ended early (a timeout, a task that was cancelled, a process that was killed) are not looked for
-//! at once. They stay until there may be as many of them as of others.
+//! Entries of waits that ended early (a timeout, a task that was cancelled, a process that was killed) are not looked
+//! for at once. They stay until there may be as many of them as of others.
 
 /// Fewer entries are not worth a sweep.
 const MIN_SWEEP: usize = 64;
 
-/// How long a list may be before it is swept: so that each entry costs a constant time, and hardly more than half of them
-/// are void.
+/// How long a list may be before it is swept: so that each entry costs a constant time, and hardly more than half of
+/// them are void.
 #[derive(Debug)]
 pub(super) struct SweepAt(usize);
 

@@ -21,10 +21,10 @@ use retained_exits::RetainedExits;
 use subscribers::{Listener, Subscribers};
 use timers::{Timer, Timers};
 
-/// What a wait takes at least. One that begins before the tick looks at its timers is to end in a later tick.
+/// The shortest wait. A wait that begins in Admit must not end in Wake of the same tick.
 const MIN_WAIT: Duration = Duration::from_nanos(1);
 
-/// Timers that are looked at [before they are due](Waits::soon).
+/// Timers that are [prefetched](Waits::soon) together.
 const SOON: usize = 8;
 
 /// Waits that something other than their time can end, by process.

@@ -10,7 +10,7 @@ use std::ffi::c_void;
 use std::ptr;
 
 use self::pages::Pages;
-use super::slice::{LimitViolation, Slice};
+use super::slice::{LimitViolation, Slice, SliceEnd};
 
 /// Bytes beyond which a block takes noticeable time to fill. Larger than the pages that Luau takes for
 /// its small objects: those are paid for by the safepoints of the code that makes them.
@@ -104,7 +104,7 @@ impl Memory {
         }
         let permitted = gained <= self.allowed.saturating_add(self.slack);
         if !permitted {
-            slice.mark_for_kill(LimitViolation::Memory(gained));
+            slice.mark_for_kill(SliceEnd::Exceeded(LimitViolation::Memory(gained)));
         }
         permitted
     }

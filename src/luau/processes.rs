@@ -28,7 +28,7 @@ impl LuauState {
     }
 
     /// Gives a process that has just started its name, if it has one of its own, and arguments.
-    pub(crate) fn pass(
+    pub(crate) fn set_arguments(
         &mut self,
         thread: ProcessIndex,
         category: u8,
@@ -48,7 +48,7 @@ impl LuauState {
             table
         });
         self.main().set_memory_category(0);
-        self.threads[thread.at()].pass(name, arguments.len() as i32, table?);
+        self.threads[thread.at()].set_arguments(name, arguments.len() as i32, table?);
         Ok(())
     }
 

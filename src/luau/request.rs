@@ -1,7 +1,7 @@
 //! What the tasks of a process ask for beyond their slice.
 //!
-//! The isolate itself sees to time, messages and signals. What it cannot answer leaves it as an [`ExternalRequest`], and
-//! comes back as a [`Reply`](super::Reply).
+//! The isolate itself sees to time, messages and signals. What it cannot answer leaves it as an [`ExternalRequest`],
+//! and comes back as a [`Reply`](super::Reply).
 
 use std::any::Any;
 use std::time::Duration;

@@ -6,8 +6,8 @@ use super::context::Context;
 use super::state::LuauState;
 
 impl LuauState {
-    /// Forgets whose slots and places it knew, so that it can serve those of another isolate. `false` if something of
-    /// its processes is left that somebody may still ask for. None of them may be alive.
+    /// Forgets the processes and VMs of its isolate, so that it can serve another one. `false` if something of them
+    /// is left that somebody may still ask for. No process may be alive.
     pub(crate) fn reset_for_reuse(&mut self) -> bool {
         self.release_functions();
         if !self.handed_over.is_empty() || self.threads.iter().any(|thread| !thread.root.is_null()) {

@@ -70,8 +70,8 @@ pub(super) struct Slice {
     began: Cell<Option<clock::Ticks>>,
     /// Ticks of the clock that it may take from then on.
     time_limit: Cell<u64>,
-    /// Over a limit: every safepoint throws, until the process can be broken and killed.
-    marked_for_kill: Cell<Option<LimitViolation>>,
+    /// The process goes no further: every safepoint throws until it can be broken. This is how the slice ends then.
+    marked_for_kill: Cell<Option<SliceEnd>>,
     /// The coroutines that run on top of `bottom`, outermost first.
     running: ThreadStack,
     /// The break chain of the break under way, innermost first. `bottom` alone may be left out.

@@ -321,8 +321,8 @@ impl ProcessThread {
         self.tasks_mut().map(|tasks| std::mem::take(&mut tasks.results))
     }
 
-    /// See [`LuauState::pass`](super::LuauState::pass).
-    pub(super) fn pass(&mut self, name: Option<Arc<str>>, arguments: c_int, table: Reference) {
+    /// See [`LuauState::set_arguments`](super::LuauState::set_arguments).
+    pub(super) fn set_arguments(&mut self, name: Option<Arc<str>>, arguments: c_int, table: Reference) {
         let more = self.more.get_or_insert_default();
         (more.name, more.arguments, more.arguments_table) = (name, arguments, Some(table));
     }

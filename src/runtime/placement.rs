@@ -58,8 +58,8 @@ impl Placement {
         }
     }
 
-    /// An isolate has lost its last VM. Returns one to be closed: as many empty ones as there are workers stay open for VMs
-    /// to come.
+    /// An isolate has lost its last VM. Returns one to be closed: as many empty ones as there are workers stay open
+    /// for VMs to come.
     pub(super) fn emptied(&mut self, isolate: u32) -> Option<u32> {
         self.emptied.push_back(isolate);
         if self.emptied.len() > self.workers { self.emptied.pop_front() } else { None }

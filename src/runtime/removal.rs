@@ -74,7 +74,7 @@ impl LuauRuntime {
         taken
     }
 
-    /// Ends a tick: VMs can come where others have left, and isolates with nothing to do rest.
+    /// Ends a tick: isolates that have lost VMs can take others, and isolates with nothing to do rest.
     pub(crate) fn rest(&mut self) {
         for (i, isolate) in self.isolates.busy_mut() {
             self.placement.update(i, isolate.vms());

@@ -27,8 +27,8 @@ impl Phase {
         }
     }
 
-    /// What `share` may grow to, at the cost of the earlier phases, while the phase is cut short in each tick. The processes
-    /// of isolates with too much garbage wait for the collector, and cannot use what Run has.
+    /// What `share` may grow to, at the cost of the earlier phases, while the phase is cut short in each tick. The
+    /// processes of isolates with too much garbage wait for the collector, and cannot use what Run has.
     fn max_share(self) -> f64 {
         match self {
             Self::Collect => 0.4,
@@ -76,8 +76,8 @@ impl Account {
         self.spent
     }
 
-    /// When `phase` has to stop if it begins at `now`. Each leaves the later ones their shares, or less if they needed less
-    /// lately, and gets what the earlier ones did not use.
+    /// When `phase` has to stop if it begins at `now`. Each leaves the later ones their shares, or less if they
+    /// needed less lately, and gets what the earlier ones did not use.
     pub(crate) fn deadline(&self, now: Instant, phase: Phase) -> Deadline {
         let Some(budget) = self.budget else { return Deadline::NEVER };
         let reserve = |later: Phase| {

@@ -25,8 +25,8 @@ pub(crate) fn collect(
     let due =
         runtime.isolates.busy_mut().map(|(_, isolate)| isolate).filter(|isolate| isolate.collection_is_due());
     let (mut isolates, others): (Vec<_>, Vec<_>) = due.partition(|isolate| isolate.collection_is_overdue());
-    // First the isolates whose processes wait for it, beginning with another one in each tick: a large one takes all the
-    // time there is.
+    // First the isolates whose processes wait for it, beginning with another one in each tick: a large one takes all
+    // the time there is.
     if !isolates.is_empty() {
         let first = metrics.ticks as usize % isolates.len();
         isolates.rotate_left(first);

@@ -40,7 +40,8 @@ pub(crate) fn end_fixed_loop(mut tick: ResMut<Tick>) {
     tick.is_in_fixed_loop = false;
 }
 
-/// Before the systems of a tick. On the main thread, as those are: to wake another one takes 30 to 60 microseconds.
+/// Before the systems of a tick. On the main thread like those systems, because waking another thread takes 30 to 60
+/// microseconds.
 pub(crate) fn begin_tick(
     _main_thread: NonSendMarker,
     mut tick: ResMut<Tick>,

@@ -28,8 +28,8 @@ impl SharedStats {
 /// Isolates that one worker deals with one after the other, so that it can load what the next ones need first.
 pub(crate) const MAX_BATCH: usize = 16;
 
-/// A batch is so small a part of what is left for each worker. The last batches are single isolates, so that no worker is
-/// idle for long while another runs a batch.
+/// A batch is so small a part of what is left for each worker. The last batches are single isolates, so that no
+/// worker is idle for long while another runs a batch.
 const BATCHES_PER_WORKER: usize = 8;
 
 /// Shares isolates out in batches of up to `max` for [`for_each`].
@@ -44,9 +44,9 @@ pub(crate) fn batches<T>(
     })
 }
 
-/// Calls `f` for each of `items` (isolates, or batches of them) until the deadline, on up to `workers` threads of the compute
-/// task pool, the calling one among them. Each worker takes the next item when it is done with its last. The first item
-/// always gets its turn, so that there is progress whatever the budget is.
+/// Calls `f` for each of `items` (isolates, or batches of them) until the deadline, on up to `workers` threads of the
+/// compute task pool, the calling one among them. Each worker takes the next item when it is done with its last. The
+/// first item always gets its turn, so that there is progress whatever the budget is.
 pub(crate) fn for_each<T: Send>(
     mut items: impl Iterator<Item = T> + Send,
     workers: usize,

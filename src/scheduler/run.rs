@@ -12,7 +12,8 @@ use crate::runtime::LuauRuntime;
 use crate::types::Metrics;
 use crate::types::TickBudget;
 
-/// With a longer quantum, batches of isolates with many turns gain nothing, and lose where busy ones cannot be shared out.
+/// With a longer quantum, batches of isolates with many turns gain nothing, and lose where busy ones cannot be shared
+/// out.
 const SHORT_QUANTUM: u32 = 64;
 
 pub(crate) fn run(

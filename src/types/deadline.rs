@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-/// Steps of about a microsecond between two looks at the clock, which takes some 30 nanoseconds.
+/// Steps between two reads of the clock. A step takes about a microsecond, a read some 30 nanoseconds.
 const STEPS_PER_CHECK: u32 = 32;
 
 /// When work has to stop, or never.

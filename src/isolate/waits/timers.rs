@@ -1,8 +1,8 @@
 //! Timers of an isolate, soonest first.
 //!
-//! Of many timers few are due in a tick. Taking one from a priority queue touches a cache line for each of its levels, and
-//! with thousands of isolates none of them is in a cache. So the soonest are taken out together, into a sorted list, and
-//! leave that one by one.
+//! Of many timers few are due in a tick. Taking one from a priority queue touches a cache line for each of its
+//! levels, and with thousands of isolates none of them is in a cache. So the soonest are taken out together, into a
+//! sorted list, and leave that one by one.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

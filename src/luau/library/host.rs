@@ -6,7 +6,7 @@ use super::call::{Answer, Answered, Call, Entry, Failure, Returned};
 use super::wait::answered;
 use crate::luau::host_functions::{HostEntry, HostError, HostFunctions};
 use crate::luau::request::{ExternalRequest, Request};
-use crate::luau::slice::LimitViolation;
+use crate::luau::slice::SliceEnd;
 use crate::luau::stack::{Kind, Stack};
 use crate::luau::transfer;
 use crate::value::Value;
@@ -84,7 +84,7 @@ fn failure(mut call: Call<'_>, host: &HostEntry, error: HostError) -> Failure {
     match error {
         HostError::Error(message) => Failure::new(message),
         HostError::Panic(message) => {
-            call.mark_for_kill(LimitViolation::HostPanic);
+            call.mark_for_kill(SliceEnd::HostPanicked);
             if let Some(context) = call.context() {
                 let message = transfer::bounded(&message, transfer::MAX_MESSAGE).to_owned();
                 context.host_panic = Some((host.0.to_string_lossy().into_owned(), message));

@@ -9,7 +9,7 @@ use mlua::ffi::{self, lua_State};
 
 use super::Slice;
 use super::clock::Ticks;
-use super::report::LimitViolation;
+use super::report::SliceEnd;
 
 /// Ticks of the clock, a few hundred nanoseconds, that a safepoint takes at most in code without long
 /// library calls.
@@ -65,10 +65,10 @@ impl Slice {
     }
 
     /// Every safepoint throws from now on, until the process can be broken and killed. The first reason stays.
-    pub(in super::super) fn mark_for_kill(&self, violation: LimitViolation) {
+    pub(in super::super) fn mark_for_kill(&self, end: SliceEnd) {
         self.end_soon();
         if !self.is_marked_for_kill() {
-            self.marked_for_kill.set(Some(violation));
+            self.marked_for_kill.set(Some(end));
             self.took_slow_path.set(true);
         }
     }

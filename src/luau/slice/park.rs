@@ -39,7 +39,7 @@ pub(super) unsafe fn out_of_fuel(slice: &Slice, thread: *mut lua_State) {
         if can_break(slice, thread) {
             let depth = ffi::lua_stackdepth(thread).unsigned_abs();
             if depth > slice.call_depth_limit.get() {
-                slice.mark_for_kill(LimitViolation::CallDepth(depth));
+                slice.mark_for_kill(SliceEnd::Exceeded(LimitViolation::CallDepth(depth)));
             }
             slice.broken.clear();
             if thread != slice.bottom.get() {
@@ -64,7 +64,7 @@ unsafe fn park(slice: &Slice, thread: *mut lua_State) {
         match unsafe { parking_place(slice, thread) } {
             // SAFETY: it is that of the fiber that runs, so it lives.
             Ok(yielder) => unsafe { (*yielder).suspend(Event::Parked) },
-            Err(violation) => slice.mark_for_kill(violation),
+            Err(violation) => slice.mark_for_kill(SliceEnd::Exceeded(violation)),
         }
     }
     // Not what was found before: the process may have been killed while it was parked.
@@ -162,11 +162,11 @@ pub(super) fn resume(slice: &Slice, parked: Parked, quantum: u32) -> Resumed {
 /// Ends a process that is parked: every safepoint throws until its C stack is gone. A script may catch an error, but not
 /// the next one.
 pub(in super::super) fn end(slice: &Slice, parked: Parked) {
-    slice.mark_for_kill(LimitViolation::Exit);
+    slice.mark_for_kill(SliceEnd::Exited);
     let mut resumed = resume(slice, parked, 1);
     while let Resumed::ParkedAgain(parked, _) = resumed {
         debug_assert!(false, "it parks although it is to be killed");
-        slice.mark_for_kill(LimitViolation::Exit);
+        slice.mark_for_kill(SliceEnd::Exited);
         resumed = resume(slice, parked, 1);
     }
 }

@@ -13,10 +13,12 @@ pub(crate) enum SliceEnd {
     Waiting,
     /// The main chunk returned; its results are on the thread's stack.
     Returned,
-    /// An error left the main chunk; the error value is on the thread's stack.
+    /// An error left the main chunk or a task; the error value is on the thread's stack.
     Failed,
     /// It called `process.exit`; the results are in [`Context::exit_results`](crate::luau::Context::exit_results).
     Exited,
+    /// A host function that it called panicked; [`Context::host_panic`](crate::luau::Context::host_panic) says more.
+    HostPanicked,
     /// The process went over a limit.
     Exceeded(LimitViolation),
 }
@@ -30,13 +32,6 @@ pub(crate) enum LimitViolation {
     CallDepth(u32),
     /// Processes that are parked at a time.
     Parked { limit: u32, used: u32 },
-    /// Nothing: a host function that it called panicked. [`Context::host_panic`](crate::luau::Context::host_panic) says
-    /// more.
-    HostPanic,
-    /// Nothing: an error left one of its tasks.
-    TaskFailed,
-    /// Nothing: it called `process.exit`.
-    Exit,
 }
 
 /// How much a slice may do.

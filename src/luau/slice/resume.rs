@@ -6,7 +6,7 @@ use std::ptr;
 use mlua::ffi::{self, lua_State};
 
 use super::Slice;
-use super::report::{LimitViolation, SliceEnd, SliceReport};
+use super::report::{SliceEnd, SliceReport};
 use crate::luau::threads::Next;
 
 /// Runs one slice of the process that is ready.
@@ -105,11 +105,8 @@ unsafe fn run_on(slice: &Slice, mut stopped: Option<(*mut lua_State, c_int)>) ->
 unsafe fn after_stop(slice: &Slice, thread: *mut lua_State, status: c_int) -> Result<Next, SliceEnd> {
     // What this break leaves must not get into the chain of the next, which may be another process's.
     let broken = slice.broken.take();
-    match slice.marked_for_kill.take() {
-        None => {}
-        Some(LimitViolation::TaskFailed) => return Err(SliceEnd::Failed),
-        Some(LimitViolation::Exit) => return Err(SliceEnd::Exited),
-        Some(excess) => return Err(SliceEnd::Exceeded(excess)),
+    if let Some(end) = slice.marked_for_kill.take() {
+        return Err(end);
     }
     // SAFETY: nothing of the process runs any more.
     let process = unsafe { &mut *slice.process.get() };

@@ -9,7 +9,7 @@ use crate::console::ConsoleBuffer;
 use crate::luau::arguments::CallArguments;
 use crate::luau::context::Context;
 use crate::luau::shared::{self, Shared};
-use crate::luau::slice::{self, LimitViolation, Slice};
+use crate::luau::slice::{self, Slice, SliceEnd};
 use crate::luau::stack::Reference;
 use crate::luau::stack::Stack;
 use crate::luau::threads::{ProcessThread, Tasks};
@@ -137,7 +137,7 @@ impl<'a> Call<'a> {
     }
 
     /// Something happened that ends the process as soon as it can be preempted.
-    pub(in crate::luau) fn mark_for_kill(&mut self, violation: LimitViolation) {
-        self.slice().mark_for_kill(violation);
+    pub(in crate::luau) fn mark_for_kill(&mut self, end: SliceEnd) {
+        self.slice().mark_for_kill(end);
     }
 }

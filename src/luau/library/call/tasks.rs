@@ -5,7 +5,7 @@ use mlua::ffi::{self, lua_State};
 use super::{Call, Failure};
 use crate::luau::replies::Reply;
 use crate::luau::request::Request;
-use crate::luau::slice::LimitViolation;
+use crate::luau::slice::SliceEnd;
 use crate::luau::stack::{Coroutine, Kind, Stack};
 use crate::luau::threads::{MAIN, Next, Task, TaskId, Tasks};
 use crate::value::Value;
@@ -38,7 +38,7 @@ impl Call<'_> {
         if let Some(context) = self.context() {
             context.exit_results = results;
         }
-        self.mark_for_kill(LimitViolation::Exit);
+        self.mark_for_kill(SliceEnd::Exited);
     }
 
     /// What the task that goes on has waited for.
@@ -154,7 +154,7 @@ impl Call<'_> {
         }
         let next = self.tasks().and_then(|tasks| tasks.started_stopped(status));
         if matches!(next, Some(Next::Failed)) && !self.slice().is_marked_for_kill() {
-            self.mark_for_kill(LimitViolation::TaskFailed);
+            self.mark_for_kill(SliceEnd::Failed);
         }
         Spawned::Stopped
     }
