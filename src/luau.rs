@@ -26,7 +26,6 @@ mod function_ref;
 mod host_functions;
 mod library;
 pub(crate) mod mailbox;
-#[expect(clippy::multiple_unsafe_ops_per_block, reason = "its lists are relinked in one go, by one proof")]
 mod memory;
 mod modules;
 mod open;
@@ -40,7 +39,6 @@ pub(crate) mod request;
 mod reset;
 mod roots;
 mod shared;
-#[expect(clippy::multiple_unsafe_ops_per_block, reason = "what a safepoint does is one thing, by one proof")]
 mod slice;
 mod slices;
 mod stack;

@@ -149,7 +149,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Whose slice is next, and what it may use.
-    #[inline]
+    #[inline(always)]
     fn next_turn(&mut self) -> Option<Turn> {
         loop {
             let process = self.processes.queue.next_in_pass()?;
@@ -162,7 +162,7 @@ impl<'a> Pass<'a> {
     }
 
     /// The turn of a process, unless it has ended, is suspended or must wait.
-    #[inline]
+    #[inline(always)]
     fn turn_of(&mut self, process: ProcessKey) -> Option<Turn> {
         let ProcessTable { records, queue, .. } = &mut *self.processes;
         let record = &mut records[process.index.at()];
@@ -213,7 +213,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Takes note of what a slice did. The pass stops where the deadline is past, or too much memory is in use.
-    #[inline]
+    #[inline(always)]
     fn after_slice(&mut self, turn: Turn, report: SliceReport) -> ControlFlow<()> {
         let ProcessTable { records, queue, .. } = &mut *self.processes;
         let record = &mut records[turn.process.index.at()];
@@ -303,13 +303,13 @@ impl<'a> Pass<'a> {
 impl Batch for Pass<'_> {
     type Turn = Turn;
 
-    #[inline]
+    #[inline(always)]
     fn next_turn(&mut self) -> Option<(Turn, ReadySlice<'_>)> {
         let turn = Pass::next_turn(self)?;
         Some((turn, self.slices.ready(turn.process.index, turn.quantum, turn.memory_bytes)))
     }
 
-    #[inline]
+    #[inline(always)]
     fn after_slice(&mut self, turn: Turn, report: SliceReport) -> ControlFlow<()> {
         Pass::after_slice(self, turn, report)
     }

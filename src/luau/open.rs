@@ -11,7 +11,7 @@ use super::anchors::Roots;
 use super::context::Context;
 use super::host_functions::HostFunctions;
 use super::memory::{self, Memory};
-use super::prefetch::knows_layout;
+use super::prefetch::{finds_callbacks, knows_layout};
 use super::shared::Shared;
 use super::stack::{Reference, Stack};
 use super::state::{LuauState, call_protected};
@@ -62,8 +62,9 @@ impl LuauState {
         state.unload(sandbox);
         state.knows_layout = knows_layout(&mut state.main());
         state.control_collector(ffi::LUA_GCSETSTEPSIZE, GC_STEP_KIB);
+        let finds_callbacks = state.protect(finds_callbacks)?;
         // SAFETY: `main` is live; what is shared lives as long as the state.
-        unsafe { slice::install(main) };
+        unsafe { slice::install(main, finds_callbacks) };
         state.collect();
         Ok(state)
     }

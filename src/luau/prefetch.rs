@@ -13,7 +13,7 @@ use super::state::LuauState;
 use crate::types::ProcessIndex;
 use layout::{ThreadLayout, prefetch_thread};
 
-pub(super) use layout::knows_layout;
+pub(super) use layout::{finds_callbacks, knows_layout, userdata};
 pub(crate) use lines::prefetch;
 pub(super) use lines::{OS_PAGE, prefetch_line};
 

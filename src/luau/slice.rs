@@ -23,6 +23,7 @@ mod limits;
 mod park;
 mod report;
 mod resume;
+mod running;
 mod suspension;
 mod thread_stack;
 
@@ -136,7 +137,7 @@ impl Slice {
     /// `process.root` must be a live thread of the state whose slice this is, holding either a function to start (and no
     /// more) or what an earlier slice left there; the rest of `process` must be what that slice left. Until its slice is
     /// over only functions that Luau calls may use `process` and the context.
-    #[inline]
+    #[inline(always)]
     pub(super) unsafe fn ready(&self, process: *mut ProcessThread, quantum: u32) -> ReadySlice<'_> {
         self.process.set(process);
         // SAFETY: by the contract.
@@ -206,7 +207,11 @@ impl Slice {
 /// for as long as the result is used.
 #[inline]
 pub(super) unsafe fn of<'a>(state: *mut lua_State) -> &'a Slice {
+    // SAFETY: by the contract.
+    let callbacks = unsafe { ffi::lua_callbacks(state) };
+    // SAFETY: they live as long as their state, and nobody has a mutable reference to them.
+    let shared = unsafe { (*callbacks).userdata };
     // SAFETY: `open` puts a `Shared` there before anything else is done with the state, and `Slice` is what that begins
     // with. All its fields are cells, so nobody has a mutable reference to it.
-    unsafe { &*(*ffi::lua_callbacks(state)).userdata.cast::<Slice>() }
+    unsafe { &*shared.cast::<Slice>() }
 }

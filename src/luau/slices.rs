@@ -61,7 +61,7 @@ impl Slices<'_> {
 
     /// Makes a started process ready for a slice of `quantum` safepoints. It may allocate `memory_bytes`, and what it is
     /// [allowed](Self::allow) beyond them.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn ready(
         &mut self,
         thread: ProcessIndex,

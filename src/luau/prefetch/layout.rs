@@ -1,9 +1,12 @@
 //! Where things are in Luau's own structures. Nothing else of the crate knows that, and whether it is so is looked at
 //! [once](knows_layout) in each state.
 
+use std::ffi::c_void;
 use std::marker::PhantomData;
+use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use mlua::ffi::lua_State;
+use mlua::ffi::{self, lua_State};
 
 use super::lines::{LINE, prefetch_line, prefetch_line_once, prefetch_pointee};
 use crate::luau::stack::Stack;
@@ -26,6 +29,8 @@ const LAST_USED: usize = 80;
 enum Word {
     Top = 8,
     Base = 16,
+    /// What all threads of a state share.
+    Global = 24,
     Frame = 32,
     Stack = 48,
     FirstFrame = 64,
@@ -127,6 +132,39 @@ pub(in crate::luau) fn knows_layout(stack: &mut Stack<'_>) -> bool {
     as_expected
 }
 
+/// From what all threads of a state share to its callbacks, in bytes. The same in all states.
+static CALLBACKS: AtomicUsize = AtomicUsize::new(0);
+
+/// More bytes than `global_State` has.
+const MAX_DISTANCE: usize = 1 << 14;
+
+/// Whether the callbacks of a state are found without asking Luau: see [`userdata`]. To be called in a protected call.
+pub(in crate::luau) fn finds_callbacks(stack: &mut Stack<'_>) -> bool {
+    let other = stack.push_thread();
+    // SAFETY: a stack's thread is live.
+    let callbacks = unsafe { ffi::lua_callbacks(stack.thread()) };
+    // SAFETY: both are live. Only words of a `lua_State` are read, which has as many.
+    let [global, same] =
+        [stack.thread(), other].map(|thread| unsafe { ThreadLayout::new(thread) }.word(Word::Global));
+    let distance = callbacks.addr().wrapping_sub(global.addr());
+    CALLBACKS.store(distance, Ordering::Relaxed);
+    ptr::eq(global, same) && distance < MAX_DISTANCE
+}
+
+/// What `lua_callbacks(thread)->userdata` is, in three instructions.
+///
+/// # Safety
+///
+/// The thread must be live, and its state one in which callbacks [are found](finds_callbacks).
+#[inline]
+pub(in crate::luau) unsafe fn userdata(thread: *const lua_State) -> *mut c_void {
+    // SAFETY: by the contract.
+    let global = unsafe { ThreadLayout::new(thread) }.word(Word::Global);
+    let callbacks = global.wrapping_byte_add(CALLBACKS.load(Ordering::Relaxed));
+    // SAFETY: by the contract. They live as long as the state.
+    unsafe { (*callbacks.cast::<ffi::lua_Callbacks>()).userdata }
+}
+
 /// Starts loading the `lua_State` of a thread that will be resumed soon.
 #[inline]
 pub(super) fn prefetch_thread(thread: *const lua_State) {
@@ -140,7 +178,8 @@ mod tests {
 
     #[test]
     fn threads_look_as_prefetching_wants_them() {
-        let state = LuauState::open(HostFunctions::default()).expect("memory");
+        let mut state = LuauState::open(HostFunctions::default()).expect("memory");
         assert!(state.knows_layout, "Luau has changed: look up the offsets in `prefetch`");
+        assert!(state.protect(super::finds_callbacks).expect("memory"), "the same");
     }
 }

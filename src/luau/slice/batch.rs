@@ -31,38 +31,43 @@ pub(crate) trait Batch {
 /// A batch that runs.
 struct Run<B: Batch> {
     batch: *mut B,
-    /// The slice that runs now.
+    /// Whose slice runs now.
     turn: Option<B::Turn>,
     slice: NonNull<Slice>,
+    /// Of a slice that is to run on another fiber.
     quantum: u32,
-    is_parked: bool,
-    /// Of a slice that ran on another fiber.
+    /// Of one that ran there.
     report: Option<SliceReport>,
 }
 
 impl<B: Batch> Run<B> {
-    /// Gets the next slice. `false` if there is none.
-    #[inline]
-    fn begin(&mut self) -> bool {
+    /// Gets the next slice: whose turn it is, the state of the slice, its quantum, and whether the process is parked.
+    #[inline(always)]
+    fn begin(&mut self) -> Option<(B::Turn, NonNull<Slice>, u32, bool)> {
         // SAFETY: `run_batch` has the batch exclusively, and nothing else uses it now.
-        let Some((turn, ready)) = (unsafe { &mut *self.batch }).next_turn() else { return false };
-        (self.slice, self.quantum, self.is_parked) = (ready.slice.into(), ready.quantum, ready.is_parked);
+        let (turn, ready) = unsafe { &mut *self.batch }.next_turn()?;
+        self.slice = ready.slice.into();
         self.turn = Some(turn);
-        true
+        Some((turn, self.slice, ready.quantum, ready.is_parked))
     }
 
-    #[inline]
-    fn end(&mut self, report: SliceReport) -> ControlFlow<()> {
-        let Some(turn) = self.turn else { return ControlFlow::Break(()) };
+    #[inline(always)]
+    fn end(&mut self, turn: B::Turn, report: SliceReport) -> ControlFlow<()> {
         // SAFETY: as in `begin`.
         unsafe { &mut *self.batch }.after_slice(turn, report)
+    }
+
+    /// The process of the slice that ran is parked: the fiber does not know of its end.
+    #[cold]
+    #[inline(never)]
+    fn end_parked(&mut self, report: SliceReport) -> ControlFlow<()> {
+        self.turn.take().map_or(ControlFlow::Break(()), |turn| self.end(turn, report))
     }
 }
 
 /// Runs slices until the batch ends.
 pub(in super::super) fn run_batch<B: Batch>(batch: &mut B) {
-    let mut run =
-        Run { batch, turn: None, slice: NonNull::dangling(), quantum: 0, is_parked: false, report: None };
+    let mut run = Run { batch, turn: None, slice: NonNull::dangling(), quantum: 0, report: None };
     let run = &raw mut run;
     loop {
         // SAFETY: `run` outlives the fiber, unless that is left with a parked process: then it does not use it any more.
@@ -88,7 +93,7 @@ pub(in super::super) fn run_batch<B: Batch>(batch: &mut B) {
                     let slice = unsafe { now.slice.as_ref() };
                     let (parked, report) = park::keep(slice, fiber);
                     slice.with_kept_process(|process| process.park_stack(parked));
-                    if now.end(report).is_break() {
+                    if now.end_parked(report).is_break() {
                         return;
                     }
                     break;
@@ -117,32 +122,46 @@ fn resume_parked(slice: &Slice, quantum: u32) -> Option<SliceReport> {
 fn run_slices<B: Batch>(batch: *mut Run<B>, yielder: Option<&Yielder>) {
     let yielder_address = yielder.map_or(std::ptr::null(), std::ptr::from_ref);
     loop {
-        // SAFETY: `run_batch` does not use it while this runs. No reference is held while a slice runs: then it does.
-        let (slice, quantum, is_parked) = unsafe {
-            if !(*batch).begin() {
-                return;
-            }
-            ((*batch).slice.as_ref(), (*batch).quantum, (*batch).is_parked)
-        };
+        // SAFETY: `run_batch` does not use it now. The reference is gone before the slice begins: then it does.
+        let Some((turn, slice, quantum, is_parked)) = (unsafe { &mut *batch }).begin() else { return };
+        // SAFETY: the state of a slice lives as long as its Luau state.
+        let slice = unsafe { slice.as_ref() };
         slice.yielder.set(yielder_address);
-        let report = match yielder {
-            Some(yielder) if is_parked => {
-                yielder.suspend(Event::ResumeParked);
-                // SAFETY: as above.
-                unsafe { (*batch).report.take() }
-            }
-            None if is_parked => resume_parked(slice, quantum),
-            // SAFETY: `Slices::ready` has made it ready.
-            _ => Some(unsafe { run(slice, quantum) }),
+        let report = if is_parked {
+            run_parked(batch, slice, yielder, quantum)
+        } else {
+            // SAFETY: `Slices::ready` has made it ready, and it is not parked.
+            unsafe { run(slice, quantum) }
         };
         if slice.was_parked.get() {
-            slice.report.set(report);
+            slice.report.set(Some(report));
             return; // the batch was another one
         }
         // SAFETY: as above.
-        let flow = report.map(|report| unsafe { (*batch).end(report) });
-        if flow.is_none_or(|flow| flow.is_break()) {
+        if unsafe { &mut *batch }.end(turn, report).is_break() {
             return;
         }
     }
+}
+
+/// Runs a slice of a process that is parked, on its own fiber.
+#[cold]
+#[inline(never)]
+fn run_parked<B: Batch>(
+    batch: *mut Run<B>,
+    slice: &Slice,
+    yielder: Option<&Yielder>,
+    quantum: u32,
+) -> SliceReport {
+    let report = match yielder {
+        Some(yielder) => {
+            // SAFETY: `run_batch` does not use it now.
+            unsafe { (*batch).quantum = quantum };
+            yielder.suspend(Event::ResumeParked);
+            // SAFETY: as above.
+            unsafe { (*batch).report.take() }
+        }
+        None => resume_parked(slice, quantum),
+    };
+    report.expect("it is parked")
 }

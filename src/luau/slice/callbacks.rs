@@ -4,34 +4,45 @@ use std::ptr;
 
 use mlua::ffi::{self, lua_State};
 
-use super::of;
 use super::park::out_of_fuel;
-use crate::luau::shared;
+use super::running::Running;
+use super::{Slice, of};
+use crate::luau::{prefetch, shared};
 
 /// Installs the callbacks that slices need in a state.
 ///
 /// # Safety
 ///
-/// `main` must be the main thread of a live state, whose `userdata` is a [`Shared`](shared::Shared) that outlives it.
-pub(in super::super) unsafe fn install(main: *mut lua_State) {
-    // SAFETY: `main` is live by the contract; the callbacks live as long as its state.
-    let callbacks = unsafe { &mut *ffi::lua_callbacks(main) };
-    callbacks.interrupt = Some(interrupt);
+/// `main` must be the main thread of a live state, whose `userdata` is a [`Shared`](shared::Shared) that outlives it, and
+/// `finds_callbacks` say [the truth](prefetch::finds_callbacks).
+pub(in super::super) unsafe fn install(main: *mut lua_State, finds_callbacks: bool) {
+    // SAFETY: `main` is live by the contract.
+    let callbacks = unsafe { ffi::lua_callbacks(main) };
+    // SAFETY: they live as long as the state, and nobody has a reference to them.
+    let callbacks = unsafe { &mut *callbacks };
+    callbacks.interrupt = Some(if finds_callbacks { interrupt::<true> } else { interrupt::<false> });
     callbacks.debuginterrupt = Some(parent_broke);
     callbacks.userthread = Some(thread_created_or_freed);
 }
 
-/// Luau's interrupt: called at every safepoint, and by the garbage collector with `gc >= 0`.
-unsafe extern "C-unwind" fn interrupt(thread: *mut lua_State, gc: i32) {
+/// Luau's interrupt: called at every safepoint, and by the garbage collector with `gc >= 0`. It is the most frequent call
+/// of all, so it does not ask Luau where the slice is if it knows.
+unsafe extern "C-unwind" fn interrupt<const KNOWS: bool>(thread: *mut lua_State, gc: i32) {
     if gc >= 0 {
         return; // nothing may be thrown out of the collector
     }
-    // SAFETY: Luau hands us the running thread, of a state that `install` was called on.
-    unsafe {
-        let slice = of(thread);
-        if slice.fuel.burn() {
-            out_of_fuel(slice, thread);
-        }
+    let slice = if KNOWS {
+        // SAFETY: Luau hands us the running thread, of a state that `install` was called on. See `of` for the rest.
+        let slice = unsafe { prefetch::userdata(thread) }.cast::<Slice>();
+        // SAFETY: as above.
+        unsafe { &*slice }
+    } else {
+        // SAFETY: as above.
+        unsafe { of(thread) }
+    };
+    if slice.fuel.burn() {
+        // SAFETY: it runs.
+        out_of_fuel(slice, unsafe { Running::new(thread) });
     }
 }
 

@@ -2,7 +2,8 @@
 
 use mlua::ffi::lua_State;
 
-use super::limits::throw;
+use super::limits::KILLED;
+use super::running::Running;
 use super::{Slice, of};
 
 /// Less is left for the next safepoint to notice.
@@ -23,10 +24,9 @@ const BYTES_WRITTEN: usize = 64;
 pub(in super::super) unsafe fn charge(state: *mut lua_State, units: u64) {
     if units > 0 {
         // SAFETY: by the contract.
-        unsafe {
-            if take(of(state), units) {
-                throw(state);
-            }
+        if take(unsafe { of(state) }, units) {
+            // SAFETY: by the contract.
+            unsafe { Running::new(state) }.throw(KILLED);
         }
     }
 }

@@ -3,9 +3,7 @@
 //! A process that went too far, in a place where it cannot be broken, is *marked for kill*: every safepoint throws an
 //! error. A script can catch one, but not those that follow, so it finds its way back to code that can be broken.
 
-use std::ffi::c_int;
-
-use mlua::ffi::{self, lua_State};
+use std::ffi::CStr;
 
 use super::Slice;
 use super::clock::Ticks;
@@ -40,20 +38,8 @@ fn has_time(slice: &Slice) -> bool {
     true
 }
 
-/// Throws the error of a process that is marked for kill.
-///
-/// # Safety
-///
-/// `thread` must be the running thread. The frames between this and Luau must hold nothing that needs dropping.
-#[cold]
-pub(super) unsafe fn throw(thread: *mut lua_State) {
-    // SAFETY: the interrupt may be called with a full stack, so a slot is made first.
-    unsafe {
-        ffi::lua_rawcheckstack(thread, 1 as c_int);
-        ffi::lua_pushliteral(thread, c"the process is being killed");
-        ffi::lua_error(thread)
-    }
-}
+/// What is thrown in a process that is marked for kill.
+pub(super) const KILLED: &CStr = c"the process is being killed";
 
 impl Slice {
     /// Ends the slice at its next safepoint. `false` if none runs.

@@ -8,12 +8,12 @@
 use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use mlua::ffi::{self, lua_State};
+use mlua::ffi::lua_State;
 
 use super::fiber::{Event, Fiber, Parked, Yielder};
-use super::limits::{may_go_on, throw};
+use super::limits::{KILLED, may_go_on};
 use super::report::{LimitViolation, SliceEnd, SliceReport};
-use super::suspension::can_break;
+use super::running::Running;
 use super::{Slice, of};
 use crate::luau::shared;
 
@@ -23,45 +23,32 @@ const MAX_PARKED: u32 = 16_384;
 
 static PARKED: AtomicU32 = AtomicU32::new(0);
 
-/// At the end of the fuel: more of it, or the end of the slice.
-///
-/// # Safety
-///
-/// `thread` must be the running thread of the state whose `slice` it is, at a safepoint. The frames between it and Luau
-/// must hold nothing that needs dropping: this may throw.
+/// At the end of the fuel, at a safepoint: more of it, or the end of the slice. This may throw.
 #[inline(never)]
-pub(super) unsafe fn out_of_fuel(slice: &Slice, thread: *mut lua_State) {
+pub(super) fn out_of_fuel(slice: &Slice, thread: Running<'_>) {
     if !slice.is_running() || may_go_on(slice) {
         return;
     }
-    // SAFETY: handed on from this function's contract.
-    unsafe {
-        if can_break(slice, thread) {
-            let depth = ffi::lua_stackdepth(thread).unsigned_abs();
-            if depth > slice.call_depth_limit.get() {
-                slice.mark_for_kill(SliceEnd::Exceeded(LimitViolation::CallDepth(depth)));
-            }
-            slice.broken.clear();
-            if thread != slice.bottom.get() {
-                slice.broken.push(thread);
-            }
-            ffi::lua_break(thread); // it runs and is yieldable, so this only marks it
-        } else {
-            park(slice, thread);
+    if slice.can_break(thread) {
+        let depth = thread.depth();
+        if depth > slice.call_depth_limit.get() {
+            slice.mark_for_kill(SliceEnd::Exceeded(LimitViolation::CallDepth(depth)));
         }
+        slice.broken.clear();
+        if thread.address() != slice.bottom.get() {
+            slice.broken.push(thread.address());
+        }
+        thread.break_here(); // it runs and is yieldable, so this only marks it
+    } else {
+        park(slice, thread);
     }
 }
 
 /// Stops here until the next slice of the process, or throws if it is to be killed.
-///
-/// # Safety
-///
-/// As for [`out_of_fuel`].
 #[cold]
-unsafe fn park(slice: &Slice, thread: *mut lua_State) {
+fn park(slice: &Slice, thread: Running<'_>) {
     if !slice.is_marked_for_kill() {
-        // SAFETY: by the contract.
-        match unsafe { parking_place(slice, thread) } {
+        match parking_place(slice, thread) {
             // SAFETY: it is that of the fiber that runs, so it lives.
             Ok(yielder) => unsafe { (*yielder).suspend(Event::Parked) },
             Err(violation) => slice.mark_for_kill(SliceEnd::Exceeded(violation)),
@@ -69,22 +56,19 @@ unsafe fn park(slice: &Slice, thread: *mut lua_State) {
     }
     // Not what was found before: the process may have been killed while it was parked.
     if slice.is_marked_for_kill() {
-        // SAFETY: by the contract.
-        unsafe { throw(thread) }
+        thread.throw(KILLED);
     }
 }
 
 /// By which the running fiber can be left, if the process may be parked.
-///
-/// # Safety
-///
-/// As for [`of`].
-unsafe fn parking_place(slice: &Slice, thread: *mut lua_State) -> Result<*const Yielder, LimitViolation> {
+fn parking_place(slice: &Slice, thread: Running<'_>) -> Result<*const Yielder, LimitViolation> {
     if slice.was_parked.get() {
         return Ok(slice.yielder.get()); // and has been counted
     }
-    // SAFETY: by the contract. Nothing else uses the context while the process runs.
-    let vm = unsafe { (*shared::of(thread).context.get()).caller().vm.at() };
+    // SAFETY: it runs, in a state that we opened.
+    let shared = unsafe { shared::of(thread.address()) };
+    // SAFETY: nothing else uses the context while the process runs.
+    let vm = unsafe { &mut *shared.context.get() }.caller().vm.at();
     slice.parked_vm.set(vm);
     let of_vm = (slice.parked.borrow().get(vm).copied().unwrap_or_default(), slice.parked_limit.get());
     let of_all = (PARKED.load(Ordering::Relaxed), MAX_PARKED);

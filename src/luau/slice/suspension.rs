@@ -2,37 +2,33 @@
 
 use std::ffi::c_int;
 
-use mlua::ffi::{self, lua_State};
+use mlua::ffi::lua_State;
 
 use super::Slice;
-
-/// Whether `thread` and every thread that waits for it can be broken. If a parent cannot, `lua_break`
-/// would throw there and leave the child broken for ever.
-///
-/// # Safety
-///
-/// `thread` must be the running thread of the state whose `slice` it is.
-#[inline]
-pub(super) unsafe fn can_break(slice: &Slice, thread: *mut lua_State) -> bool {
-    // SAFETY: it runs, so it is live. Nothing runs on top of it.
-    let is_yieldable = unsafe { ffi::lua_isyieldable(thread) != 0 };
-    // SAFETY: by the contract.
-    is_yieldable && (thread == slice.bottom.get() || unsafe { can_break_parents(slice) })
-}
-
-/// Whether all threads can be broken that wait for another to end.
-///
-/// # Safety
-///
-/// `slice` must run.
-#[cold]
-unsafe fn can_break_parents(slice: &Slice) -> bool {
-    // SAFETY: by the contract all of these threads run, so they are live.
-    let is_yieldable = |thread| unsafe { ffi::lua_isyieldable(thread) != 0 };
-    is_yieldable(slice.bottom.get()) && slice.running.all(is_yieldable)
-}
+use super::running::Running;
 
 impl Slice {
+    /// Whether the running thread and every thread that waits for it can be broken. If a parent cannot, `lua_break` would
+    /// throw there and leave the child broken for ever.
+    #[inline]
+    pub(super) fn can_break(&self, thread: Running<'_>) -> bool {
+        thread.is_yieldable() && (thread.address() == self.bottom.get() || self.can_break_parents())
+    }
+
+    /// Whether all threads can be broken that wait for another to end.
+    #[cold]
+    fn can_break_parents(&self) -> bool {
+        self.parent(self.bottom.get()).is_yieldable()
+            && self.running.all(|thread| self.parent(thread).is_yieldable())
+    }
+
+    /// One of the threads of which the slice knows that they run.
+    fn parent(&self, thread: *mut lua_State) -> Running<'_> {
+        debug_assert!(self.is_running(), "no slice runs");
+        // SAFETY: `bottom` is live while it runs, and so are those on top of it: each is on the stack of the one below.
+        unsafe { Running::new(thread) }
+    }
+
     /// Whether the process that runs can be suspended here.
     ///
     /// # Safety
@@ -42,19 +38,19 @@ impl Slice {
         if !self.is_running() {
             return false;
         }
-        // SAFETY: all of these run, so they are live.
-        let is_yieldable = |thread| unsafe { ffi::lua_isyieldable(thread) != 0 };
         // A task that runs inside `task.spawn` waits alone.
         let alone = self.with_process(|process| process.starting()).flatten();
         for parent in self.running.to_vec().into_iter().rev() {
-            if !is_yieldable(parent) {
+            if !self.parent(parent).is_yieldable() {
                 return false;
             }
             if alone == Some(parent) {
                 return true;
             }
         }
-        is_yieldable(thread) && is_yieldable(self.bottom.get())
+        // SAFETY: by the contract.
+        let thread = unsafe { Running::new(thread) };
+        thread.is_yieldable() && self.parent(self.bottom.get()).is_yieldable()
     }
 
     /// Ends the slice that runs: the process waits. Returns what the calling C function has to return; its continuation
@@ -68,17 +64,14 @@ impl Slice {
         self.waits.set(true);
         self.took_slow_path.set(true);
         // SAFETY: by the contract.
-        unsafe { self.break_innermost(thread) }
+        self.break_innermost(unsafe { Running::new(thread) })
     }
 
-    /// # Safety
-    ///
-    /// `thread` must be the running thread. If it cannot break, this throws.
-    unsafe fn break_innermost(&self, thread: *mut lua_State) -> c_int {
+    /// If it cannot break, this throws.
+    fn break_innermost(&self, thread: Running<'_>) -> c_int {
         self.broken.clear();
-        self.broken.push(thread);
-        // SAFETY: by the contract.
-        unsafe { ffi::lua_break(thread) }
+        self.broken.push(thread.address());
+        thread.break_here()
     }
 
     /// Ends the slice of a process that is marked for kill, if it can be broken here. Returns what the calling C function
@@ -89,9 +82,8 @@ impl Slice {
     /// `thread` must be the running thread of the state whose slice this is, in a C function with a continuation.
     pub(in super::super) unsafe fn stop(&self, thread: *mut lua_State) -> Option<c_int> {
         // SAFETY: by the contract.
-        let can_break = unsafe { can_break(self, thread) };
-        // SAFETY: by the contract, and it can.
-        can_break.then(|| unsafe { self.break_innermost(thread) })
+        let thread = unsafe { Running::new(thread) };
+        self.can_break(thread).then(|| self.break_innermost(thread))
     }
 
     /// What the task that was started did: `Some` if it waits, with the threads of its break, innermost first.
@@ -112,6 +104,6 @@ impl Slice {
     pub(in super::super) unsafe fn break_with_child(&self, parent: *mut lua_State) -> c_int {
         self.parent_breaks(parent);
         // SAFETY: by the contract.
-        unsafe { ffi::lua_break(parent) }
+        unsafe { Running::new(parent) }.break_here()
     }
 }
