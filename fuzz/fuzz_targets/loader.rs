@@ -1,7 +1,7 @@
 //! Whatever bytes are given as a script: it compiles or it fails, and nothing crashes.
 //!
 //! Needs nightly and cargo-fuzz: `LUAU_CXXFLAGS=-DLUAU_ENABLE_ASSERT cargo +nightly fuzz run loader`.
-//! `tests/loader_fuzz.rs` checks the same, with sources of its own making, on stable.
+//! `tests/properties/arbitrary_bytes.rs` checks the same, with sources of its own making, on stable.
 #![no_main]
 
 #[path = "../../tests/common/loader.rs"]

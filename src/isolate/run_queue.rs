@@ -87,6 +87,10 @@ impl<T: Copy> RunQueue<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -137,5 +141,95 @@ mod tests {
         queue.keep('b');
         queue.push('e');
         assert_eq!(queue.into_entries().collect::<String>(), "cdbe");
+    }
+
+    #[test]
+    fn what_is_kept_may_differ_from_what_had_its_turn() {
+        let mut queue = RunQueue::default();
+        "abc".chars().for_each(|entry| queue.push(entry));
+        queue.begin_pass();
+        assert_eq!((queue.next_in_pass(), queue.next_in_pass()), (Some('a'), Some('b')));
+        queue.keep('B'); // over the place of the one that left
+        assert_eq!(queue.next_in_pass(), Some('c'));
+        queue.keep('c');
+        queue.begin_pass();
+        assert_eq!(std::iter::from_fn(|| queue.next_in_pass()).collect::<String>(), "Bc");
+    }
+
+    #[test]
+    fn an_empty_queue_has_nobody_to_run() {
+        let mut queue = RunQueue::<u32>::default();
+        queue.begin_pass();
+        assert_eq!((queue.next_in_pass(), queue.len(), queue.pass_is_over()), (None, 0, true));
+        assert!(queue.upcoming().is_empty() && queue.end().is_empty());
+        assert_eq!(queue.into_entries().count(), 0);
+    }
+
+    /// What a run queue stands for, as three lists.
+    #[derive(Clone, Debug, Default)]
+    struct Model {
+        kept: Vec<u32>,
+        waiting: VecDeque<u32>,
+        newcomers: Vec<u32>,
+    }
+
+    impl Model {
+        fn begin_pass(&mut self) {
+            let rest = std::mem::take(&mut self.waiting);
+            self.waiting = self.kept.drain(..).chain(rest).chain(self.newcomers.drain(..)).collect();
+        }
+
+        fn len(&self) -> usize {
+            self.kept.len() + self.waiting.len() + self.newcomers.len()
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Push,
+        BeginPass,
+        /// A turn, after which the entry stays or not.
+        Turn(bool),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            3 => Just(Step::Push),
+            1 => Just(Step::BeginPass),
+            5 => any::<bool>().prop_map(Step::Turn),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_run_queue_is_three_lists_in_one_array(steps in prop::collection::vec(step(), 0..300)) {
+            let (mut queue, mut model) = (RunQueue::default(), Model::default());
+            for (number, step) in (0..).zip(steps) {
+                match step {
+                    Step::Push => {
+                        queue.push(number);
+                        model.newcomers.push(number);
+                    }
+                    Step::BeginPass => {
+                        queue.begin_pass();
+                        model.begin_pass();
+                    }
+                    Step::Turn(stays) => {
+                        let entry = queue.next_in_pass();
+                        prop_assert_eq!(entry, model.waiting.pop_front());
+                        if let Some(entry) = entry.filter(|_| stays) {
+                            queue.keep(entry);
+                            model.kept.push(entry);
+                        }
+                    }
+                }
+                prop_assert_eq!(queue.upcoming(), model.waiting.make_contiguous());
+                prop_assert_eq!(queue.pass_is_over(), model.waiting.is_empty());
+                prop_assert_eq!(queue.len(), model.len());
+            }
+            let expected: Vec<u32> =
+                model.waiting.into_iter().chain(model.kept).chain(model.newcomers).collect();
+            prop_assert_eq!(queue.into_entries().collect::<Vec<_>>(), expected);
+        }
     }
 }

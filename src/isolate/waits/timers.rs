@@ -164,6 +164,44 @@ mod tests {
         assert_eq!((timers.len(), timers.next_due()), (0, VirtualTime::MAX));
     }
 
+    #[test]
+    fn timers_come_when_they_are_due_and_not_before() {
+        let mut timers = Timers::default();
+        assert_eq!((timers.pop_due(VirtualTime::MAX), timers.next_due()), (None, VirtualTime::MAX));
+        timers.push(timer(20, 0));
+        timers.push(timer(10, 1));
+        let at = |time| Duration::from_nanos(time).into();
+        assert_eq!((timers.pop_due(at(9)), timers.next_due()), (None, at(10)));
+        assert_eq!(timers.pop_due(at(10)), Some(timer(10, 1)));
+        assert_eq!((timers.pop_due(at(19)), timers.len()), (None, 1));
+        assert_eq!(timers.pop_due(at(1_000)), Some(timer(20, 0)));
+    }
+
+    #[test]
+    fn timers_of_one_time_come_in_the_order_in_which_their_waits_began() {
+        // More than are taken out together, so that they are in both places.
+        let mut timers = Timers::default();
+        (0..1_000).for_each(|number| timers.push(timer(3 + 2 * (number % 2), number)));
+        let order = std::iter::from_fn(|| timers.pop_due(VirtualTime::MAX)).map(|timer| timer.number);
+        assert!(order.eq((0..1_000).step_by(2).chain((1..1_000).step_by(2))));
+    }
+
+    #[test]
+    fn the_soonest_can_be_looked_at_latest_first() {
+        let mut timers = Timers::default();
+        assert!(timers.soon(3).is_empty() && timers.insertion_points().next().is_none());
+        (0..1_000).for_each(|number| timers.push(timer(number * 367 % 1_000, number)));
+        assert_eq!(timers.pop_due(VirtualTime::MAX), Some(timer(0, 0)));
+        let dues = |most| timers.soon(most).iter().map(|timer| timer.due).collect::<Vec<_>>();
+        assert_eq!(dues(3), [3, 2, 1].map(|due| Duration::from_nanos(due).into()));
+        let all = dues(usize::MAX);
+        assert!((1..=2 * BATCH).contains(&all.len()));
+        assert!(
+            all.iter().rev().copied().eq((1..=all.len() as u64).map(|due| Duration::from_nanos(due).into()))
+        );
+        assert!((1..=4).contains(&timers.insertion_points().count()));
+    }
+
     #[derive(Clone, Debug)]
     enum Step {
         Push(u64),

@@ -1,7 +1,5 @@
 //! A plugin among others: the app's clock, its schedules, the order in which things are added.
 
-mod common;
-
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -10,9 +8,8 @@ use bevy::prelude::*;
 use bevy::time::TimeUpdateStrategy;
 use bevy_luau_os::Value;
 use bevy_luau_os::prelude::*;
-use common::{metrics, process, vm};
 
-const SPIN: &str = "while true do end";
+use crate::common::{self, SPIN, metrics, process, vm};
 
 #[derive(ScheduleLabel, Clone, Debug, PartialEq, Eq, Hash)]
 struct Simulate;

@@ -1,9 +1,9 @@
 //! What scripts can reach, and what they cannot.
 
-mod common;
-
 use bevy::prelude::*;
 use bevy_luau_os::prelude::*;
+
+use crate::common;
 
 /// Runs a script that returns `true` when all is well, or a message.
 #[track_caller]
@@ -29,7 +29,8 @@ fn a_coroutine_shares_the_globals_of_its_process() {
     let mut app = common::app();
     holds(
         &mut app,
-        "coroutine.wrap(function() z = 3; _G.w = 4 end)() return z == 3 and w == 4 and coroutine.wrap(function() return _G end)() == _G",
+        "coroutine.wrap(function() z = 3; _G.w = 4 end)() return z == 3 and w == 4 and coroutine.wrap(function() \
+         return _G end)() == _G",
     );
 }
 
@@ -39,7 +40,8 @@ fn everything_shared_is_frozen() {
     holds(
         &mut app,
         r#"
-        local shared = { coroutine, table, string, bit32, buffer, utf8, math, vector, os, debug, task, process, mailbox, signal }
+        local shared = { coroutine, table, string, bit32, buffer, utf8, math, vector, os, debug, task, process,
+            mailbox, signal }
         assert(#shared == 14)
         for _, library in shared do
             assert(table.isfrozen(library))
@@ -65,7 +67,8 @@ fn nothing_dangerous_is_there() {
     holds(
         &mut app,
         r#"
-        local absent = { "getfenv", "setfenv", "loadstring", "load", "dofile", "collectgarbage", "gcinfo", "newproxy", "io", "package" }
+        local absent = { "getfenv", "setfenv", "loadstring", "load", "dofile", "collectgarbage", "gcinfo",
+            "newproxy", "io", "package" }
         for _, name in absent do
             assert(_G[name] == nil, name)
         end

@@ -5,7 +5,7 @@ use bevy_luau_os::prelude::*;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use crate::common;
+use crate::app;
 
 /// Scripts that never end: what a break chain, a collection, a kill and a limit can disturb.
 const ENDLESS: [&str; 5] = [
@@ -75,19 +75,19 @@ impl Neighbours {
     }
 
     pub fn apply(&mut self, app: &mut App, event: &Event) {
-        self.vms.retain(|&vm| common::exists(app, vm));
-        self.processes.retain(|&process| common::exists(app, process));
+        self.vms.retain(|&vm| app::exists(app, vm));
+        self.processes.retain(|&process| app::exists(app, process));
         match event {
             Event::Process { vm, script } => {
                 let vms = [&self.hosts[..], &self.vms].concat();
                 self.spawn(app, *vm.get(&vms), script);
             }
             Event::Vm { script, other } => {
-                let vm = common::vm(app);
+                let vm = app::vm(app);
                 self.vms.push(vm);
                 self.spawn(app, vm, script);
                 self.spawn(app, vm, other);
-                self.processes.push(common::process(app, vm, GREEDY));
+                self.processes.push(app::process(app, vm, GREEDY));
             }
             Event::Kill(process) => {
                 if !self.processes.is_empty() {
@@ -110,14 +110,13 @@ impl Neighbours {
     }
 
     fn spawn(&mut self, app: &mut App, vm: Entity, script: &Index) {
-        let process = common::process(app, vm, script.get::<String>(&self.scripts));
+        let process = app::process(app, vm, script.get::<String>(&self.scripts));
         self.processes.push(process);
     }
 
     /// Despawns all VMs.
     pub fn remove_all(&self, app: &mut App) {
-        for &vm in
-            self.hosts.iter().chain(&self.vms).filter(|&&vm| common::exists(app, vm)).collect::<Vec<_>>()
+        for &vm in self.hosts.iter().chain(&self.vms).filter(|&&vm| app::exists(app, vm)).collect::<Vec<_>>()
         {
             app.world_mut().despawn(vm);
         }

@@ -1,12 +1,14 @@
 //! What a VM may use, and what happens beyond that.
 
-mod common;
-
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use bevy::prelude::*;
 use bevy_luau_os::prelude::*;
-use bevy_luau_os::{KillReason, ProcessExited};
+use bevy_luau_os::{KillReason, Value};
+use cpu_time::ThreadTime;
+
+use crate::common::{self, SPIN, info, runtime};
 
 fn vm_with(app: &mut App, limits: Limits) -> Entity {
     app.world_mut().spawn((Vm::new(), VmLimits::from(limits))).id()
@@ -16,15 +18,13 @@ fn vm_with(app: &mut App, limits: Limits) -> Entity {
 fn outcome(app: &mut App, limits: Limits, source: &str) -> Outcome {
     let before = common::ended(app).processes.len();
     let neighbour = common::vm(app);
-    common::process(app, neighbour, "local s = 0 for i = 1, 100000 do s += i end return s");
+    let neighbour = common::process(app, neighbour, "local s = 0 for i = 1, 100000 do s += i end return s");
     let vm = vm_with(app, limits);
     let process = common::process(app, vm, source);
-    let exits = common::until_ended(app, before + 2);
-    let is_neighbour = |exit: &&ProcessExited| exit.entity != process;
-    let neighbour = exits[before..].iter().find(is_neighbour).expect("it ended").outcome.clone();
-    assert_eq!(neighbour, Outcome::Finished(vec![bevy_luau_os::Value::Number(5000050000.0)]));
-    let hostile = exits[before..].iter().find(|exit| exit.entity == process).expect("it ended");
-    hostile.outcome.clone()
+    common::until_ended(app, before + 2);
+    let outcome = |process| common::exit(app, process).expect("it ended").outcome.clone();
+    assert_eq!(outcome(neighbour), Outcome::Finished(vec![Value::Number(5000050000.0)]));
+    outcome(process)
 }
 
 fn killed(outcome: Outcome) -> KillReason {
@@ -73,7 +73,7 @@ fn what_a_killed_process_held_is_given_back() {
     common::ticks(&mut app, 5);
     let bytes = |app: &App| {
         let vm = app.world().get::<Vm>(vm).expect("alive");
-        app.world().resource::<LuauRuntime>().vm_bytes(vm).expect("it runs")
+        runtime(app).vm_bytes(vm).expect("it runs")
     };
     assert!(bytes(&app) <= (1 << 20) + (1 << 17), "{}", bytes(&app));
     // The survivor is not blamed, whatever garbage is left.
@@ -98,9 +98,11 @@ fn coroutines_are_counted_and_garbage_is_not() {
     let reason = killed(outcome(&mut app, limits.clone(), hoard));
     let KillReason::Coroutines { limit: 50, used } = reason else { panic!("{reason}") };
     assert!((51..60).contains(&used), "{used}");
-    let inside = "while true do pcall(function() local t = {} while true do t[#t + 1] = coroutine.wrap(function() coroutine.yield() end) t[#t]() end end) end";
+    let inside = "while true do pcall(function() local t = {} while true do t[#t + 1] = coroutine.wrap(function() \
+                  coroutine.yield() end) t[#t]() end end) end";
     assert!(matches!(killed(outcome(&mut app, limits.clone(), inside)), KillReason::Coroutines { .. }));
-    let generators = "local n = 0 for i = 1, 3000 do for v in coroutine.wrap(function() coroutine.yield(1) end) do n += v end end return n";
+    let generators = "local n = 0 for i = 1, 3000 do for v in coroutine.wrap(function() coroutine.yield(1) end) do \
+                      n += v end end return n";
     let Outcome::Finished(values) = outcome(&mut app, limits, generators) else { panic!() };
     assert_eq!(values[0].as_f64(), Some(3000.0));
 }
@@ -127,7 +129,7 @@ fn processes_beyond_the_limit_do_not_start() {
     let mut app = common::app();
     let vm = vm_with(&mut app, Limits { processes: 2, ..default() });
     for _ in 0..4 {
-        common::process(&mut app, vm, "while true do end");
+        common::process(&mut app, vm, SPIN);
     }
     let refused = common::until_ended(&mut app, 2).to_vec();
     for exit in &refused {
@@ -139,7 +141,7 @@ fn processes_beyond_the_limit_do_not_start() {
     // There is room again when one has ended.
     let despawned = app.world().get::<Processes>(vm).expect("it has two").iter().next().expect("the first");
     app.world_mut().despawn(despawned);
-    let next = common::process(&mut app, vm, "while true do end");
+    let next = common::process(&mut app, vm, SPIN);
     common::ticks(&mut app, 2);
     assert!(common::exists(&app, next));
 }
@@ -187,23 +189,30 @@ fn limits_can_be_changed_while_processes_run() {
 #[test]
 fn a_vm_that_takes_long_is_slowed_down_and_others_are_not() {
     let mut app = common::app_with(LuauOsPlugin {
-        budget: TickBudget::Time(Duration::from_millis(20)),
-        quantum: 100,
+        budget: TickBudget::Time(Duration::from_millis(200)),
+        quantum: 10,
+        workers: NonZeroUsize::new(1),
         ..common::plugin()
     });
     // Each pass over so many holes takes long and is not interrupted.
     let slow = "local t = table.create(100000, 1) table.clear(t) while true do for _ in t do end end";
-    let time_per_tick = Duration::from_micros(20);
-    let vm = vm_with(&mut app, Limits { time_per_tick, ..default() });
+    let vm = vm_with(&mut app, Limits { time_per_tick: Duration::from_secs(4), ..default() });
     let slow = common::process(&mut app, vm, slow);
     let fair = common::vm(&mut app);
-    let fair = common::process(&mut app, fair, "while true do end");
-    common::ticks(&mut app, 200);
-    let slices = |process: Entity| {
-        let process = app.world().get::<Process>(process).expect("it runs");
-        app.world().resource::<LuauRuntime>().process_info(process).expect("it runs").cpu.slices
-    };
-    assert!(slices(fair) >= 195, "{}", slices(fair));
-    assert!(slices(slow) < 100, "{}", slices(slow));
-    assert!(slices(slow) > 1, "{}", slices(slow));
+    let fair = common::process(&mut app, fair, SPIN);
+    let slices = |app: &App, process| info(app, process).cpu.slices;
+    common::ticks(&mut app, 10);
+    // All else that these ticks do is nothing against it.
+    let (began, before) = (ThreadTime::now(), slices(&app, slow));
+    common::ticks(&mut app, 20);
+    let one_slice = began.elapsed().div_f64((slices(&app, slow) - before) as f64);
+    let limits = Limits { time_per_tick: one_slice / 10, ..default() };
+    app.world_mut().entity_mut(vm).insert(VmLimits::from(limits));
+    let before = [slow, fair].map(|process| slices(&app, process));
+    common::ticks(&mut app, 300);
+    let [slow, fair] =
+        [(slow, before[0]), (fair, before[1])].map(|(process, before)| slices(&app, process) - before);
+    // One in ten ticks, if all take the same time.
+    assert!((8..=100).contains(&slow), "{slow} slices of {one_slice:?}");
+    assert!(fair >= 270, "{fair} slices");
 }

@@ -1,7 +1,5 @@
 //! What inspectors and Bevy's remote protocol see of VMs and processes.
 
-mod common;
-
 use std::any::TypeId;
 
 use bevy::ecs::reflect::{AppTypeRegistry, ReflectComponent, ReflectResource};
@@ -10,9 +8,10 @@ use bevy::reflect::serde::{ReflectDeserializer, TypedReflectDeserializer, TypedR
 use bevy::reflect::{GetPath, PartialReflect, ReflectRef, TypeRegistry};
 use bevy_luau_os::Metrics;
 use bevy_luau_os::prelude::*;
-use common::{process, ticks, vm};
 use serde::de::DeserializeSeed;
 use serde_json::{Value, json};
+
+use crate::common::{self, process, ticks, vm};
 
 /// The components of an entity as an inspector walks them, by type.
 fn seen(app: &App, entity: Entity) -> serde_json::Map<String, Value> {

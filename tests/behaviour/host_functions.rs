@@ -1,7 +1,6 @@
 //! Functions of the game that scripts call.
 
-mod common;
-
+use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bevy::prelude::*;
@@ -9,6 +8,8 @@ use bevy::tasks::ComputeTaskPool;
 use bevy_luau_os::prelude::*;
 use bevy_luau_os::{KillReason, Value};
 use serde::{Deserialize, Serialize};
+
+use crate::common::{self, BOOM, returns, silence_booms, text};
 
 #[derive(Serialize, Deserialize)]
 struct Item {
@@ -47,23 +48,13 @@ fn app() -> App {
             Ok::<_, String>([Order::Stop, Order::Go { to: (1.0, 2.0) }, Order::Say("hi".to_owned())])
         })
         .add_host_function("fail", |what: String| Err::<(), _>(format!("no {what} today")))
-        .add_host_function("explode", || -> Result<(), String> { panic!("boom") })
+        .add_host_function("explode", || -> Result<(), String> { panic!("{BOOM}") })
         .add_host_function("sum", |numbers: Vec<i64>| Ok::<_, String>(numbers.iter().sum::<i64>()))
         .add_host_function("length", |vector: [f64; 3]| {
             Ok::<_, String>(vector.iter().map(|x| x * x).sum::<f64>().sqrt())
         })
         .add_host_function("echo", |value: Value| Ok::<_, String>(value));
     app
-}
-
-#[track_caller]
-fn returns(app: &mut App, source: &str, expected: Value) {
-    let outcome = common::outcome(app, source);
-    assert_eq!(outcome, Outcome::Finished(vec![expected]), "{source}");
-}
-
-fn text(text: &str) -> Value {
-    Value::String(text.as_bytes().into())
 }
 
 #[test]
@@ -78,7 +69,8 @@ fn values_go_both_ways() {
     returns(&mut app, "return length(vector.create(3, 4, 0))", Value::Number(5.0));
     returns(
         &mut app,
-        "local i = game.inventory.double({ name = 'ore', count = 21, tags = { 'raw' } }) return `{i.name} {i.count} {table.concat(i.tags, ' ')}`",
+        "local i = game.inventory.double({ name = 'ore', count = 21, tags = { 'raw' } }) return `{i.name} {i.count} \
+         {table.concat(i.tags, ' ')}`",
         text("ore 42 raw doubled"),
     );
     returns(
@@ -160,9 +152,8 @@ fn wrong_arguments_are_errors_that_name_the_place() {
 fn a_panic_kills_the_process_and_nobody_else() {
     let mut app = app();
     let neighbour = common::vm(&mut app);
-    common::process(&mut app, neighbour, "for i = 1, 50000 do add(i, 1) end return 'done'");
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
+    let neighbour = common::process(&mut app, neighbour, "for i = 1, 50000 do add(i, 1) end return 'done'");
+    silence_booms();
     for source in [
         "explode()",
         "pcall(explode) return 'caught'",
@@ -173,14 +164,13 @@ fn a_panic_kills_the_process_and_nobody_else() {
         let vm = common::vm(&mut app);
         let process = common::process(&mut app, vm, source);
         common::ticks(&mut app, 3);
-        let exits = &common::ended(&app).processes;
-        let exit = exits.iter().find(|exit| exit.entity == process).expect("it was killed");
-        let expected = KillReason::HostPanic { function: "explode".into(), message: "boom".into() };
+        let exit = common::exit(&app, process).expect("it was killed");
+        let expected = KillReason::HostPanic { function: "explode".into(), message: BOOM.into() };
         assert_eq!(exit.outcome, Outcome::Killed(expected), "{source}");
     }
-    std::panic::set_hook(hook);
     common::until_ended(&mut app, 6);
-    assert_eq!(common::ended(&app).processes[5].outcome, Outcome::Finished(vec![text("done")]));
+    let outcome = common::exit(&app, neighbour).map(|exit| &exit.outcome);
+    assert_eq!(outcome, Some(&Outcome::Finished(vec![text("done")])));
     returns(&mut app, "return add(1, 2)", Value::Number(3.0));
 }
 
@@ -209,11 +199,7 @@ fn wrong_registrations_say_why() {
             common::outcome(&mut app, "return 1");
         }
         let add = AssertUnwindSafe(|| app.add_host_function(path, || Ok::<_, String>(())).world().id());
-        let hook = std::panic::take_hook();
-        std::panic::set_hook(Box::new(|_| {}));
-        let result = catch_unwind(add);
-        std::panic::set_hook(hook);
-        *result.expect_err("it panics").downcast::<String>().expect("a message")
+        *catch_unwind(add).expect_err("it panics").downcast::<String>().expect("a message")
     };
     assert_eq!(fails("a b", false), "add_host_function(\"a b\"): expected names with dots between them");
     assert_eq!(fails("string.trim", false), "add_host_function(\"string.trim\"): `string` is Luau's");
@@ -227,7 +213,7 @@ fn wrong_registrations_say_why() {
 #[test]
 fn a_host_function_that_uses_the_task_pool_leaves_slices_as_they_are() {
     const VMS: usize = 64;
-    let workers = std::num::NonZeroUsize::new(8);
+    let workers = NonZeroUsize::new(8);
     let mut app = common::app_with(LuauOsPlugin { vms_per_isolate: 1, workers, ..common::plugin() });
     app.add_host_function("sum_up", |count: u32| {
         let parts = ComputeTaskPool::get().scope(|scope| {

@@ -1,9 +1,7 @@
 //! Whatever bytes are given as a script: it compiles or it fails, and nothing crashes.
 //!
-//! The same under a fuzzer that looks for new paths: `LUAU_CXXFLAGS=-DLUAU_ENABLE_ASSERT cargo +nightly fuzz run loader`.
-
-#[path = "common/loader.rs"]
-mod loader;
+//! The same under a fuzzer that looks for new paths:
+//! `LUAU_CXXFLAGS=-DLUAU_ENABLE_ASSERT cargo +nightly fuzz run loader`.
 
 use std::fmt;
 
@@ -11,6 +9,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::FileFailurePersistence;
+
+use crate::loader;
 
 /// Stack of the main thread on Windows, the smallest of those on which a game compiles. Bevy's task
 /// threads have 2 MiB.
@@ -227,13 +227,14 @@ fn edits() -> impl Strategy<Value = Edit> {
 
 fn sources() -> impl Strategy<Value = Source> {
     let valid = select(vec![
-        include_str!("scripts/pass/coroutine_library.luau"),
-        include_str!("scripts/pass/deep_generators.luau"),
-        include_str!("scripts/pass/metamethods.luau"),
-        include_str!("scripts/pass/protected_calls.luau"),
-        include_str!("scripts/library/strings.luau"),
-        include_str!("scripts/library/sort.luau"),
-        "export type A<T> = { [string]: T, x: (T, ...number) -> (T?, ...A<T>) } | 'a' & typeof(1) local x: A<any> = (nil :: any)",
+        include_str!("../scripts/pass/coroutine_library.luau"),
+        include_str!("../scripts/pass/deep_generators.luau"),
+        include_str!("../scripts/pass/metamethods.luau"),
+        include_str!("../scripts/pass/protected_calls.luau"),
+        include_str!("../scripts/library/strings.luau"),
+        include_str!("../scripts/library/sort.luau"),
+        "export type A<T> = { [string]: T, x: (T, ...number) -> (T?, ...A<T>) } | 'a' & typeof(1) local x: A<any> = \
+         (nil :: any)",
     ]);
     let edited = (valid, vec(edits(), 1..8)).prop_map(|(text, edits)| {
         let mut text = text.as_bytes().to_vec();

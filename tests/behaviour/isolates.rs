@@ -1,14 +1,12 @@
 //! VMs on isolates: who has a Luau state, and what is handed on with one.
 
-mod common;
-
 use std::num::NonZeroUsize;
-use std::time::Duration;
 
 use bevy::prelude::*;
 use bevy_luau_os::prelude::*;
 use bevy_luau_os::{KillReason, Value};
-use common::{ended, process, ticks, until_ended};
+
+use crate::common::{self, SPIN, info, persistent_vms, process, results, runtime, ticks, until_ended};
 
 /// Each VM on an isolate of its own.
 fn app(workers: usize) -> App {
@@ -19,24 +17,11 @@ fn app(workers: usize) -> App {
     })
 }
 
-fn persistent_vms(app: &mut App, count: usize) -> Vec<Entity> {
-    app.world_mut().spawn_batch((0..count).map(|_| Vm::persistent())).collect()
-}
-
-fn runtime(app: &App) -> &LuauRuntime {
-    app.world().resource()
-}
-
-/// How the processes ended, in that order.
-fn results(app: &App) -> Vec<Outcome> {
-    ended(app).processes.iter().map(|exit| exit.outcome.clone()).collect()
-}
-
 /// Bytes of a state with one process.
 fn state_bytes() -> usize {
     let mut app = app(1);
     let vm = common::vm(&mut app);
-    process(&mut app, vm, "while true do end");
+    process(&mut app, vm, SPIN);
     ticks(&mut app, 2);
     runtime(&app).isolate_bytes()
 }
@@ -125,18 +110,14 @@ fn a_process_that_was_despawned_while_it_was_queued_holds_up_nobody() {
     // Each VM gets its isolate.
     vms.iter().for_each(|&vm| _ = process(&mut app, vm, "return 0"));
     until_ended(&mut app, 33);
-    let spin = "while true do end";
-    let watched = process(&mut app, vms[0], spin);
+    let watched = process(&mut app, vms[0], SPIN);
     // Every other isolate has a state, and processes that are queued when they go.
     let mut spinners = Vec::new();
     for &vm in vms[1..].iter().step_by(2) {
-        spinners.extend((0..2).map(|_| process(&mut app, vm, spin)));
+        spinners.extend((0..2).map(|_| process(&mut app, vm, SPIN)));
     }
     ticks(&mut app, 3);
-    let slices = |app: &App| {
-        let process = app.world().get::<Process>(watched).expect("it spins");
-        runtime(app).process_info(process).expect("it spins").cpu.slices
-    };
+    let slices = |app: &App| info(app, watched).cpu.slices;
     spinners.into_iter().rev().for_each(|spinner| assert!(app.world_mut().despawn(spinner)));
     for round in 1..=3 {
         for &vm in &vms[1..] {
@@ -150,7 +131,7 @@ fn a_process_that_was_despawned_while_it_was_queued_holds_up_nobody() {
 }
 
 #[test]
-fn each_vm_of_a_heap_is_held_to_its_own_limits() {
+fn each_vm_of_an_isolate_is_held_to_its_own_limits() {
     let mut app = common::app();
     let silent = VmLimits::from(Limits { console_bytes: 0, memory_bytes: 512 << 10, ..default() });
     let vms: Vec<Entity> = (0..8)
@@ -200,44 +181,4 @@ fn coroutines_that_a_process_left_are_not_counted_for_the_next() {
     }
     let finished = Outcome::Finished(vec![Value::Boolean(true)]);
     assert!(results(&app).iter().all(|outcome| *outcome == finished), "{:?}", results(&app));
-}
-
-#[test]
-fn a_collection_of_all_heaps_leaves_what_lives() {
-    let mut app = app(2);
-    for vm in persistent_vms(&mut app, 20) {
-        // Too little garbage for a tick to collect it.
-        let hoard = "live = table.create(1000, 0) garbage = table.create(5000, 0) garbage = nil task.wait(60) return #live";
-        process(&mut app, vm, hoard);
-    }
-    ticks(&mut app, 5);
-    let before = runtime(&app).isolate_bytes();
-    let live = app.world_mut().resource_mut::<LuauRuntime>().collect_garbage();
-    let after = runtime(&app).isolate_bytes();
-    // A value takes 16 bytes. Luau takes two pages for the stacks that it makes smaller.
-    assert!(after <= before - 20 * (80_000 - 2 * 16_384), "{after} bytes of {before}");
-    assert!((20 * 16_000..after).contains(&live), "{live} bytes of {after}");
-    ticks(&mut app, 60 * 61);
-    assert_eq!(results(&app), vec![Outcome::Finished(vec![Value::Number(1000.0)]); 20]);
-}
-
-#[test]
-fn garbage_takes_little_more_memory_than_what_lives() {
-    // So short that a collection takes many ticks.
-    let budget = TickBudget::Time(Duration::from_micros(500));
-    let mut app = common::app_with(LuauOsPlugin { budget, ..common::plugin() });
-    for vm in persistent_vms(&mut app, 600) {
-        let state = "local live = table.create(500, 0) while true do live[1] = { 1, 2, 3, 4 } end";
-        process(&mut app, vm, state);
-    }
-    let mut most = 0;
-    for _ in 0..5_000 {
-        ticks(&mut app, 1);
-        most = most.max(runtime(&app).isolate_bytes());
-    }
-    let live = app.world_mut().resource_mut::<LuauRuntime>().collect_garbage();
-    // 2 for each isolate. With so few processes, each of which spreads what it has last made over as much garbage, half as
-    // much again is free in Luau's pages.
-    let times = most as f64 / live as f64;
-    assert!((2.0..4.0).contains(&times), "{most} bytes are {times} times the {live} that live");
 }

@@ -2,14 +2,14 @@
 //! order. What they do to themselves is their business. The machine must not crash, and who runs beside them must not
 //! notice.
 //!
-//! `MONKEYS=10000 cargo test --test random_programs monkey` looks for longer, from seed `MONKEY` on.
+//! `MONKEYS=10000 cargo test --test properties monkey` looks for longer, from seed `MONKEY` on.
 
 use std::num::NonZeroUsize;
 
 use bevy::prelude::*;
 use bevy_luau_os::prelude::*;
 
-use crate::common;
+use crate::{app, one_thread};
 
 const SCRIPT: &str = include_str!("../scripts/monkey.luau");
 const WELL_BEHAVED: &str = include_str!("../scripts/well_behaved.luau");
@@ -31,25 +31,25 @@ fn number(name: &str, default: u32) -> u32 {
 }
 
 fn monkeys(seed: u32, quantum: u32, vms_per_isolate: usize) {
-    let mut app = common::app_with(LuauOsPlugin {
+    let mut app = one_thread::app_with(LuauOsPlugin {
         quantum,
         vms_per_isolate,
         workers: NonZeroUsize::new(1 + seed as usize % 2),
-        ..common::plugin()
+        ..app::plugin()
     });
     let mut neighbours = Vec::new();
     for place in 0..4 {
-        let vm = common::vm(&mut app);
+        let vm = app::vm(&mut app);
         for twin in 0..2 {
             let seed = (seed * 16 + place * 4 + twin).to_string();
             let source = SCRIPT.replace("SEED", &seed).replace("STEPS", &STEPS.to_string());
-            common::process(&mut app, vm, &source);
+            app::process(&mut app, vm, &source);
         }
-        let vm = common::vm(&mut app);
-        neighbours.push(common::process(&mut app, vm, WELL_BEHAVED));
+        let vm = app::vm(&mut app);
+        neighbours.push(app::process(&mut app, vm, WELL_BEHAVED));
     }
     for tick in 0..TICKS {
-        common::ticks(&mut app, 1);
+        app.update();
         if tick % 7 == 0 {
             let vms: Vec<Entity> =
                 app.world_mut().query_filtered::<Entity, With<Vm>>().iter(app.world()).collect();
@@ -59,14 +59,14 @@ fn monkeys(seed: u32, quantum: u32, vms_per_isolate: usize) {
         }
     }
     let outcomes = |app: &App| -> Vec<Outcome> {
-        let ended = common::ended(app).processes.iter();
+        let ended = app::ended(app).processes.iter();
         ended.filter(|exit| neighbours.contains(&exit.entity)).map(|exit| exit.outcome.clone()).collect()
     };
     for _ in 0..100_000 {
         if outcomes(&app).len() == neighbours.len() {
             break;
         }
-        common::ticks(&mut app, 1);
+        app.update();
     }
     let outcomes = outcomes(&app);
     assert_eq!(outcomes.len(), neighbours.len(), "seed {seed}, quantum {quantum}: the neighbours ended");

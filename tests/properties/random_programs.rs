@@ -1,23 +1,20 @@
 //! Random programs do as processes, at any quantum and beside others that come and go, what they do
 //! when they run through on a plain Luau state.
-//!
-//! `PROPTEST_CASES=1000 cargo test --test random_programs` looks for longer. What fails is made smaller and
-//! printed, and tried first from then on (`main.regressions`, to be committed).
 
-#[path = "../common/mod.rs"]
-mod common;
 mod grammar;
-mod monkey;
 mod neighbours;
 mod plain;
 
 use std::fmt;
 
 use bevy::prelude::*;
+use bevy_luau_os::Metrics;
 use bevy_luau_os::prelude::*;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
+
+use crate::{app, one_thread};
 
 use neighbours::{Event, Neighbours};
 use plain::Behaviour;
@@ -39,7 +36,7 @@ struct Program {
 
 impl Program {
     fn source(&self) -> String {
-        let prelude = include_str!("prelude.luau").replace("FUEL", &self.fuel.to_string());
+        let prelude = include_str!("random_programs/prelude.luau").replace("FUEL", &self.fuel.to_string());
         // `math.floor` may be the program's own by now.
         let end = "
             say(n0, n1, n2, s0, #t0, #t1, G, math.floor(n0))
@@ -80,15 +77,15 @@ fn scenarios() -> impl Strategy<Value = Scenario> {
 /// Runs the scenario. What each program did.
 fn run(scenario: &Scenario) -> Vec<Behaviour> {
     let Scenario { programs, quantum, vms_per_isolate, events } = scenario;
-    let plugin = LuauOsPlugin { quantum: *quantum, vms_per_isolate: *vms_per_isolate, ..common::plugin() };
-    let mut app = common::app_with(plugin);
+    let plugin = LuauOsPlugin { quantum: *quantum, vms_per_isolate: *vms_per_isolate, ..app::plugin() };
+    let mut app = one_thread::app_with(plugin);
     let sources: Vec<_> = programs.iter().map(Program::source).collect();
     let limits = VmLimits::from(Limits { console_bytes: 1 << 20, ..default() });
     let processes: Vec<_> = sources
         .iter()
         .map(|source| {
             let vm = app.world_mut().spawn((Vm::persistent(), limits.clone())).id();
-            (vm, common::process(&mut app, vm, source))
+            (vm, app::process(&mut app, vm, source))
         })
         .collect();
     let vms = processes.iter().map(|&(vm, _)| vm).collect();
@@ -101,18 +98,18 @@ fn run(scenario: &Scenario) -> Vec<Behaviour> {
             next = events.next().map(|(wait, event)| (due + wait, event));
         }
         app.update();
-        if processes.iter().all(|&(_, process)| !common::exists(&app, process)) {
+        if processes.iter().all(|&(_, process)| !app::exists(&app, process)) {
             break;
         }
     }
     let behaviours = processes.iter().map(|&(vm, process)| behaviour(&app, vm, process)).collect();
     neighbours.remove_all(&mut app);
-    assert_eq!(common::metrics(&app).processes(), 0);
+    assert_eq!(app.world().resource::<Metrics>().processes(), 0);
     behaviours
 }
 
 fn behaviour(app: &App, vm: Entity, process: Entity) -> Behaviour {
-    let exit = common::ended(app).processes.iter().find(|exit| exit.entity == process);
+    let exit = app::exit(app, process);
     let result = match exit.map(|exit| &exit.outcome) {
         Some(Outcome::Finished(values)) => match &values[..] {
             [bevy_luau_os::Value::String(text)] => Ok(String::from_utf8_lossy(text).into_owned()),

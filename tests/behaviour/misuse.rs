@@ -1,15 +1,12 @@
 //! What the game should not do, or does by accident: it ends as documented, and nothing runs unowned.
 
-mod common;
-
 use std::time::Duration;
 
 use bevy::prelude::*;
 use bevy_luau_os::KillReason;
 use bevy_luau_os::prelude::*;
-use common::{ended, exists, metrics, process, ticks, until_ended, vm};
 
-const SPIN: &str = "while true do end";
+use crate::common::{self, SPIN, ended, exists, metrics, process, ticks, until_ended, vm};
 
 fn slices_in_a_tick(app: &mut App) -> u64 {
     app.update();

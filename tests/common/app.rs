@@ -1,5 +1,6 @@
 //! A headless app on manual time: each `update` is one tick.
-#![allow(dead_code, reason = "each test file uses its own part of it")]
+
+use std::num::NonZeroUsize;
 
 use bevy::prelude::*;
 use bevy::time::TimeUpdateStrategy;
@@ -12,9 +13,9 @@ pub struct Ended {
     pub vms: Vec<VmExited>,
 }
 
-/// A plugin whose ticks do not depend on the machine's speed.
+/// A plugin whose ticks depend neither on the machine's speed nor on its number of processors.
 pub fn plugin() -> LuauOsPlugin {
-    LuauOsPlugin { budget: TickBudget::Unlimited, ..default() }
+    LuauOsPlugin { budget: TickBudget::Unlimited, workers: NonZeroUsize::new(2), ..default() }
 }
 
 /// An app that records what ends.
@@ -38,11 +39,6 @@ pub fn configure(app: &mut App, plugin: LuauOsPlugin) {
         });
 }
 
-/// [`app_with`] the usual [`plugin`].
-pub fn app() -> App {
-    app_with(plugin())
-}
-
 /// Spawns a VM.
 pub fn vm(app: &mut App) -> Entity {
     app.world_mut().spawn(Vm::new()).id()
@@ -54,45 +50,13 @@ pub fn process(app: &mut App, vm: Entity, source: &str) -> Entity {
     app.world_mut().spawn((Process::new(script), ProcessOf(vm))).id()
 }
 
-/// Runs `count` ticks.
-pub fn ticks(app: &mut App, count: usize) {
-    for _ in 0..count {
-        app.update();
-    }
-}
-
-/// Runs ticks until `count` processes have ended.
-pub fn until_ended(app: &mut App, count: usize) -> &[ProcessExited] {
-    for _ in 0..100_000 {
-        if ended(app).processes.len() >= count {
-            break;
-        }
-        app.update();
-    }
-    assert_eq!(ended(app).processes.len(), count, "processes ended");
-    &ended(app).processes
-}
-
-/// Runs one script on a VM of its own to its end.
-pub fn outcome(app: &mut App, source: &str) -> Outcome {
-    let before = ended(app).processes.len();
-    let vm = vm(app);
-    process(app, vm, source);
-    until_ended(app, before + 1)[before].outcome.clone()
-}
-
 pub fn ended(app: &App) -> &Ended {
     app.world().resource::<Ended>()
 }
 
-pub fn metrics(app: &App) -> &bevy_luau_os::Metrics {
-    app.world().resource()
-}
-
-/// Where a process is in its life.
-pub fn state(app: &App, process: Entity) -> ProcessState {
-    let process = app.world().get::<Process>(process).expect("it exists");
-    app.world().resource::<LuauRuntime>().process_info(process).expect("its end was not reported").state
+/// How a process ended, if it has.
+pub fn exit(app: &App, process: Entity) -> Option<&ProcessExited> {
+    ended(app).processes.iter().find(|exit| exit.entity == process)
 }
 
 pub fn exists(app: &App, entity: Entity) -> bool {

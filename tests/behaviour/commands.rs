@@ -1,0 +1,83 @@
+//! What the game does to processes: arguments, names, and the commands that end, suspend and resume them.
+
+use bevy::prelude::*;
+use bevy_luau_os::prelude::*;
+use bevy_luau_os::{KillReason, Value};
+
+use crate::common::{
+    self, SPIN, console, ended, exists, info, persistent_vm, process, runtime, text, ticks, until_ended,
+};
+
+#[test]
+fn a_process_is_ended_on_request_with_a_report() {
+    let mut app = common::app();
+    let vm = persistent_vm(&mut app);
+    let sources = [SPIN, "task.wait(100)", "task.spawn(task.wait, 100) while true do task.wait() end"];
+    let entities = sources.map(|source| process(&mut app, vm, source));
+    ticks(&mut app, 3);
+    for entity in entities {
+        app.world_mut().commands().entity(entity).kill();
+    }
+    app.world_mut().flush();
+    app.update();
+    assert_eq!(ended(&app).processes.len(), 3);
+    for exit in &ended(&app).processes {
+        assert_eq!(exit.outcome, Outcome::Killed(KillReason::Requested));
+        assert!(!exists(&app, exit.entity));
+    }
+    let new = process(&mut app, vm, "print('never')");
+    app.world_mut().commands().entity(new).kill();
+    app.world_mut().flush();
+    ticks(&mut app, 3);
+    assert!(!exists(&app, new));
+}
+
+#[test]
+fn a_suspended_process_runs_on_where_it_was() {
+    let mut app = common::app();
+    let vm = persistent_vm(&mut app);
+    let counts = process(&mut app, vm, "for i = 1, 1e9 do print(i) task.wait() end");
+    let spins = process(&mut app, vm, SPIN);
+    ticks(&mut app, 5);
+    let slices = |app: &App, process| info(app, process).cpu.slices;
+    for process in [counts, spins] {
+        app.world_mut().commands().entity(process).suspend();
+    }
+    app.world_mut().flush();
+    ticks(&mut app, 1);
+    let before = (console(&app, vm), slices(&app, spins));
+    ticks(&mut app, 10);
+    assert_eq!((console(&app, vm), slices(&app, spins)), before);
+    assert_eq!([counts, spins].map(|process| info(&app, process).state), [ProcessState::Suspended; 2]);
+    assert_eq!(runtime(&app).runnable(), 0);
+    for process in [counts, spins] {
+        // Once more changes nothing.
+        app.world_mut().commands().entity(process).resume().suspend().resume().resume();
+    }
+    app.world_mut().flush();
+    ticks(&mut app, 5);
+    assert_eq!(slices(&app, spins), before.1 + 5);
+    let lines: Vec<usize> = console(&app, vm).lines().map(|line| line.parse().expect("a number")).collect();
+    assert_eq!(lines, (1..=lines.len()).collect::<Vec<_>>());
+    assert!(lines.len() > before.0.lines().count());
+}
+
+#[test]
+fn arguments_and_names_reach_the_script() {
+    let mut app = common::app();
+    let vm = persistent_vm(&mut app);
+    let script =
+        Script::new("script", "local a, b = ... return a, b, process.args[1], process.name, process.pid");
+    let named = Process::new(script.clone()).with_name("named").with_args([1.0]).with_args(["two"]);
+    app.world_mut().spawn((named, ProcessOf(vm)));
+    app.world_mut().spawn((Process::new(script), ProcessOf(vm)));
+    let exits = until_ended(&mut app, 2);
+    let results = |i: usize| match &exits[i].outcome {
+        Outcome::Finished(values) => values.clone(),
+        other => panic!("{other:?}"),
+    };
+    let one = || Value::Number(1.0);
+    assert_eq!(results(0), [one(), text("two"), one(), text("named"), one()]);
+    assert_eq!(results(1), [Value::Nil, Value::Nil, Value::Nil, text("script"), Value::Number(2.0)]);
+    assert_eq!((&*exits[0].name, &*exits[1].name), ("named", "script"));
+}

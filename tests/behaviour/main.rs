@@ -1,0 +1,24 @@
+//! What the library promises to games, one module a topic. All of it is one binary, which links Bevy and Luau once.
+
+mod assets;
+mod children;
+mod commands;
+mod common;
+mod despawning;
+mod garbage;
+mod host_functions;
+mod isolates;
+mod library;
+mod lifecycle;
+mod limits;
+mod manners;
+mod messages;
+mod misuse;
+mod outcomes;
+mod preemption;
+mod reflection;
+mod sandbox;
+mod scheduling;
+mod syscalls;
+mod tasks;
+mod waiting;
