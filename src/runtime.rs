@@ -112,7 +112,8 @@ impl LuauRuntime {
 
     /// Bytes that all Luau states use, garbage included.
     pub fn isolate_bytes(&self) -> usize {
-        self.isolates.iter().map(Isolate::bytes).sum()
+        let idle = self.idle_states.iter().map(OpenState::bytes);
+        self.isolates.iter().map(Isolate::bytes).chain(idle).sum()
     }
 
     /// How many processes wait for their next slice.

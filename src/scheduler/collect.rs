@@ -69,6 +69,7 @@ impl LuauRuntime {
     ///
     /// [`Metrics`] do not count it.
     pub fn collect_garbage(&mut self) -> usize {
+        self.idle_states.clear(); // nothing lives there
         let workers = self.workers();
         let live = AtomicUsize::new(0);
         for_each(self.isolates.all_mut(), workers, Deadline::NEVER, |isolate| {
