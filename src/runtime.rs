@@ -112,7 +112,8 @@ impl LuauRuntime {
 
     /// Bytes that all Luau states use, garbage included.
     pub fn isolate_bytes(&self) -> usize {
-        self.isolates.iter().map(Isolate::bytes).sum()
+        let idle: usize = self.idle_states.iter().map(OpenState::bytes).sum();
+        idle + self.isolates.iter().map(Isolate::bytes).sum::<usize>()
     }
 
     /// How many processes wait for their next slice.

@@ -19,7 +19,7 @@ const MAX_BYTES_IN_PASS: usize = 8 * MAX_WHOLE_BYTES;
 impl Isolate {
     /// Bytes in use, garbage included.
     pub(crate) fn bytes(&self) -> usize {
-        self.state.as_ref().map_or(0, |state| state.luau.bytes())
+        self.state.as_ref().map_or(0, OpenState::bytes)
     }
 
     pub(super) fn measure(&mut self) {

@@ -31,4 +31,9 @@ impl OpenState {
             categories: Categories::default(),
         })
     }
+
+    /// Bytes that the state uses, garbage included.
+    pub(crate) fn bytes(&self) -> usize {
+        self.luau.bytes()
+    }
 }
