@@ -150,8 +150,11 @@ fn a_rate_out_of_range_is_refused() {
 
 #[test]
 fn the_quick_start_is_the_same_everywhere() {
-    let files =
-        [include_str!("../README.md"), include_str!("../examples/minimal.rs"), include_str!("../src/lib.rs")];
+    let files = [
+        include_str!("../../README.md"),
+        include_str!("../../examples/minimal.rs"),
+        include_str!("../../src/lib.rs"),
+    ];
     let [readme, example, documentation] = files.map(|text| {
         let lines = text.lines().map(|line| line.strip_prefix("//! ").unwrap_or(line));
         let program = lines.skip_while(|line| *line != "fn main() {");
