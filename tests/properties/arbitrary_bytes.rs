@@ -103,7 +103,7 @@ fn what_is_not_a_script_is_refused_and_a_script_is_not() {
         b"return 0x",
         b"\x05\x03\x01\x00",
     ];
-    let expected = [true, true, false, true, false, false, false, false];
+    let expected = [true, true, false, true, true, true, false, false];
     assert_eq!(sources.map(compiles), expected);
 }
 

@@ -6,7 +6,7 @@ use bevy::prelude::*;
 use bevy_luau_os::prelude::*;
 
 use super::{app_with_assets, change, spawn};
-use crate::common::{console, ended, exists, metrics, runtime, state, ticks, update_until};
+use crate::common::{console, ended, exists, info, metrics, runtime, state, ticks, update_until};
 
 #[test]
 fn a_change_restarts_every_process_of_the_script() {
@@ -173,12 +173,16 @@ fn processes_that_wait_are_restarted_at_once_and_what_they_waited_for_is_forgott
 }
 
 #[test]
-fn an_on_reload_that_does_not_return_is_killed() {
+fn an_on_reload_that_does_not_return_is_preempted_like_any_code() {
     let (mut app, dir) = app_with_assets(&[("robot.luau", "state = {} while true do end")]);
-    spawn(&mut app, "robot.luau");
+    let (vm, process) = spawn(&mut app, "robot.luau");
     update_until(&mut app, |app| metrics(app).resumes > 3);
     let source = "function on_reload() while true do end end while true do end";
     assert_eq!(change(&mut app, &dir, "robot.luau", source), Ok(1));
-    update_until(&mut app, |app| !ended(app).processes.is_empty());
-    assert!(matches!(ended(&app).processes[0].outcome, Outcome::Killed(_)));
+    let before = info(&app, process).cpu.slices;
+    ticks(&mut app, 10);
+    assert_eq!(info(&app, process).cpu.slices, before + 10);
+    app.world_mut().despawn(vm);
+    ticks(&mut app, 2);
+    assert_eq!(metrics(&app).processes(), 0);
 }
