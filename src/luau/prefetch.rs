@@ -5,7 +5,7 @@
 //! read are looked at first.
 
 mod layout;
-mod lines;
+pub(super) mod lines;
 
 use mlua::ffi::{self, lua_State};
 
@@ -15,7 +15,7 @@ use layout::{ThreadLayout, prefetch_thread};
 
 pub(super) use layout::{finds_callbacks, knows_layout, userdata};
 pub(crate) use lines::prefetch;
-pub(super) use lines::{OS_PAGE, prefetch_line};
+use lines::prefetch_line;
 
 impl LuauState {
     /// Starts loading the thread of a process that will be resumed soon.

@@ -17,7 +17,7 @@ mod batch;
 mod callbacks;
 mod charges;
 mod clock;
-mod fiber;
+pub(super) mod fiber;
 mod fuel;
 mod limits;
 mod park;
@@ -41,7 +41,6 @@ pub(crate) use batch::Batch;
 pub(super) use batch::run_batch;
 pub(super) use callbacks::install;
 pub(super) use charges::charge;
-pub(super) use fiber::Parked;
 pub(super) use park::{end as end_parked, on_thread_stack};
 pub(crate) use report::{LimitViolation, SliceEnd, SliceLimits, SliceReport};
 

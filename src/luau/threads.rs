@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use mlua::ffi::{self, lua_State};
 
-use super::slice::Parked;
+use super::slice::fiber::Parked;
 use super::stack::{Coroutine, Reference, Stack};
 use crate::value::Value;
 

@@ -11,7 +11,7 @@ use std::ptr::{self, NonNull};
 
 use smallvec::SmallVec;
 
-use crate::luau::prefetch::{OS_PAGE, prefetch_line};
+use crate::luau::prefetch::lines::{OS_PAGE, prefetch_line};
 
 /// `kSmallPageSize` and `kLargePageSize` in Luau's lmem.cpp.
 const SMALL: usize = SLOT - 24;

@@ -36,9 +36,11 @@ impl Stack<'_> {
     fn push_named(&mut self, entry: &Entry, name: &CStr, upvalues: c_int) {
         let upvalues = upvalues.min(self.top());
         let Entry { function, continuation, .. } = *entry;
+        // Luau leaves out a name that is not there; an empty one would show in error messages.
+        let name = if name.is_empty() { ptr::null() } else { name.as_ptr() };
         // SAFETY: there are so many values. The function and the continuation are those of an `Entry`, which Luau may
         // call. It copies the name.
-        unsafe { ffi::lua_pushcclosurek(self.thread(), function, name.as_ptr(), upvalues, continuation) }
+        unsafe { ffi::lua_pushcclosurek(self.thread(), function, name, upvalues, continuation) }
     }
 
     fn push_address<T>(&mut self, address: *const T, tag: Tag) {
