@@ -13,6 +13,11 @@ pub(crate) struct ProcessKey {
     pub(super) generation: u32,
 }
 
+impl ProcessKey {
+    /// No process: there are fewer.
+    pub(super) const NONE: Self = Self { index: ProcessIndex(u32::MAX), generation: 0 };
+}
+
 /// A VM. It goes stale when the VM is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct VmKey {

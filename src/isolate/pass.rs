@@ -49,15 +49,20 @@ pub(super) struct PassReport {
     pub(super) is_slow: Option<bool>,
 }
 
-/// A slice that is about to run. Nothing else of a pass lives across a slice, except in the pass itself.
+/// The slice that runs, or ran last.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Turn {
+struct Turn {
     process: ProcessKey,
+    /// Bytes that its VM held when it began.
+    held_bytes: usize,
+}
+
+/// What a slice may use.
+#[derive(Clone, Copy, Debug)]
+struct Grant {
     quantum: u32,
     /// Bytes that it may allocate.
     memory_bytes: usize,
-    /// Bytes that its VM holds.
-    held_bytes: usize,
 }
 
 /// A pass, or a part of it: the parts of the isolate that slices need, borrowed once.
@@ -80,6 +85,7 @@ pub(super) struct Pass<'a> {
     max_bytes: usize,
     /// The isolate that this operating-system thread runs next, if that is known.
     next: Option<&'a Isolate>,
+    turn: Turn,
     report: PassReport,
 }
 
@@ -137,6 +143,7 @@ impl<'a> Pass<'a> {
             counted: u32::from(quantum == config.quantum),
             max_bytes: if time.deadline.is_never() { usize::MAX } else { max_bytes },
             next,
+            turn: Turn { process: ProcessKey::NONE, held_bytes: 0 },
             report: PassReport::default(),
         })
     }
@@ -148,22 +155,9 @@ impl<'a> Pass<'a> {
         self.report
     }
 
-    /// Whose slice is next, and what it may use.
+    /// What a process may use in its turn, unless it has ended, is suspended or must wait.
     #[inline(always)]
-    fn next_turn(&mut self) -> Option<Turn> {
-        loop {
-            let process = self.processes.queue.next_in_pass()?;
-            prefetch_next(self.slices.state(), self.processes.queue.upcoming(), self.next);
-            let turn = self.turn_of(process);
-            if turn.is_some() {
-                return turn;
-            }
-        }
-    }
-
-    /// The turn of a process, unless it has ended, is suspended or must wait.
-    #[inline(always)]
-    fn turn_of(&mut self, process: ProcessKey) -> Option<Turn> {
+    fn grant(&mut self, process: ProcessKey) -> Option<Grant> {
         let ProcessTable { records, queue, .. } = &mut *self.processes;
         let record = &mut records[process.index.at()];
         if record.generation != process.generation {
@@ -209,25 +203,8 @@ impl<'a> Pass<'a> {
         self.report.vm_ticks += u64::from(is_first_of_tick);
         record.state = ProcessState::Running;
         let memory_bytes = (self.limits.memory_bytes - held_bytes).min(self.limits.slice_bytes);
-        Some(Turn { process, quantum, memory_bytes, held_bytes })
-    }
-
-    /// Takes note of what a slice did. The pass stops where the deadline is past, or too much memory is in use.
-    #[inline(always)]
-    fn after_slice(&mut self, turn: Turn, report: SliceReport) -> ControlFlow<()> {
-        let ProcessTable { records, queue, .. } = &mut *self.processes;
-        let record = &mut records[turn.process.index.at()];
-        record.safepoints += report.safepoints;
-        record.state = ProcessState::Runnable;
-        match report.outcome {
-            None if !self.clock.measures_slices() => {
-                record.slices = record.slices.saturating_add(self.counted);
-                self.report.resumes += u64::from(self.counted);
-                queue.keep(turn.process);
-            }
-            outcome => self.take_outcome(turn, outcome.unwrap_or(SliceEnd::Preempted)),
-        }
-        if self.clock.count(report.safepoints) { self.check() } else { ControlFlow::Continue(()) }
+        self.turn = Turn { process, held_bytes };
+        Some(Grant { quantum, memory_bytes })
     }
 
     /// Whether the pass goes on.
@@ -239,8 +216,8 @@ impl<'a> Pass<'a> {
 
     /// Takes what a slice leaves beyond safepoints: output, requests, time used, its end.
     #[cold]
-    fn take_outcome(&mut self, turn: Turn, end: SliceEnd) {
-        let process = turn.process;
+    fn take_outcome(&mut self, end: SliceEnd) {
+        let Turn { process, held_bytes } = self.turn;
         let ProcessTable { records, queue, .. } = &mut *self.processes;
         let record = &mut records[process.index.at()];
         let account = &mut self.vms.accounts[record.vm.at()];
@@ -274,9 +251,7 @@ impl<'a> Pass<'a> {
                 let (function, message) = (function.into(), message.into());
                 Some(End::Killed(KillReason::HostPanic { function, message }))
             }
-            SliceEnd::Exceeded(violation) => {
-                Some(End::Killed(account.kill_reason(violation, turn.held_bytes)))
-            }
+            SliceEnd::Exceeded(violation) => Some(End::Killed(account.kill_reason(violation, held_bytes))),
         };
         if let Some(time) = self.clock.slice_time() {
             account.charge_time(time);
@@ -301,17 +276,34 @@ impl<'a> Pass<'a> {
 }
 
 impl Batch for Pass<'_> {
-    type Turn = Turn;
-
     #[inline(always)]
-    fn next_turn(&mut self) -> Option<(Turn, ReadySlice<'_>)> {
-        let turn = Pass::next_turn(self)?;
-        Some((turn, self.slices.ready(turn.process.index, turn.quantum, turn.memory_bytes)))
+    fn next_turn(&mut self) -> Option<ReadySlice<'_>> {
+        loop {
+            let process = self.processes.queue.next_in_pass()?;
+            prefetch_next(self.slices.state(), self.processes.queue.upcoming(), self.next);
+            if let Some(Grant { quantum, memory_bytes }) = self.grant(process) {
+                return Some(self.slices.ready(process.index, quantum, memory_bytes));
+            }
+        }
     }
 
+    /// Takes note of what a slice did. The pass stops where the deadline is past, or too much memory is in use.
     #[inline(always)]
-    fn after_slice(&mut self, turn: Turn, report: SliceReport) -> ControlFlow<()> {
-        Pass::after_slice(self, turn, report)
+    fn after_slice(&mut self, report: SliceReport) -> ControlFlow<()> {
+        let process = self.turn.process;
+        let ProcessTable { records, queue, .. } = &mut *self.processes;
+        let record = &mut records[process.index.at()];
+        record.safepoints += report.safepoints;
+        record.state = ProcessState::Runnable;
+        match report.outcome {
+            None if !self.clock.measures_slices() => {
+                record.slices = record.slices.saturating_add(self.counted);
+                self.report.resumes += u64::from(self.counted);
+                queue.keep(process);
+            }
+            outcome => self.take_outcome(outcome.unwrap_or(SliceEnd::Preempted)),
+        }
+        if self.clock.count(report.safepoints) { self.check() } else { ControlFlow::Continue(()) }
     }
 }
 

@@ -17,22 +17,19 @@ use super::{ReadySlice, Slice};
 use crate::luau::threads::ProcessThread;
 
 /// Says whose slices a batch has, and takes what they leave.
+///
+/// Each slice that begins also ends before the next begins, whatever fibers they run on.
 pub(crate) trait Batch {
-    /// A slice that is about to run.
-    type Turn: Copy;
-
     /// Whose slice is next, ready to run. `None` ends the batch.
-    fn next_turn(&mut self) -> Option<(Self::Turn, ReadySlice<'_>)>;
+    fn next_turn(&mut self) -> Option<ReadySlice<'_>>;
 
-    /// Takes note of what a slice did.
-    fn after_slice(&mut self, turn: Self::Turn, report: SliceReport) -> ControlFlow<()>;
+    /// Takes note of what that slice did.
+    fn after_slice(&mut self, report: SliceReport) -> ControlFlow<()>;
 }
 
 /// A batch that runs.
 struct Run<B: Batch> {
     batch: *mut B,
-    /// Whose slice runs now.
-    turn: Option<B::Turn>,
     slice: NonNull<Slice>,
     /// Of a slice that is to run on another fiber.
     quantum: u32,
@@ -41,33 +38,25 @@ struct Run<B: Batch> {
 }
 
 impl<B: Batch> Run<B> {
-    /// Gets the next slice: whose turn it is, the state of the slice, its quantum, and whether the process is parked.
+    /// Gets the next slice: its state, its quantum, and whether the process is parked.
     #[inline(always)]
-    fn begin(&mut self) -> Option<(B::Turn, NonNull<Slice>, u32, bool)> {
+    fn begin(&mut self) -> Option<(NonNull<Slice>, u32, bool)> {
         // SAFETY: `run_batch` has the batch exclusively, and nothing else uses it now.
-        let (turn, ready) = unsafe { &mut *self.batch }.next_turn()?;
+        let ready = unsafe { &mut *self.batch }.next_turn()?;
         self.slice = ready.slice.into();
-        self.turn = Some(turn);
-        Some((turn, self.slice, ready.quantum, ready.is_parked))
+        Some((self.slice, ready.quantum, ready.is_parked))
     }
 
     #[inline(always)]
-    fn end(&mut self, turn: B::Turn, report: SliceReport) -> ControlFlow<()> {
+    fn end(&mut self, report: SliceReport) -> ControlFlow<()> {
         // SAFETY: as in `begin`.
-        unsafe { &mut *self.batch }.after_slice(turn, report)
-    }
-
-    /// The process of the slice that ran is parked: the fiber does not know of its end.
-    #[cold]
-    #[inline(never)]
-    fn end_parked(&mut self, report: SliceReport) -> ControlFlow<()> {
-        self.turn.take().map_or(ControlFlow::Break(()), |turn| self.end(turn, report))
+        unsafe { &mut *self.batch }.after_slice(report)
     }
 }
 
 /// Runs slices until the batch ends.
 pub(in super::super) fn run_batch<B: Batch>(batch: &mut B) {
-    let mut run = Run { batch, turn: None, slice: NonNull::dangling(), quantum: 0, report: None };
+    let mut run = Run { batch, slice: NonNull::dangling(), quantum: 0, report: None };
     let run = &raw mut run;
     loop {
         // SAFETY: `run` outlives the fiber, unless that is left with a parked process: then it does not use it any more.
@@ -93,7 +82,7 @@ pub(in super::super) fn run_batch<B: Batch>(batch: &mut B) {
                     let slice = unsafe { now.slice.as_ref() };
                     let (parked, report) = park::keep(slice, fiber);
                     slice.with_kept_process(|process| process.park_stack(parked));
-                    if now.end_parked(report).is_break() {
+                    if now.end(report).is_break() {
                         return;
                     }
                     break;
@@ -123,7 +112,7 @@ fn run_slices<B: Batch>(batch: *mut Run<B>, yielder: Option<&Yielder>) {
     let yielder_address = yielder.map_or(std::ptr::null(), std::ptr::from_ref);
     loop {
         // SAFETY: `run_batch` does not use it now. The reference is gone before the slice begins: then it does.
-        let Some((turn, slice, quantum, is_parked)) = (unsafe { &mut *batch }).begin() else { return };
+        let Some((slice, quantum, is_parked)) = (unsafe { &mut *batch }).begin() else { return };
         // SAFETY: the state of a slice lives as long as its Luau state.
         let slice = unsafe { slice.as_ref() };
         slice.yielder.set(yielder_address);
@@ -138,7 +127,7 @@ fn run_slices<B: Batch>(batch: *mut Run<B>, yielder: Option<&Yielder>) {
             return; // the batch was another one
         }
         // SAFETY: as above.
-        if unsafe { &mut *batch }.end(turn, report).is_break() {
+        if unsafe { &mut *batch }.end(report).is_break() {
             return;
         }
     }
