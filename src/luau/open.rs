@@ -13,6 +13,7 @@ use super::host_functions::HostFunctions;
 use super::memory::{self, Memory};
 use super::prefetch::{finds_callbacks, knows_layout};
 use super::shared::Shared;
+use super::slice::Slice;
 use super::stack::{Reference, Stack};
 use super::state::{LuauState, call_protected};
 use super::{library, records, slice};
@@ -72,8 +73,7 @@ impl LuauState {
     /// What there is of a state before Luau's part of it.
     fn without_memory(host: HostFunctions) -> Self {
         let shared = Box::into_raw(Box::new(Shared::new(Context::new(host))));
-        // SAFETY: it lives as long as the state: see `LuauState::drop`.
-        let slice = unsafe { &raw const (*shared).slice };
+        let slice = shared.cast::<Slice>().cast_const(); // which it begins with
         Self {
             main: ptr::null_mut(),
             threads: Vec::new(),
@@ -84,7 +84,7 @@ impl LuauState {
             environment_metatable: Reference::NONE,
             protected_call: Reference::NONE,
             shared,
-            // SAFETY: as above.
+            // SAFETY: it lives as long as the state: see `LuauState::drop`.
             memory: Box::new(unsafe { Memory::charged_to(slice) }),
         }
     }

@@ -24,6 +24,7 @@ use std::slice;
 use mlua::ffi::{self, lua_State};
 
 pub(super) use functions::Coroutine;
+pub(super) use raw::Tag;
 pub(super) use tables::Reference;
 
 /// The values of a thread from the running function's first argument on, counted from 1, or from the top with -1.
@@ -80,8 +81,7 @@ impl<'s> Stack<'s> {
 
     /// The name of a type, in Luau's words.
     pub(super) fn kind_name(&self, kind: Kind) -> &'static str {
-        // SAFETY: a `Kind` is always one that Luau gave or has.
-        let name = unsafe { ffi::lua_typename(self.thread, kind.0) };
+        let name = self.raw_kind_name(kind);
         // SAFETY: names of types are literals.
         unsafe { CStr::from_ptr(name) }.to_str().unwrap_or("value")
     }
@@ -175,8 +175,7 @@ impl<'s> Stack<'s> {
     }
 
     pub(super) fn push_bytes(&mut self, bytes: &[u8]) {
-        // SAFETY: the thread is live; Luau makes room and copies so many bytes.
-        unsafe { ffi::lua_pushlstring_(self.thread, bytes.as_ptr().cast(), bytes.len()) }
+        self.raw_push_bytes(bytes);
     }
 
     pub(super) fn push_buffer(&mut self, bytes: &[u8]) {
@@ -188,9 +187,27 @@ impl<'s> Stack<'s> {
     /// A part of the string at an index, or nothing of one that it does not have.
     pub(super) fn push_part(&mut self, index: i32, part: std::ops::Range<usize>) {
         let part = self.bytes(index).and_then(|bytes| bytes.get(part)).unwrap_or_default();
-        let (start, length) = (part.as_ptr(), part.len());
-        // SAFETY: as for `push_bytes`. The stack keeps the string of which this is a part until Luau has copied it.
-        unsafe { ffi::lua_pushlstring_(self.thread, start.cast(), length) }
+        self.raw_push_bytes(part);
+    }
+
+    /// Pushes an address, and what it is.
+    pub(super) fn push_address<T>(&mut self, address: *const T, tag: Tag) {
+        self.raw_push_address(address.cast_mut().cast(), tag);
+    }
+
+    /// Throws the value on top as an error.
+    pub(super) fn throw_top(&mut self) -> ! {
+        if self.top() == 0 {
+            self.push_nil();
+        }
+        self.raw_throw()
+    }
+
+    /// Throws a text as an error, however full the stack is.
+    pub(super) fn throw_text(&mut self, text: &CStr) -> ! {
+        self.raw_reserve(1);
+        self.raw_push_bytes(text.to_bytes());
+        self.raw_throw()
     }
 
     /// A copy of a value, nil if there is none.
@@ -213,8 +230,7 @@ impl<'s> Stack<'s> {
     /// Leaves so many values: takes off those above, or adds nil.
     #[inline]
     pub(super) fn resize(&mut self, top: i32) {
-        // SAFETY: the thread is live, and Luau makes room. A top below 0 is not asked for.
-        unsafe { ffi::lua_settop(self.thread, top.max(0)) }
+        self.raw_resize(top);
     }
 
     /// Moves the topmost value to where another is, which moves up with those above it.

@@ -1,6 +1,6 @@
 //! A Luau state: what we keep of it, and running code in it.
 
-use std::ffi::{CString, c_int, c_void};
+use std::ffi::{CString, c_int};
 use std::sync::{Arc, PoisonError};
 
 use bevy::platform::collections::HashMap;
@@ -11,7 +11,7 @@ use super::context::Context;
 use super::function_ref::FunctionRef;
 use super::memory;
 use super::shared::Shared;
-use super::stack::{Reference, Stack};
+use super::stack::{Reference, Stack, Tag};
 use super::threads::ProcessThread;
 use super::transfer;
 use crate::script::Bytecode;
@@ -92,12 +92,11 @@ impl LuauState {
         let mut call: Protected<'_> = &mut call;
         let protected_call = self.protected_call;
         self.main().push_reference(protected_call);
-        // SAFETY: the main thread is live, and has room: its stack is empty between calls.
-        unsafe { ffi::lua_pushlightuserdata(self.main, (&raw mut call).cast::<c_void>()) };
-        // SAFETY: what is called is `call_protected`, which gets the pointer that it wants.
-        let status = unsafe { ffi::lua_pcall(self.main, 1, 0, 0) };
+        self.main().push_address(&raw mut call, Tag::Call);
+        // What is called is `call_protected`, which gets the address that it wants.
+        let is_done = self.main().try_call(1, 0);
         match result {
-            Some(result) if status == ffi::LUA_OK => Ok(result),
+            Some(result) if is_done => Ok(result),
             _ => {
                 let mut main = self.main();
                 // A failed call leaves its error on top of the stack, which is empty but for that.
@@ -196,8 +195,8 @@ impl LuauState {
     }
 
     /// Coroutines that the scripts of a VM have made, garbage included.
-    pub(crate) fn coroutines(&mut self, vm: VmIndex) -> u32 {
-        self.context().coroutines.get(vm.at()).copied().unwrap_or_default()
+    pub(crate) fn coroutines(&self, vm: VmIndex) -> u32 {
+        self.shared().slice.coroutines(vm)
     }
 
     /// Collects all garbage, however long it takes.

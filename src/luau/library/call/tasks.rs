@@ -49,9 +49,7 @@ impl Call<'_> {
 
     /// Fails where the task that runs cannot be suspended.
     pub(in crate::luau) fn check_can_wait(&self) -> Result<(), Failure> {
-        // SAFETY: it is the running thread.
-        let can_wait = unsafe { self.slice().can_suspend(self.thread()) };
-        if can_wait { Ok(()) } else { Err(Failure::cannot_wait()) }
+        if self.running().can_suspend() { Ok(()) } else { Err(Failure::cannot_wait()) }
     }
 
     /// Makes sure that the process can have tasks.
