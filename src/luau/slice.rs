@@ -179,22 +179,21 @@ impl Slice {
 
     /// Calls `f` with the process that runs, if one does.
     pub(super) fn with_process<R>(&self, f: impl FnOnce(&mut ProcessThread) -> R) -> Option<R> {
-        // SAFETY: it is valid during the slice, by the contract of `run`, and used only by functions that Luau calls one
-        // at a time. None of them calls back into Luau from `f`.
-        self.is_running().then(|| f(unsafe { &mut *self.process.get() }))
+        self.is_running().then(|| self.with_process_of_slice(f))
     }
 
     /// Calls `f` with the process that is ready to run, or whose slice is over.
     #[inline(always)]
     fn with_kept_process<R>(&self, f: impl FnOnce(&mut ProcessThread) -> R) -> R {
         debug_assert!(!self.is_running(), "a slice runs");
-        self.with_stopped_process(f)
+        self.with_process_of_slice(f)
     }
 
-    /// The same where the thread of the process has stopped that was resumed, but the slice may go on.
+    /// The same at any time between [`Slice::ready`] and the end of the slice.
     #[inline(always)]
-    fn with_stopped_process<R>(&self, f: impl FnOnce(&mut ProcessThread) -> R) -> R {
-        // SAFETY: by the contract of `ready`; nothing of the process runs now, and nothing that has it resumes it.
+    fn with_process_of_slice<R>(&self, f: impl FnOnce(&mut ProcessThread) -> R) -> R {
+        // SAFETY: it is valid by the contract of `ready`, and used only between resumes of it, and by functions that Luau
+        // calls one at a time. Nothing that is done with it in `f` calls Luau back or resumes it.
         f(unsafe { &mut *self.process.get() })
     }
 

@@ -24,7 +24,6 @@ use std::slice;
 use mlua::ffi::{self, lua_State};
 
 pub(super) use functions::Coroutine;
-pub(super) use raw::Tag;
 pub(super) use tables::Reference;
 
 /// The values of a thread from the running function's first argument on, counted from 1, or from the top with -1.
@@ -50,6 +49,18 @@ impl Kind {
     pub(super) const FUNCTION: Self = Self(ffi::LUA_TFUNCTION);
     pub(super) const THREAD: Self = Self(ffi::LUA_TTHREAD);
     pub(super) const BUFFER: Self = Self(ffi::LUA_TBUFFER);
+}
+
+/// What a light userdata is, as its tag. Scripts cannot make any.
+#[derive(Clone, Copy)]
+#[repr(i32)]
+pub(super) enum Tag {
+    /// What one of our own calls gets that goes through Luau.
+    Call,
+    /// A function that the running one stands in for.
+    Original,
+    /// A [`HostEntry`](crate::luau::host_functions::HostEntry).
+    Host,
 }
 
 impl<'s> Stack<'s> {
@@ -120,25 +131,28 @@ impl<'s> Stack<'s> {
     /// The bytes of a string, for as long as nothing changes the stack.
     #[inline]
     pub(super) fn bytes(&self, index: i32) -> Option<&[u8]> {
-        if self.kind(index) != Kind::STRING {
-            return None;
-        }
-        let mut length = 0;
-        let bytes = self.raw_string(index, &mut length)?;
-        // SAFETY: of a string, which is not converted, Luau gives a pointer to so many bytes, which never change. The stack
-        // keeps it, and is borrowed.
-        Some(unsafe { slice::from_raw_parts(bytes.cast(), length) })
+        self.contents(index, Kind::STRING)
     }
 
     /// The bytes of a buffer, for as long as nothing changes the stack, and so no code of a script runs.
     pub(super) fn buffer(&self, index: i32) -> Option<&[u8]> {
-        if self.kind(index) != Kind::BUFFER {
+        self.contents(index, Kind::BUFFER)
+    }
+
+    #[inline(always)]
+    fn contents(&self, index: i32, kind: Kind) -> Option<&[u8]> {
+        if self.kind(index) != kind {
             return None;
         }
         let mut length = 0;
-        let bytes = self.raw_buffer(index, &mut length)?;
-        // SAFETY: of a buffer Luau gives a pointer to so many bytes, inside it. The stack keeps it, and is borrowed.
-        Some(unsafe { slice::from_raw_parts(bytes.cast(), length) })
+        let bytes: *const u8 = match kind {
+            Kind::STRING => self.raw_string(index, &mut length)?.cast(),
+            Kind::BUFFER => self.raw_buffer(index, &mut length)?.cast(),
+            _ => return None,
+        };
+        // SAFETY: of a string, which is not converted, and of a buffer Luau gives a pointer to so many bytes, inside it. The
+        // stack keeps it, and is borrowed: nothing writes to a buffer meanwhile, and strings never change.
+        Some(unsafe { slice::from_raw_parts(bytes, length) })
     }
 
     /// Bytes of a string or a buffer, elements of a table; 0 for anything else.

@@ -1,6 +1,6 @@
 //! A Luau state: what we keep of it, and running code in it.
 
-use std::ffi::{CString, c_int};
+use std::ffi::{CString, c_int, c_void};
 use std::sync::{Arc, PoisonError};
 
 use bevy::platform::collections::HashMap;
@@ -10,7 +10,7 @@ use super::anchors::Roots;
 use super::context::Context;
 use super::function_ref::FunctionRef;
 use super::memory;
-use super::shared::Shared;
+use super::shared::{OwnThread, Shared};
 use super::stack::{Reference, Stack, Tag};
 use super::threads::ProcessThread;
 use super::transfer;
@@ -107,6 +107,23 @@ impl LuauState {
         }
     }
 
+    /// The same in a state that has no function for that yet, which this makes. `false` if something was thrown.
+    pub(super) fn protect_first(&mut self, mut f: impl FnMut(&mut Stack<'_>)) -> bool {
+        let mut reference = Reference::NONE;
+        let mut call = |stack: &mut Stack<'_>| {
+            f(stack);
+            // SAFETY: `protect` gives it the address that it wants, and nothing else of it gets out.
+            unsafe { ffi::lua_pushcfunction(stack.thread(), call_protected) };
+            reference = stack.refer_to(-1);
+        };
+        let mut call: Protected<'_> = &mut call;
+        let address = (&raw mut call).cast::<c_void>();
+        // SAFETY: the main thread is live and does not run; `call_protected` gets the address that it wants.
+        let status = unsafe { ffi::lua_cpcall(self.main, call_protected, address) };
+        self.protected_call = reference;
+        status == ffi::LUA_OK
+    }
+
     /// The same, with the stack of the root of a process, which must have one.
     pub(super) fn protect_with_root<R>(
         &mut self,
@@ -194,6 +211,12 @@ impl LuauState {
         unsafe { ffi::lua_totalbytes(self.main, category) }
     }
 
+    /// The main thread, as a thread of ours.
+    pub(super) fn main_thread(&self) -> OwnThread<'_> {
+        // SAFETY: it lives as long as we do. `open` has made it ours.
+        unsafe { OwnThread::new(self.main) }
+    }
+
     /// Coroutines that the scripts of a VM have made, garbage included.
     pub(crate) fn coroutines(&self, vm: VmIndex) -> u32 {
         self.shared().slice.coroutines(vm)
@@ -230,12 +253,12 @@ impl Drop for LuauState {
 }
 
 /// Calls what [`LuauState::protect`] is to run, whose address it gets.
-pub(super) unsafe extern "C-unwind" fn call_protected(thread: *mut lua_State) -> c_int {
+unsafe extern "C-unwind" fn call_protected(thread: *mut lua_State) -> c_int {
     // SAFETY: Luau calls this with the running thread, in a C function. The stack is nobody else's until this returns, and
-    // `protect` catches what is thrown.
+    // both catch what is thrown.
     let mut stack = unsafe { Stack::new(thread) };
     let call = stack.userdata(1).cast::<Protected<'_>>();
-    // SAFETY: only `LuauState::protect` can call this, and it passes such a pointer, to something that lives.
+    // SAFETY: only `LuauState::protect` and `protect_first` can call this, and they pass such a pointer, to something that lives.
     let call = unsafe { &mut *call };
     call(&mut stack);
     0

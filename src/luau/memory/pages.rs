@@ -205,23 +205,22 @@ mod tests {
     #[test]
     fn pages_do_not_overlap_and_chunks_go_when_they_are_empty() {
         let mut pages = Pages::default();
-        let mut taken: Vec<(*mut u8, usize)> = Vec::new();
+        let mut taken: Vec<&mut [u8]> = Vec::new();
         let mut random = crate::random::Pcg32::from_seed(1);
         for round in 0..10_000 {
             if random.in_range(0, 7) < if round < 5_000 { 5 } else { 3 } || taken.is_empty() {
                 let size = if random.in_range(0, 2) == 0 { LARGE } else { SMALL };
                 let page = pages.allocate(size);
                 assert_eq!(page.addr() % OS_PAGE, OS_PAGE - PAGE_HEADER);
-                // SAFETY: the page has so many bytes.
-                unsafe { page.write_bytes(round as u8, size) };
-                taken.push((page, size));
+                // SAFETY: the page has so many bytes, which are nobody else's until it is freed.
+                let bytes = unsafe { std::slice::from_raw_parts_mut(page, size) };
+                bytes.fill(round as u8);
+                taken.push(bytes);
             } else {
-                let (page, size) = taken.swap_remove(random.in_range(0, taken.len() as i32 - 1) as usize);
-                // SAFETY: it was taken with this size, and written.
-                let bytes = unsafe { std::slice::from_raw_parts(page, size) };
+                let bytes = taken.swap_remove(random.in_range(0, taken.len() as i32 - 1) as usize);
                 assert!(bytes.iter().all(|byte| *byte == bytes[0]));
-                // SAFETY: as above. It is used no more.
-                unsafe { pages.free(page, size) };
+                // SAFETY: it was taken with this size, and is used no more.
+                unsafe { pages.free(bytes.as_mut_ptr(), bytes.len()) };
             }
             if taken.is_empty() {
                 assert!(pages.roomy == 0 && pages.chunks.is_empty());

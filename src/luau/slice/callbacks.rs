@@ -12,13 +12,10 @@ use crate::luau::shared::OwnThread;
 ///
 /// # Safety
 ///
-/// `main` must be the main thread of a live state, whose `userdata` is a [`Shared`](crate::luau::shared::Shared) that outlives it, and
-/// `finds_callbacks` say [the truth](prefetch::finds_callbacks).
-pub(in super::super) unsafe fn install(main: *mut lua_State, finds_callbacks: bool) {
-    // SAFETY: by the contract.
-    let callbacks = unsafe { OwnThread::new(main) }.callbacks();
+/// `finds_callbacks` must say [the truth](prefetch::finds_callbacks).
+pub(in super::super) unsafe fn install(main: OwnThread<'_>, finds_callbacks: bool) {
     // SAFETY: they live as long as the state, and nobody has a reference to them.
-    let callbacks = unsafe { &mut *callbacks };
+    let callbacks = unsafe { &mut *main.callbacks() };
     callbacks.interrupt = Some(if finds_callbacks { interrupt::<true> } else { interrupt::<false> });
     callbacks.debuginterrupt = Some(parent_broke);
     callbacks.userthread = Some(thread_created_or_freed);

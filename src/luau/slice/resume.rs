@@ -65,7 +65,7 @@ unsafe fn run_on(slice: &Slice, mut stopped: Option<(*mut lua_State, c_int)>) ->
                 Err(end) => break end,
             },
             None => {
-                match slice.with_stopped_process(|process| process.next().ok_or_else(|| process.idle())) {
+                match slice.with_process_of_slice(|process| process.next().ok_or_else(|| process.idle())) {
                     Err(next) => next,
                     Ok((thread, arguments)) => {
                         slice.bottom.set(thread);
@@ -105,7 +105,7 @@ unsafe fn after_stop(slice: &Slice, thread: *mut lua_State, status: c_int) -> Re
         return Err(end);
     }
     slice.running.clear();
-    slice.with_stopped_process(|process| {
+    slice.with_process_of_slice(|process| {
         if status != ffi::LUA_BREAK {
             // SAFETY: by the contract.
             return Ok(unsafe { process.stopped(thread, status) });

@@ -4,22 +4,10 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 
 use mlua::ffi::{self, lua_State};
 
-use super::{Kind, Stack};
+use super::{Kind, Stack, Tag};
 
 /// The globals of a thread, as an index.
 const GLOBALS: c_int = ffi::LUA_GLOBALSINDEX;
-
-/// What a light userdata is, as its tag. Scripts cannot make any.
-#[derive(Clone, Copy)]
-#[repr(i32)]
-pub(in crate::luau) enum Tag {
-    /// What one of our own calls gets that goes through Luau.
-    Call,
-    /// A function that the running one stands in for.
-    Original,
-    /// A [`HostEntry`](crate::luau::host_functions::HostEntry).
-    Host,
-}
 
 /// Nothing handles the errors of a call.
 pub(super) struct NoHandler;

@@ -57,11 +57,12 @@ unsafe fn conjure<F: Copy>() -> F {
 ///
 /// # Safety
 ///
-/// See [`conjure`] and [`Call::new`].
+/// See [`conjure`]. `thread` must be running a C function, of which the stack is, and which uses it only through these until
+/// it returns, and through the second only when the first is gone.
 #[inline]
 unsafe fn enter<'a, F: Copy>(thread: *mut lua_State) -> (F, Call<'a>, Call<'a>) {
-    // SAFETY: by the contract. The second is used when the first is gone.
-    let [call, again] = [(); 2].map(|()| unsafe { Call::new(thread) });
+    // SAFETY: by the contract.
+    let [call, again] = [(); 2].map(|()| Call { stack: unsafe { Stack::new(thread) } });
     // SAFETY: by the contract.
     (unsafe { conjure::<F>() }, call, again)
 }
@@ -101,15 +102,6 @@ where
 }
 
 impl<'a> Call<'a> {
-    /// # Safety
-    ///
-    /// `thread` must be running a C function, of which the stack is, and which uses it only through this until it returns.
-    #[inline]
-    unsafe fn new(thread: *mut lua_State) -> Self {
-        // SAFETY: by the contract.
-        Self { stack: unsafe { Stack::new(thread) } }
-    }
-
     /// Does what a function says. Returns what the C function has to return.
     ///
     /// # Safety
