@@ -108,18 +108,20 @@ impl Memory {
         }
     }
 
-    /// Moves what is old, or makes something new, where one of the two is a page. `data` is where the old is.
-    ///
-    /// # Safety
-    ///
-    /// `data` must be null or have `old_size` bytes.
-    unsafe fn replace(&mut self, old: Old, data: *mut c_void, old_size: usize, size: usize) -> *mut c_void {
+    /// Moves what is old, or makes something new, where one of the two is a page.
+    fn replace(&mut self, old: Old, size: usize) -> *mut c_void {
         let new = if pages::is_page(size) { self.pages.allocate(size).cast() } else { self.blocks.add(size) };
-        if !new.is_null() && !data.is_null() {
-            // SAFETY: both have so many bytes, and the new one is nobody else's.
-            unsafe { new.copy_from_nonoverlapping(data, old_size.min(size)) };
-            self.free(old);
+        if new.is_null() {
+            return new;
         }
+        let (data, old_size) = match old {
+            Old::Nothing => return new,
+            Old::Page(page, old_size) => (page.cast(), old_size),
+            Old::Block(index) => self.blocks.get(index),
+        };
+        // SAFETY: both have so many bytes, and the new one is nobody else's.
+        unsafe { new.copy_from_nonoverlapping(data, old_size.min(size)) };
+        self.free(old);
         new
     }
 }
@@ -177,8 +179,7 @@ pub(super) unsafe extern "C" fn allocate(
     }
     let new = match old {
         Old::Block(index) if !pages::is_page(new_size) => memory.blocks.resize(index, new_size),
-        // SAFETY: by the contract.
-        old => unsafe { memory.replace(old, data, old_size, new_size) },
+        old => memory.replace(old, new_size),
     };
     if !new.is_null() {
         memory.used = memory.used - old_size + new_size;

@@ -33,6 +33,12 @@ impl Blocks {
         data
     }
 
+    /// Where a block is, and its size.
+    pub(super) fn get(&mut self, index: usize) -> (*mut c_void, usize) {
+        let block = &mut self.0[index];
+        (block.data(), block.header().size)
+    }
+
     /// Changes the size of a block. Null if there is no memory: then it stays as it was.
     pub(super) fn resize(&mut self, index: usize, size: usize) -> *mut c_void {
         let block = &mut self.0[index];

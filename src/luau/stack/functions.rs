@@ -1,7 +1,6 @@
 //! Functions on the stack: loading and calling them, comparing by their means, and who called whom.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
-use std::mem::MaybeUninit;
 use std::ptr;
 
 use mlua::ffi::{self, lua_State};
@@ -23,6 +22,23 @@ pub(in crate::luau) struct Frame<'a> {
     /// Empty where there is none.
     pub(in crate::luau) name: &'a CStr,
 }
+
+/// What Luau is given to fill.
+const NOTHING_KNOWN: ffi::lua_Debug = ffi::lua_Debug {
+    name: ptr::null(),
+    what: ptr::null(),
+    source: ptr::null(),
+    short_src: ptr::null(),
+    linedefined: 0,
+    currentline: 0,
+    protoid: 0,
+    bytecodeid: 0,
+    nupvals: 0,
+    nparams: 0,
+    isvararg: 0,
+    userdata: ptr::null_mut(),
+    ssbuf: [0; 256],
+};
 
 /// What scripts can know of a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,16 +141,13 @@ impl Stack<'_> {
     /// Looks at one of them, 0 for the innermost.
     pub(in crate::luau) fn frame<R>(&self, level: u32, look: impl FnOnce(&Frame<'_>) -> R) -> Option<R> {
         let level = c_int::try_from(level).ok()?;
-        let mut frame = MaybeUninit::<ffi::lua_Debug>::zeroed();
+        let mut frame = NOTHING_KNOWN;
         // SAFETY: Luau refuses levels that there are not. It fills what "sln" names: numbers, and null or pointers to C
         // strings that the function or `frame` itself has.
-        let is_there =
-            unsafe { ffi::lua_getinfo(self.thread, level, c"sln".as_ptr(), frame.as_mut_ptr()) != 0 };
+        let is_there = unsafe { ffi::lua_getinfo(self.thread, level, c"sln".as_ptr(), &raw mut frame) != 0 };
         if !is_there {
             return None;
         }
-        // SAFETY: all of it may be zero, and was.
-        let frame = unsafe { frame.assume_init_ref() };
         let [source, short_source, what, name] =
             [frame.source, frame.short_src, frame.what, frame.name].map(|text: *const c_char| {
                 // SAFETY: see above. The thread is borrowed, so its functions stay.
