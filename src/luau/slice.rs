@@ -192,8 +192,8 @@ impl Slice {
     /// The same at any time between [`Slice::ready`] and the end of the slice.
     #[inline(always)]
     fn with_process_of_slice<R>(&self, f: impl FnOnce(&mut ProcessThread) -> R) -> R {
-        // SAFETY: it is valid by the contract of `ready`, and used only between resumes of it, and by functions that Luau
-        // calls one at a time. Nothing that is done with it in `f` calls Luau back or resumes it.
+        // SAFETY: it is valid by the contract of `ready`, and used only between resumes of it, and by functions that
+        // Luau calls one at a time. Nothing that is done with it in `f` calls Luau back or resumes it.
         f(unsafe { &mut *self.process.get() })
     }
 

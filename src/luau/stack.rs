@@ -150,8 +150,8 @@ impl<'s> Stack<'s> {
             Kind::BUFFER => self.raw_buffer(index, &mut length)?.cast(),
             _ => return None,
         };
-        // SAFETY: of a string, which is not converted, and of a buffer Luau gives a pointer to so many bytes, inside it. The
-        // stack keeps it, and is borrowed: nothing writes to a buffer meanwhile, and strings never change.
+        // SAFETY: of a string, which is not converted, and of a buffer Luau gives a pointer to so many bytes, inside
+        // it. The stack keeps it, and is borrowed: nothing writes to a buffer meanwhile, and strings never change.
         Some(unsafe { slice::from_raw_parts(bytes, length) })
     }
 

@@ -258,7 +258,8 @@ unsafe extern "C-unwind" fn call_protected(thread: *mut lua_State) -> c_int {
     // both catch what is thrown.
     let mut stack = unsafe { Stack::new(thread) };
     let call = stack.userdata(1).cast::<Protected<'_>>();
-    // SAFETY: only `LuauState::protect` and `protect_first` can call this, and they pass such a pointer, to something that lives.
+    // SAFETY: only `LuauState::protect` and `protect_first` can call this, and they pass such a pointer, to something
+    // that lives.
     let call = unsafe { &mut *call };
     call(&mut stack);
     0

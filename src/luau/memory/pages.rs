@@ -55,8 +55,8 @@ struct Chunk(NonNull<Header>);
 /// The chunks of one state.
 #[derive(Debug, Default)]
 pub(super) struct Pages {
-    /// First those with free places, in the order in which they got some, then those that are full. Here and not elsewhere
-    /// up to 2.9 MB: one wait less for [`Pages::prefetch_tlb`].
+    /// First those with free places, in the order in which they got some, then those that are full. Here and not
+    /// elsewhere up to 2.9 MB: one wait less for [`Pages::prefetch_tlb`].
     chunks: SmallVec<[Chunk; 12]>,
     /// How many have free places.
     roomy: usize,

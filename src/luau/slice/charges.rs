@@ -12,10 +12,11 @@ const BYTES_WRITTEN: usize = 64;
 
 impl Running<'_> {
     /// Takes `units` of fuel from the slice that runs, if one does: a call that does work without safepoints costs its
-    /// slice as many as that work is worth, 10 to 20 nanoseconds each. The slice ends at the next safepoint if no fuel is
-    /// left.
+    /// slice as many as that work is worth, 10 to 20 nanoseconds each. The slice ends at the next safepoint if no fuel
+    /// is left.
     ///
-    /// It throws if the process is to be killed: code may call such functions without passing a safepoint, as metamethods.
+    /// It throws if the process is to be killed: code may call such functions without passing a safepoint, as
+    /// metamethods.
     pub(in super::super) fn charge(self, units: u64) {
         if units > 0 && take(self.slice(), units) {
             self.throw(KILLED);

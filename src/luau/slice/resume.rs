@@ -69,9 +69,9 @@ unsafe fn run_on(slice: &Slice, mut stopped: Option<(*mut lua_State, c_int)>) ->
                     Err(next) => next,
                     Ok((thread, arguments)) => {
                         slice.bottom.set(thread);
-                        // SAFETY: `thread` is live: it is the root of the process or of a task, which are anchored, or a
-                        // coroutine that its parent in the chain keeps alive. It can be resumed: it is new, has yielded or
-                        // is broken.
+                        // SAFETY: `thread` is live: it is the root of the process or of a task, which are anchored, or
+                        // a coroutine that its parent in the chain keeps alive. It can be resumed: it is new, has
+                        // yielded or is broken.
                         stopped = Some((thread, unsafe { resume(thread, arguments) }));
                         continue;
                     }

@@ -21,8 +21,8 @@ pub(in super::super) struct Leavable<'a>(Running<'a>);
 impl<'a> Running<'a> {
     /// # Safety
     ///
-    /// `thread` must be live, of a state that we opened, and run or wait for one that it has resumed, for as long as this
-    /// is used.
+    /// `thread` must be live, of a state that we opened, and run or wait for one that it has resumed, for as long as
+    /// this is used.
     #[inline]
     pub(in super::super) unsafe fn new(thread: *mut lua_State) -> Self {
         // SAFETY: by the contract.

@@ -70,8 +70,9 @@ impl Running<'_> {
 
 /// Each returns what the running C function has to return.
 impl Leavable<'_> {
-    /// Ends the slice that runs: the process waits. The continuation is called when it is resumed. It must be possible to
-    /// [suspend](Running::can_suspend) it: otherwise this throws, or the threads above one that cannot be left never go on.
+    /// Ends the slice that runs: the process waits. The continuation is called when it is resumed. It must be possible
+    /// to [suspend](Running::can_suspend) it: otherwise this throws, or the threads above one that cannot be left never
+    /// go on.
     pub(in super::super) fn suspend(self) -> c_int {
         let slice = self.slice();
         slice.waits.set(true);
@@ -79,8 +80,8 @@ impl Leavable<'_> {
         slice.break_innermost(*self)
     }
 
-    /// Ends the slice of a process that is marked for kill, if it can be broken here. Otherwise the next safepoint will end
-    /// it.
+    /// Ends the slice of a process that is marked for kill, if it can be broken here. Otherwise the next safepoint will
+    /// end it.
     pub(in super::super) fn stop(self) -> Option<c_int> {
         let slice = self.slice();
         slice.can_break(*self).then(|| slice.break_innermost(*self))

@@ -212,8 +212,8 @@ at_an_index! { at_most:
     raw_concat() -> () = lua_concat;
 }
 
-// So many values, with one below them, on a thread that does not wait to be resumed. Luau throws if that cannot be called,
-// and makes room for the results. Code that runs now gets the thread's stack as its own, above ours.
+// So many values, with one below them, on a thread that does not wait to be resumed. Luau throws if that cannot be
+// called, and makes room for the results. Code that runs now gets the thread's stack as its own, above ours.
 at_an_index! { callable:
     raw_call(results: u16) -> () = lua_call;
     raw_try_call(results: u16, handler: NoHandler) -> c_int = lua_pcall;

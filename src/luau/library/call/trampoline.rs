@@ -57,8 +57,8 @@ unsafe fn conjure<F: Copy>() -> F {
 ///
 /// # Safety
 ///
-/// See [`conjure`]. `thread` must be running a C function, of which the stack is, and which uses it only through these until
-/// it returns, and through the second only when the first is gone.
+/// See [`conjure`]. `thread` must be running a C function, of which the stack is, and which uses it only through these
+/// until it returns, and through the second only when the first is gone.
 #[inline]
 unsafe fn enter<'a, F: Copy>(thread: *mut lua_State) -> (F, Call<'a>, Call<'a>) {
     // SAFETY: by the contract.
