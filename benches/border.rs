@@ -9,6 +9,7 @@
 //! cargo bench --bench border
 //! ```
 #![expect(unsafe_code, reason = "the bare baseline is the raw interface")]
+#![expect(clippy::multiple_unsafe_ops_per_block, reason = "what is measured against is raw on purpose")]
 
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};

@@ -8,6 +8,7 @@
 //! cargo bench --bench library
 //! ```
 #![expect(unsafe_code, reason = "the plain state's interrupt is the raw interface")]
+#![expect(clippy::multiple_unsafe_ops_per_block, reason = "what is measured against is raw on purpose")]
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};

@@ -11,6 +11,7 @@
 //! cargo bench --bench tick
 //! ```
 #![expect(unsafe_code, reason = "the bare baseline is the raw interface")]
+#![expect(clippy::multiple_unsafe_ops_per_block, reason = "what is measured against is raw on purpose")]
 
 use std::hint::black_box;
 use std::num::NonZeroUsize;

@@ -23,9 +23,6 @@ pub(crate) struct Context {
     pub(crate) console: ConsoleBuffer,
     /// By [`ProcessIndex`], what is known of the last process that started there.
     pub(super) callers: Vec<Caller>,
-    /// Coroutines that scripts made and that have not been collected, by [`VmIndex`].
-    pub(super) coroutines: Vec<u32>,
-    pub(super) coroutine_limit: u32,
     pub(super) task_limit: usize,
     /// Closures of the state point into these, so they stay.
     host: HostFunctions,
@@ -70,8 +67,6 @@ impl Context {
             now: 0.0,
             console: ConsoleBuffer::default(),
             callers: Vec::new(),
-            coroutines: Vec::new(),
-            coroutine_limit: 0,
             task_limit: 0,
             host,
             requests: Vec::new(),

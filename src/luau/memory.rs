@@ -3,12 +3,13 @@
 //! Luau has no finalizers that scripts can set, so closing a state comes down to giving its blocks back,
 //! which takes a tenth of the time that `lua_close` needs to visit each object.
 
+mod blocks;
 mod pages;
 
-use std::alloc::{Layout, alloc, dealloc, realloc};
 use std::ffi::c_void;
 use std::ptr;
 
+use self::blocks::{Blocks, index_of};
 use self::pages::Pages;
 use super::slice::{LimitViolation, Slice, SliceEnd};
 
@@ -26,19 +27,10 @@ pub(super) struct Memory {
     allowed: usize,
     /// ... and if it is so much more it is refused, and its process is killed.
     slack: usize,
-    last: *mut Block,
+    blocks: Blocks,
     pages: Pages,
     /// The slice that is charged. Valid for as long as the state is, or null: then nobody is.
     slice: *const Slice,
-}
-
-/// What stands before each block. Its alignment is what Luau expects of its blocks.
-#[derive(Debug)]
-#[repr(C, align(16))]
-struct Block {
-    previous: *mut Block,
-    next: *mut Block,
-    size: usize,
 }
 
 impl Default for Memory {
@@ -48,7 +40,7 @@ impl Default for Memory {
             used_before: 0,
             allowed: usize::MAX,
             slack: 0,
-            last: ptr::null_mut(),
+            blocks: Blocks::default(),
             pages: Pages::default(),
             slice: ptr::null(),
         }
@@ -62,9 +54,7 @@ impl Memory {
     ///
     /// `slice` must outlive the state that this is the memory of.
     pub(super) unsafe fn charged_to(slice: *const Slice) -> Self {
-        let mut memory = Self::default();
-        memory.slice = slice;
-        memory
+        Self { slice, ..Self::default() }
     }
 
     /// Bytes.
@@ -109,128 +99,56 @@ impl Memory {
         permitted
     }
 
+    fn free(&mut self, old: Old) {
+        match old {
+            Old::Nothing => {}
+            // SAFETY: by the contract of `Old::new`.
+            Old::Page(page, size) => unsafe { self.pages.free(page, size) },
+            Old::Block(index) => self.blocks.remove(index),
+        }
+    }
+
+    /// Moves what is old, or makes something new, where one of the two is a page.
+    fn replace(&mut self, old: Old, size: usize) -> *mut c_void {
+        let new = if pages::is_page(size) { self.pages.allocate(size).cast() } else { self.blocks.add(size) };
+        if new.is_null() {
+            return new;
+        }
+        let (data, old_size) = match old {
+            Old::Nothing => return new,
+            Old::Page(page, old_size) => (page.cast(), old_size),
+            Old::Block(index) => self.blocks.get(index),
+        };
+        // SAFETY: both have so many bytes, and the new one is nobody else's.
+        unsafe { new.copy_from_nonoverlapping(data, old_size.min(size)) };
+        self.free(old);
+        new
+    }
+}
+
+/// What Luau wants to be freed or changed.
+enum Old {
+    Nothing,
+    /// With its size.
+    Page(*mut u8, usize),
+    /// Where it stands in [`Blocks`].
+    Block(usize),
+}
+
+impl Old {
     /// # Safety
     ///
-    /// `data` must be null or ours, of `size` bytes.
-    unsafe fn free(&mut self, data: *mut c_void, size: usize) {
+    /// `data` must be null or be of the memory that is given this, of `size` bytes. It must not be used after that.
+    unsafe fn new(data: *mut c_void, size: usize) -> Self {
         if data.is_null() {
-            return;
-        }
-        // SAFETY: by the contract; blocks in the list were allocated with the layout of their size.
-        unsafe {
-            if pages::is_page(size) {
-                return self.pages.free(data.cast(), size);
-            }
-            let block = data.cast::<Block>().sub(1);
-            self.unlink(block);
-            if let Some(layout) = layout((*block).size) {
-                dealloc(block.cast(), layout);
-            }
+            Self::Nothing
+        } else if pages::is_page(size) {
+            Self::Page(data.cast(), size)
+        } else {
+            // SAFETY: by the contract. What is no page is a block.
+            Self::Block(unsafe { index_of(data) })
         }
     }
-
-    /// Moves a block, or makes a new one, where one of the two is a page.
-    ///
-    /// # Safety
-    ///
-    /// `data` must be null or ours, of `old_size` bytes.
-    unsafe fn replace(&mut self, data: *mut c_void, old_size: usize, new_size: usize) -> *mut c_void {
-        // SAFETY: by the contract; both have the bytes that are copied.
-        unsafe {
-            let new = if pages::is_page(new_size) {
-                self.pages.allocate(new_size).cast()
-            } else {
-                self.resize(ptr::null_mut(), new_size)
-            };
-            if !new.is_null() && !data.is_null() {
-                new.copy_from_nonoverlapping(data, old_size.min(new_size));
-                self.free(data, old_size);
-            }
-            new
-        }
-    }
-
-    /// Changes the size of a block in the list, or adds one.
-    ///
-    /// # Safety
-    ///
-    /// `data` must be null or ours, and not a page.
-    unsafe fn resize(&mut self, data: *mut c_void, size: usize) -> *mut c_void {
-        let Some(new_layout) = layout(size) else { return ptr::null_mut() };
-        // SAFETY: what is in the list was allocated with the layout of its size, and every layout has a size
-        // because of the header.
-        unsafe {
-            let old = if data.is_null() { ptr::null_mut() } else { data.cast::<Block>().sub(1) };
-            let (old_layout, previous, next) = match old.as_ref() {
-                Some(old) => (layout(old.size), old.previous, old.next),
-                None => (None, self.last, ptr::null_mut()),
-            };
-            let new: *mut Block = match old_layout {
-                Some(old_layout) => realloc(old.cast(), old_layout, new_layout.size()).cast(),
-                None => alloc(new_layout).cast(),
-            };
-            if new.is_null() {
-                return ptr::null_mut();
-            }
-            new.write(Block { previous, next, size });
-            self.link(new);
-            new.add(1).cast()
-        }
-    }
-
-    /// # Safety
-    ///
-    /// `block` must be valid, with `previous` and `next` as they are to be.
-    unsafe fn link(&mut self, block: *mut Block) {
-        // SAFETY: neighbours in the list are valid.
-        unsafe {
-            match (*block).next.as_mut() {
-                Some(next) => next.previous = block,
-                None => self.last = block,
-            }
-            if let Some(previous) = (*block).previous.as_mut() {
-                previous.next = block;
-            }
-        }
-    }
-
-    /// # Safety
-    ///
-    /// `block` must be in the list.
-    unsafe fn unlink(&mut self, block: *mut Block) {
-        // SAFETY: all blocks in the list are valid.
-        unsafe {
-            let Block { previous, next, .. } = *block;
-            match next.as_mut() {
-                Some(next) => next.previous = previous,
-                None => self.last = previous,
-            }
-            if let Some(previous) = previous.as_mut() {
-                previous.next = next;
-            }
-        }
-    }
-}
-
-/// Gives back all blocks.
-impl Drop for Memory {
-    fn drop(&mut self) {
-        while !self.last.is_null() {
-            // SAFETY: blocks in the list are valid, and were allocated with this layout.
-            unsafe {
-                let block = self.last;
-                self.last = (*block).previous;
-                if let Some(layout) = layout((*block).size) {
-                    dealloc(block.cast(), layout);
-                }
-            }
-        }
-    }
-}
-
-/// Of a block with its header.
-fn layout(size: usize) -> Option<Layout> {
-    Layout::from_size_align(size.checked_add(size_of::<Block>())?, align_of::<Block>()).ok()
 }
 
 /// Luau's `lua_Alloc`. Null, to which Luau answers with a memory error, when there is no more.
@@ -245,26 +163,26 @@ pub(super) unsafe extern "C" fn allocate(
     old_size: usize,
     new_size: usize,
 ) -> *mut c_void {
-    // SAFETY: by the contract. What `old_size` says tells whether `data` is a page or in the list of blocks.
-    unsafe {
-        let memory = &mut *memory.cast::<Memory>();
-        let old_size = if data.is_null() { 0 } else { old_size };
-        if new_size == 0 {
-            memory.used -= old_size;
-            memory.free(data, old_size);
-            return ptr::null_mut();
-        }
-        if !memory.permits(old_size, new_size) {
-            return ptr::null_mut();
-        }
-        let new = if pages::is_page(new_size) || pages::is_page(old_size) {
-            memory.replace(data, old_size, new_size)
-        } else {
-            memory.resize(data, new_size)
-        };
-        if !new.is_null() {
-            memory.used = memory.used - old_size + new_size;
-        }
-        new
+    // SAFETY: by the contract.
+    let memory = unsafe { &mut *memory.cast::<Memory>() };
+    // Of what is new, `old_size` says of which type it is to be.
+    let old_size = if data.is_null() { 0 } else { old_size };
+    // SAFETY: by the contract.
+    let old = unsafe { Old::new(data, old_size) };
+    if new_size == 0 {
+        memory.used -= old_size;
+        memory.free(old);
+        return ptr::null_mut();
     }
+    if !memory.permits(old_size, new_size) {
+        return ptr::null_mut();
+    }
+    let new = match old {
+        Old::Block(index) if !pages::is_page(new_size) => memory.blocks.resize(index, new_size),
+        old => memory.replace(old, new_size),
+    };
+    if !new.is_null() {
+        memory.used = memory.used - old_size + new_size;
+    }
+    new
 }

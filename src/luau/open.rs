@@ -5,7 +5,7 @@ use std::ptr;
 use std::sync::LazyLock;
 
 use bevy::platform::collections::HashMap;
-use mlua::ffi::{self, lua_State};
+use mlua::ffi;
 
 use super::anchors::Roots;
 use super::context::Context;
@@ -13,8 +13,9 @@ use super::host_functions::HostFunctions;
 use super::memory::{self, Memory};
 use super::prefetch::{finds_callbacks, knows_layout};
 use super::shared::Shared;
+use super::slice::Slice;
 use super::stack::{Reference, Stack};
-use super::state::{LuauState, call_protected};
+use super::state::LuauState;
 use super::{library, records, slice};
 use crate::script::Script;
 use crate::types::ScriptError;
@@ -46,25 +47,23 @@ impl LuauState {
         // SAFETY: they live as long as the state, and nobody has a reference to them.
         unsafe { (*callbacks).userdata = state.shared.cast::<c_void>() };
         state.control_collector(ffi::LUA_GCSTOP, 0);
-        let protected_call = (&raw mut state.protected_call).cast();
-        // SAFETY: `main` is live and not running; `prepare` gets the pointer that it wants.
-        let status = unsafe { ffi::lua_cpcall(main, prepare, protected_call) };
-        if status != ffi::LUA_OK {
+        if !state.protect_first(|stack| stack.open_libraries()) {
             let message = "not enough memory for a Luau state".into();
             return Err(ScriptError { message, traceback: Box::default() });
         }
         let sandbox = state.load(SANDBOX.name(), SANDBOX.bytecode().expect("the sandbox compiles"))?;
-        // What is pushed of them lives as long as the state: the context holds them.
         let host = state.context().host().clone();
-        // SAFETY: see above.
+        // SAFETY: what is pushed of them lives as long as the state: the context holds them.
+        let push_host_functions =
+            |stack: &mut Stack<'_>| unsafe { library::push_host_functions(stack, &host) };
         state.environment_metatable =
-            state.protect(|stack| unsafe { build_sandbox(stack, sandbox.0, &host) })?;
+            state.protect(|stack| build_sandbox(stack, sandbox.0, push_host_functions))?;
         state.unload(sandbox);
         state.knows_layout = knows_layout(&mut state.main());
         state.control_collector(ffi::LUA_GCSETSTEPSIZE, GC_STEP_KIB);
         let finds_callbacks = state.protect(finds_callbacks)?;
-        // SAFETY: `main` is live; what is shared lives as long as the state.
-        unsafe { slice::install(main, finds_callbacks) };
+        // SAFETY: callbacks are found if that says so.
+        unsafe { slice::install(state.main_thread(), finds_callbacks) };
         state.collect();
         Ok(state)
     }
@@ -72,8 +71,7 @@ impl LuauState {
     /// What there is of a state before Luau's part of it.
     fn without_memory(host: HostFunctions) -> Self {
         let shared = Box::into_raw(Box::new(Shared::new(Context::new(host))));
-        // SAFETY: it lives as long as the state: see `LuauState::drop`.
-        let slice = unsafe { &raw const (*shared).slice };
+        let slice = shared.cast::<Slice>().cast_const(); // which it begins with
         Self {
             main: ptr::null_mut(),
             threads: Vec::new(),
@@ -84,39 +82,23 @@ impl LuauState {
             environment_metatable: Reference::NONE,
             protected_call: Reference::NONE,
             shared,
-            // SAFETY: as above.
+            // SAFETY: it lives as long as the state: see `LuauState::drop`.
             memory: Box::new(unsafe { Memory::charged_to(slice) }),
         }
     }
 }
 
-/// Opens the libraries and makes the function that [`LuauState::protect`] calls, a reference to which goes to where the
-/// light userdata points.
-unsafe extern "C-unwind" fn prepare(thread: *mut lua_State) -> c_int {
-    // SAFETY: a C function's own stack, of a state that is not running anything else.
-    let mut stack = unsafe { Stack::new(thread) };
-    stack.open_libraries();
-    // SAFETY: as above.
-    unsafe { ffi::lua_pushcfunction(thread, call_protected) };
-    let reference = stack.refer_to(-1);
-    let protected_call = stack.userdata(1).cast::<Reference>();
-    // SAFETY: `open` passes a pointer to a `Reference`.
-    unsafe { protected_call.write(reference) };
-    0
-}
-
 /// Runs `sandbox.luau` and puts the frozen base where the main thread's globals were. Returns the metatable of
-/// environments. `sandbox` is that loaded script.
-///
-/// # Safety
-///
-/// `host` must live as long as the state.
-unsafe fn build_sandbox(stack: &mut Stack<'_>, sandbox: Reference, host: &HostFunctions) -> Reference {
+/// environments. `sandbox` is that loaded script, and `push_host_functions` pushes a table.
+fn build_sandbox(
+    stack: &mut Stack<'_>,
+    sandbox: Reference,
+    push_host_functions: impl FnOnce(&mut Stack<'_>),
+) -> Reference {
     library::replace(stack);
     stack.push_reference(sandbox);
     library::push_functions(stack);
-    // SAFETY: by the contract.
-    unsafe { library::push_host_functions(stack, host) };
+    push_host_functions(stack);
     stack.call(2, 2);
     let environment = stack.top();
     let base = environment - 1;

@@ -7,7 +7,7 @@
 mod layout;
 pub(super) mod lines;
 
-use mlua::ffi::{self, lua_State};
+use mlua::ffi::lua_State;
 
 use super::state::LuauState;
 use crate::types::ProcessIndex;
@@ -15,7 +15,7 @@ use layout::{ThreadLayout, prefetch_thread};
 
 pub(super) use layout::{finds_callbacks, knows_layout, userdata};
 pub(crate) use lines::prefetch;
-use lines::prefetch_line;
+use lines::{prefetch_at, prefetch_line};
 
 impl LuauState {
     /// Starts loading the thread of a process that will be resumed soon.
@@ -97,10 +97,7 @@ impl LuauState {
     /// Starts loading what slices need of Luau's global state, and where they note what they ask for. Where that is
     /// stands in the main thread and the context, which were prefetched a while ago.
     pub(crate) fn prefetch_globals(&self) {
-        // SAFETY: the main thread is live.
-        let callbacks = unsafe { ffi::lua_callbacks(self.main) };
-        // SAFETY: they live as long as the state, and only code that borrows it changes them.
-        prefetch(unsafe { &*callbacks });
+        prefetch_at(self.main_thread().callbacks());
         prefetch_line(self.context_ref().requests.as_ptr());
         self.load_category(0); // and its neighbours
     }

@@ -101,9 +101,7 @@ impl LuauState {
         if let Some(results) = self.threads[thread.at()].take_results() {
             return results;
         }
-        let root = self.threads[thread.at()].root;
-        // SAFETY: a root is anchored, and does not run.
-        if unsafe { Stack::new(root) }.top() == 0 {
+        if self.stopped_stack(thread).top() == 0 {
             return Vec::new();
         }
         let results = self.protect_with_root(thread, |_, root| transfer::values(root).values);
@@ -111,10 +109,17 @@ impl LuauState {
     }
 
     /// The error of a process whose last slice ended as [`SliceEnd::Failed`](super::SliceEnd::Failed).
-    pub(crate) fn error(&self, thread: ProcessIndex) -> ScriptError {
-        // SAFETY: the thread that failed is anchored and does not run.
-        let stack = unsafe { Stack::new(self.threads[thread.at()].failed()) };
+    pub(crate) fn error(&mut self, thread: ProcessIndex) -> ScriptError {
+        let stack = self.stopped_stack(thread);
         ScriptError { message: transfer::error_message(&stack), traceback: transfer::traceback(&stack) }
+    }
+
+    /// The stack of the thread by which a process has ended, which must have been started.
+    fn stopped_stack(&mut self, thread: ProcessIndex) -> Stack<'_> {
+        let stopped = self.threads[thread.at()].failed();
+        assert!(!stopped.is_null(), "process {thread:?} was never started");
+        // SAFETY: it is anchored, and nothing runs in a state that is borrowed.
+        unsafe { Stack::new(stopped) }
     }
 
     /// Ends a process that is parked, if it is, where it stopped. What it still does there is forgotten.
@@ -128,7 +133,7 @@ impl LuauState {
         context.console.set_capacity(0);
         let slice = &self.shared().slice;
         // SAFETY: it holds what its last slice left, and nothing else uses it meanwhile.
-        unsafe { slice.ready(process, 1) };
+        unsafe { slice.ready(process, true, 1) };
         slice::end_parked(slice, parked);
         let context = self.context();
         context.console = ConsoleBuffer::default();

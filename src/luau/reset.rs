@@ -10,32 +10,24 @@ impl LuauState {
     /// is left that somebody may still ask for. No process may be alive.
     pub(crate) fn reset_for_reuse(&mut self) -> bool {
         self.release_functions();
-        if !self.handed_over.is_empty() || self.threads.iter().any(|thread| !thread.root.is_null()) {
+        // Of coroutines, the collector will tell whose they were.
+        if !self.shared().slice.has_no_coroutines()
+            || !self.handed_over.is_empty()
+            || self.threads.iter().any(|thread| !thread.root.is_null())
+        {
             return false;
         }
-        let Context {
-            callers,
-            coroutines,
-            mail,
-            vms,
-            requests,
-            replies,
-            exit_results,
-            dropped_functions,
-            ..
-        } = self.context();
+        let Context { callers, mail, vms, requests, replies, exit_results, dropped_functions, .. } =
+            self.context();
         let is_asked_for = !mail.is_empty()
             || !requests.is_empty()
             || !replies.is_empty()
-            // The collector will tell whose they were.
-            || coroutines.iter().any(|&count| count > 0)
             // `process.spawn` has handed a function to the game.
             || Arc::strong_count(dropped_functions) > 1;
         if is_asked_for {
             return false;
         }
         callers.clear();
-        coroutines.clear();
         vms.clear();
         exit_results.clear();
         self.threads.clear();

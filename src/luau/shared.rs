@@ -1,8 +1,10 @@
 //! What belongs to a Luau state and is reached from the functions that it calls.
 
 use std::cell::UnsafeCell;
+use std::marker::PhantomData;
+use std::ptr;
 
-use mlua::ffi::{self, lua_State};
+use mlua::ffi::{self, lua_Callbacks, lua_State};
 
 use super::context::Context;
 use super::slice::Slice;
@@ -19,20 +21,70 @@ impl Shared {
     pub(super) fn new(context: Context) -> Self {
         Self { slice: Slice::new(), context: UnsafeCell::new(context) }
     }
+
+    /// Where the VM of the process is that runs.
+    ///
+    /// # Safety
+    ///
+    /// Nobody may have a mutable reference to the context.
+    pub(super) unsafe fn running_vm(&self) -> usize {
+        // SAFETY: by the contract.
+        let context = unsafe { &*self.context.get() };
+        context.callers[context.index.at()].vm.at()
+    }
 }
 
-/// What belongs to the state of a thread.
-///
-/// # Safety
-///
-/// `thread` must be live, and belong to a state that [`LuauState::open`](super::LuauState::open) made, which must live for
-/// as long as the result is used.
-#[inline]
-pub(super) unsafe fn of<'a>(thread: *mut lua_State) -> &'a Shared {
-    // SAFETY: by the contract.
-    let callbacks = unsafe { ffi::lua_callbacks(thread) };
-    // SAFETY: the callbacks live as long as their state, and nobody has a mutable reference to them.
-    let shared = unsafe { (*callbacks).userdata }.cast::<Shared>();
-    // SAFETY: `open` puts one there before anything else is done with the state. What changes in it is in cells.
-    unsafe { &*shared }
+/// A thread of a state that we opened.
+#[derive(Clone, Copy)]
+pub(super) struct OwnThread<'a> {
+    thread: *mut lua_State,
+    lifetime: PhantomData<&'a Shared>,
+}
+
+impl<'a> OwnThread<'a> {
+    /// # Safety
+    ///
+    /// `thread` must be live for `'a`, and belong to a state that [`LuauState::open`](super::LuauState::open) made.
+    #[inline]
+    pub(super) unsafe fn new(thread: *mut lua_State) -> Self {
+        Self { thread, lifetime: PhantomData }
+    }
+
+    #[inline]
+    pub(super) fn address(self) -> *mut lua_State {
+        self.thread
+    }
+
+    /// What Luau calls on its own. It lives as long as the state.
+    #[inline]
+    pub(super) fn callbacks(self) -> *mut lua_Callbacks {
+        // SAFETY: by the contract of `new`.
+        unsafe { ffi::lua_callbacks(self.thread) }
+    }
+
+    /// What belongs to its state.
+    #[inline]
+    pub(super) fn shared(self) -> &'a Shared {
+        // SAFETY: the callbacks live as long as their state, and nobody has a mutable reference to them.
+        let shared = unsafe { (*self.callbacks()).userdata }.cast::<Shared>();
+        // SAFETY: `open` puts one there before anything else is done with the state. What changes in it is in cells.
+        unsafe { &*shared }
+    }
+
+    /// The slice of its state.
+    #[inline]
+    pub(super) fn slice(self) -> &'a Slice {
+        &self.shared().slice
+    }
+
+    /// The number that is kept with it, 0 if none was set.
+    pub(super) fn owner(self) -> usize {
+        // SAFETY: by the contract of `new`.
+        unsafe { ffi::lua_getthreaddata(self.thread) }.addr()
+    }
+
+    pub(super) fn set_owner(self, owner: usize) {
+        // SAFETY: by the contract of `new`. Nobody uses it as an address.
+        unsafe { ffi::lua_setthreaddata(self.thread, ptr::without_provenance_mut(owner)) }
+    }
 }

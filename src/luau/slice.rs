@@ -17,6 +17,7 @@ mod batch;
 mod callbacks;
 mod charges;
 mod clock;
+mod coroutines;
 pub(super) mod fiber;
 mod fuel;
 mod limits;
@@ -30,7 +31,7 @@ mod thread_stack;
 use std::cell::{Cell, RefCell};
 use std::ptr;
 
-use mlua::ffi::{self, lua_State};
+use mlua::ffi::lua_State;
 
 use super::threads::ProcessThread;
 use fiber::Yielder;
@@ -40,9 +41,9 @@ use thread_stack::ThreadStack;
 pub(crate) use batch::Batch;
 pub(super) use batch::run_batch;
 pub(super) use callbacks::install;
-pub(super) use charges::charge;
-pub(super) use park::{end as end_parked, on_thread_stack};
+pub(super) use park::end as end_parked;
 pub(crate) use report::{LimitViolation, SliceEnd, SliceLimits, SliceReport};
+pub(super) use running::Running;
 
 /// The slice that runs in a Luau state, or the last one that did.
 ///
@@ -84,6 +85,10 @@ pub(super) struct Slice {
     parked_limit: Cell<u32>,
     /// The index of the VM of the process that parks, or was parked.
     parked_vm: Cell<usize>,
+    /// Coroutines that scripts made and that have not been collected, by VM.
+    coroutines: RefCell<Vec<u32>>,
+    /// How many there may be of a VM.
+    coroutine_limit: Cell<u32>,
 }
 
 /// A process that can have a slice.
@@ -114,6 +119,8 @@ impl Slice {
             parked: RefCell::new(Vec::new()),
             parked_limit: Cell::new(u32::MAX),
             parked_vm: Cell::new(0),
+            coroutines: RefCell::new(Vec::new()),
+            coroutine_limit: Cell::new(0),
         }
     }
 
@@ -123,10 +130,12 @@ impl Slice {
         self.fuel.set_timed(limits.time.is_some());
     }
 
-    /// How deep calls may nest in the slices that follow, and how many processes of their VM may be parked.
-    pub(super) fn set_vm_limits(&self, call_depth: u32, parked: u32) {
+    /// How deep calls may nest in the slices that follow, how many processes of their VM may be parked, and how many
+    /// coroutines there may be.
+    pub(super) fn set_vm_limits(&self, call_depth: u32, parked: u32, coroutines: u32) {
         self.call_depth_limit.set(call_depth);
         self.parked_limit.set(parked);
+        self.coroutine_limit.set(coroutines);
     }
 
     /// Makes a process ready for a slice.
@@ -135,12 +144,16 @@ impl Slice {
     ///
     /// `process.root` must be a live thread of the state whose slice this is, holding either a function to start (and no
     /// more) or what an earlier slice left there; the rest of `process` must be what that slice left. Until its slice is
-    /// over only functions that Luau calls may use `process` and the context.
+    /// over only functions that Luau calls may use `process` and the context. `is_parked` must say the truth.
     #[inline(always)]
-    pub(super) unsafe fn ready(&self, process: *mut ProcessThread, quantum: u32) -> ReadySlice<'_> {
+    pub(super) unsafe fn ready(
+        &self,
+        process: *mut ProcessThread,
+        is_parked: bool,
+        quantum: u32,
+    ) -> ReadySlice<'_> {
         self.process.set(process);
-        // SAFETY: by the contract.
-        ReadySlice { slice: self, quantum, is_parked: unsafe { (*process).is_parked() } }
+        ReadySlice { slice: self, quantum, is_parked }
     }
 
     #[inline]
@@ -166,15 +179,21 @@ impl Slice {
 
     /// Calls `f` with the process that runs, if one does.
     pub(super) fn with_process<R>(&self, f: impl FnOnce(&mut ProcessThread) -> R) -> Option<R> {
-        // SAFETY: it is valid during the slice, by the contract of `run`, and used only by functions that Luau calls one
-        // at a time. None of them calls back into Luau from `f`.
-        self.is_running().then(|| f(unsafe { &mut *self.process.get() }))
+        self.is_running().then(|| self.with_process_of_slice(f))
     }
 
-    /// Calls `f` with the process that is ready to run, or has just stopped.
+    /// Calls `f` with the process that is ready to run, or whose slice is over.
+    #[inline(always)]
     fn with_kept_process<R>(&self, f: impl FnOnce(&mut ProcessThread) -> R) -> R {
         debug_assert!(!self.is_running(), "a slice runs");
-        // SAFETY: by the contract of `ready`; nothing of the process runs now.
+        self.with_process_of_slice(f)
+    }
+
+    /// The same at any time between [`Slice::ready`] and the end of the slice.
+    #[inline(always)]
+    fn with_process_of_slice<R>(&self, f: impl FnOnce(&mut ProcessThread) -> R) -> R {
+        // SAFETY: it is valid by the contract of `ready`, and used only between resumes of it, and by functions that
+        // Luau calls one at a time. Nothing that is done with it in `f` calls Luau back or resumes it.
         f(unsafe { &mut *self.process.get() })
     }
 
@@ -196,21 +215,4 @@ impl Slice {
         self.took_slow_path.set(false);
         self.has_outcome.set(false);
     }
-}
-
-/// The slice of the state that a thread belongs to.
-///
-/// # Safety
-///
-/// `state` must be live, and belong to a Luau state that [`LuauState::open`](super::LuauState::open) made, which must live
-/// for as long as the result is used.
-#[inline]
-pub(super) unsafe fn of<'a>(state: *mut lua_State) -> &'a Slice {
-    // SAFETY: by the contract.
-    let callbacks = unsafe { ffi::lua_callbacks(state) };
-    // SAFETY: they live as long as their state, and nobody has a mutable reference to them.
-    let shared = unsafe { (*callbacks).userdata };
-    // SAFETY: `open` puts a `Shared` there before anything else is done with the state, and `Slice` is what that begins
-    // with. All its fields are cells, so nobody has a mutable reference to it.
-    unsafe { &*shared.cast::<Slice>() }
 }

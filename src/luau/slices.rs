@@ -1,5 +1,7 @@
 //! Slices of one state, and what each may use.
 
+use std::ptr;
+
 use super::context::Context;
 use super::slice::{Batch, ReadySlice, SliceLimits, run_batch};
 use super::state::LuauState;
@@ -53,10 +55,9 @@ impl Slices<'_> {
     pub(crate) fn allow(&mut self, allowance: &Allowance) {
         let context = self.state.context();
         context.task_limit = allowance.tasks;
-        context.coroutine_limit = allowance.coroutines;
         context.console.set_capacity(allowance.console_bytes);
         self.state.memory.allow_slack(allowance.memory_slack);
-        self.state.shared().slice.set_vm_limits(allowance.call_depth, allowance.parked);
+        self.state.shared().slice.set_vm_limits(allowance.call_depth, allowance.parked, allowance.coroutines);
     }
 
     /// Makes a started process ready for a slice of `quantum` safepoints. It may allocate `memory_bytes`, and what it is
@@ -68,15 +69,15 @@ impl Slices<'_> {
         quantum: u32,
         memory_bytes: usize,
     ) -> ReadySlice<'_> {
-        let process = &raw mut self.state.threads[thread.at()];
-        // SAFETY: nothing of the process runs now.
-        assert!(!unsafe { (*process).root }.is_null(), "thread {} was never started", thread.0);
+        let process = &mut self.state.threads[thread.at()];
+        assert!(!process.root.is_null(), "thread {} was never started", thread.0);
+        let (is_parked, process) = (process.is_parked(), ptr::from_mut(process));
         self.state.memory.allow(memory_bytes);
         self.state.context().index = thread;
         // SAFETY: the root is anchored and holds what `start` or an earlier slice left; finished threads are reset or
         // discarded by our caller before they are started again, and Luau refuses to resume a finished thread with an
         // error. Nothing else uses the process and the context during the slice but the functions that it calls.
-        unsafe { self.state.shared().slice.ready(process, quantum) }
+        unsafe { self.state.shared().slice.ready(process, is_parked, quantum) }
     }
 
     /// Runs the slices of a batch, which must all be of one state.

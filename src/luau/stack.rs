@@ -51,6 +51,18 @@ impl Kind {
     pub(super) const BUFFER: Self = Self(ffi::LUA_TBUFFER);
 }
 
+/// What a light userdata is, as its tag. Scripts cannot make any.
+#[derive(Clone, Copy)]
+#[repr(i32)]
+pub(super) enum Tag {
+    /// What one of our own calls gets that goes through Luau.
+    Call,
+    /// A function that the running one stands in for.
+    Original,
+    /// A [`HostEntry`](crate::luau::host_functions::HostEntry).
+    Host,
+}
+
 impl<'s> Stack<'s> {
     /// # Safety
     ///
@@ -80,8 +92,7 @@ impl<'s> Stack<'s> {
 
     /// The name of a type, in Luau's words.
     pub(super) fn kind_name(&self, kind: Kind) -> &'static str {
-        // SAFETY: a `Kind` is always one that Luau gave or has.
-        let name = unsafe { ffi::lua_typename(self.thread, kind.0) };
+        let name = self.raw_kind_name(kind);
         // SAFETY: names of types are literals.
         unsafe { CStr::from_ptr(name) }.to_str().unwrap_or("value")
     }
@@ -120,25 +131,28 @@ impl<'s> Stack<'s> {
     /// The bytes of a string, for as long as nothing changes the stack.
     #[inline]
     pub(super) fn bytes(&self, index: i32) -> Option<&[u8]> {
-        if self.kind(index) != Kind::STRING {
-            return None;
-        }
-        let mut length = 0;
-        let bytes = self.raw_string(index, &mut length)?;
-        // SAFETY: of a string, which is not converted, Luau gives a pointer to so many bytes, which never change. The stack
-        // keeps it, and is borrowed.
-        Some(unsafe { slice::from_raw_parts(bytes.cast(), length) })
+        self.contents(index, Kind::STRING)
     }
 
     /// The bytes of a buffer, for as long as nothing changes the stack, and so no code of a script runs.
     pub(super) fn buffer(&self, index: i32) -> Option<&[u8]> {
-        if self.kind(index) != Kind::BUFFER {
+        self.contents(index, Kind::BUFFER)
+    }
+
+    #[inline(always)]
+    fn contents(&self, index: i32, kind: Kind) -> Option<&[u8]> {
+        if self.kind(index) != kind {
             return None;
         }
         let mut length = 0;
-        let bytes = self.raw_buffer(index, &mut length)?;
-        // SAFETY: of a buffer Luau gives a pointer to so many bytes, inside it. The stack keeps it, and is borrowed.
-        Some(unsafe { slice::from_raw_parts(bytes.cast(), length) })
+        let bytes: *const u8 = match kind {
+            Kind::STRING => self.raw_string(index, &mut length)?.cast(),
+            Kind::BUFFER => self.raw_buffer(index, &mut length)?.cast(),
+            _ => return None,
+        };
+        // SAFETY: of a string, which is not converted, and of a buffer Luau gives a pointer to so many bytes, inside
+        // it. The stack keeps it, and is borrowed: nothing writes to a buffer meanwhile, and strings never change.
+        Some(unsafe { slice::from_raw_parts(bytes, length) })
     }
 
     /// Bytes of a string or a buffer, elements of a table; 0 for anything else.
@@ -175,8 +189,7 @@ impl<'s> Stack<'s> {
     }
 
     pub(super) fn push_bytes(&mut self, bytes: &[u8]) {
-        // SAFETY: the thread is live; Luau makes room and copies so many bytes.
-        unsafe { ffi::lua_pushlstring_(self.thread, bytes.as_ptr().cast(), bytes.len()) }
+        self.raw_push_bytes(bytes);
     }
 
     pub(super) fn push_buffer(&mut self, bytes: &[u8]) {
@@ -188,9 +201,27 @@ impl<'s> Stack<'s> {
     /// A part of the string at an index, or nothing of one that it does not have.
     pub(super) fn push_part(&mut self, index: i32, part: std::ops::Range<usize>) {
         let part = self.bytes(index).and_then(|bytes| bytes.get(part)).unwrap_or_default();
-        let (start, length) = (part.as_ptr(), part.len());
-        // SAFETY: as for `push_bytes`. The stack keeps the string of which this is a part until Luau has copied it.
-        unsafe { ffi::lua_pushlstring_(self.thread, start.cast(), length) }
+        self.raw_push_bytes(part);
+    }
+
+    /// Pushes an address, and what it is.
+    pub(super) fn push_address<T>(&mut self, address: *const T, tag: Tag) {
+        self.raw_push_address(address.cast_mut().cast(), tag);
+    }
+
+    /// Throws the value on top as an error.
+    pub(super) fn throw_top(&mut self) -> ! {
+        if self.top() == 0 {
+            self.push_nil();
+        }
+        self.raw_throw()
+    }
+
+    /// Throws a text as an error, however full the stack is.
+    pub(super) fn throw_text(&mut self, text: &CStr) -> ! {
+        self.raw_reserve(1);
+        self.raw_push_bytes(text.to_bytes());
+        self.raw_throw()
     }
 
     /// A copy of a value, nil if there is none.
@@ -213,8 +244,7 @@ impl<'s> Stack<'s> {
     /// Leaves so many values: takes off those above, or adds nil.
     #[inline]
     pub(super) fn resize(&mut self, top: i32) {
-        // SAFETY: the thread is live, and Luau makes room. A top below 0 is not asked for.
-        unsafe { ffi::lua_settop(self.thread, top.max(0)) }
+        self.raw_resize(top);
     }
 
     /// Moves the topmost value to where another is, which moves up with those above it.

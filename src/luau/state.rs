@@ -10,8 +10,8 @@ use super::anchors::Roots;
 use super::context::Context;
 use super::function_ref::FunctionRef;
 use super::memory;
-use super::shared::Shared;
-use super::stack::{Reference, Stack};
+use super::shared::{OwnThread, Shared};
+use super::stack::{Reference, Stack, Tag};
 use super::threads::ProcessThread;
 use super::transfer;
 use crate::script::Bytecode;
@@ -92,12 +92,11 @@ impl LuauState {
         let mut call: Protected<'_> = &mut call;
         let protected_call = self.protected_call;
         self.main().push_reference(protected_call);
-        // SAFETY: the main thread is live, and has room: its stack is empty between calls.
-        unsafe { ffi::lua_pushlightuserdata(self.main, (&raw mut call).cast::<c_void>()) };
-        // SAFETY: what is called is `call_protected`, which gets the pointer that it wants.
-        let status = unsafe { ffi::lua_pcall(self.main, 1, 0, 0) };
+        self.main().push_address(&raw mut call, Tag::Call);
+        // What is called is `call_protected`, which gets the address that it wants.
+        let is_done = self.main().try_call(1, 0);
         match result {
-            Some(result) if status == ffi::LUA_OK => Ok(result),
+            Some(result) if is_done => Ok(result),
             _ => {
                 let mut main = self.main();
                 // A failed call leaves its error on top of the stack, which is empty but for that.
@@ -106,6 +105,23 @@ impl LuauState {
                 Err(ScriptError { message, traceback: Box::default() })
             }
         }
+    }
+
+    /// The same in a state that has no function for that yet, which this makes. `false` if something was thrown.
+    pub(super) fn protect_first(&mut self, mut f: impl FnMut(&mut Stack<'_>)) -> bool {
+        let mut reference = Reference::NONE;
+        let mut call = |stack: &mut Stack<'_>| {
+            f(stack);
+            // SAFETY: `protect` gives it the address that it wants, and nothing else of it gets out.
+            unsafe { ffi::lua_pushcfunction(stack.thread(), call_protected) };
+            reference = stack.refer_to(-1);
+        };
+        let mut call: Protected<'_> = &mut call;
+        let address = (&raw mut call).cast::<c_void>();
+        // SAFETY: the main thread is live and does not run; `call_protected` gets the address that it wants.
+        let status = unsafe { ffi::lua_cpcall(self.main, call_protected, address) };
+        self.protected_call = reference;
+        status == ffi::LUA_OK
     }
 
     /// The same, with the stack of the root of a process, which must have one.
@@ -195,9 +211,15 @@ impl LuauState {
         unsafe { ffi::lua_totalbytes(self.main, category) }
     }
 
+    /// The main thread, as a thread of ours.
+    pub(super) fn main_thread(&self) -> OwnThread<'_> {
+        // SAFETY: it lives as long as we do. `open` has made it ours.
+        unsafe { OwnThread::new(self.main) }
+    }
+
     /// Coroutines that the scripts of a VM have made, garbage included.
-    pub(crate) fn coroutines(&mut self, vm: VmIndex) -> u32 {
-        self.context().coroutines.get(vm.at()).copied().unwrap_or_default()
+    pub(crate) fn coroutines(&self, vm: VmIndex) -> u32 {
+        self.shared().slice.coroutines(vm)
     }
 
     /// Collects all garbage, however long it takes.
@@ -231,12 +253,13 @@ impl Drop for LuauState {
 }
 
 /// Calls what [`LuauState::protect`] is to run, whose address it gets.
-pub(super) unsafe extern "C-unwind" fn call_protected(thread: *mut lua_State) -> c_int {
+unsafe extern "C-unwind" fn call_protected(thread: *mut lua_State) -> c_int {
     // SAFETY: Luau calls this with the running thread, in a C function. The stack is nobody else's until this returns, and
-    // `protect` catches what is thrown.
+    // both catch what is thrown.
     let mut stack = unsafe { Stack::new(thread) };
     let call = stack.userdata(1).cast::<Protected<'_>>();
-    // SAFETY: only `LuauState::protect` can call this, and it passes such a pointer, to something that lives.
+    // SAFETY: only `LuauState::protect` and `protect_first` can call this, and they pass such a pointer, to something
+    // that lives.
     let call = unsafe { &mut *call };
     call(&mut stack);
     0

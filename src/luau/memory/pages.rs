@@ -16,7 +16,7 @@ use crate::luau::prefetch::lines::{OS_PAGE, prefetch_line};
 /// `kSmallPageSize` and `kLargePageSize` in Luau's lmem.cpp.
 const SMALL: usize = SLOT - 24;
 const LARGE: usize = 2 * SLOT - 24;
-const _: () = assert!(SMALL.is_multiple_of(align_of::<*mut Chunk>()));
+const _: () = assert!(SMALL.is_multiple_of(align_of::<NonNull<Header>>()));
 
 /// A place for a small page; a large one takes two that follow each other. What Luau's page leaves of it says
 /// which chunk it is in.
@@ -36,33 +36,30 @@ const MOST_PREFETCHED: usize = 32;
 const PAGE_HEADER: usize = 64;
 
 /// Of a chunk: its header, and its places wherever the first can begin.
-const LAYOUT: Layout = Layout::new::<(Chunk, [u8; OS_PAGE + SLOTS * SLOT])>();
+const LAYOUT: Layout = Layout::new::<(Header, [u8; OS_PAGE + SLOTS * SLOT])>();
 
 /// What a chunk begins with.
 #[derive(Debug)]
-struct Chunk {
+struct Header {
     /// One bit for each place.
     free: u32,
     /// Where it stands in [`Pages::chunks`].
     index: u32,
     first_slot: *mut u8,
-    previous: *mut Chunk,
-    next: *mut Chunk,
 }
+
+/// A chunk, which goes when this is dropped.
+#[derive(Debug)]
+struct Chunk(NonNull<Header>);
 
 /// The chunks of one state.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Pages {
-    /// Here and not elsewhere up to 2.9 MB: one wait less for [`Pages::prefetch_tlb`].
-    chunks: SmallVec<[*mut Chunk; 12]>,
-    /// The first of those with free places.
-    roomy: *mut Chunk,
-}
-
-impl Default for Pages {
-    fn default() -> Self {
-        Self { chunks: SmallVec::new(), roomy: ptr::null_mut() }
-    }
+    /// First those with free places, in the order in which they got some, then those that are full. Here and not
+    /// elsewhere up to 2.9 MB: one wait less for [`Pages::prefetch_tlb`].
+    chunks: SmallVec<[Chunk; 12]>,
+    /// How many have free places.
+    roomy: usize,
 }
 
 /// How many places a block takes that Luau asks for, if it is a page.
@@ -80,40 +77,74 @@ pub(super) fn is_page(size: usize) -> bool {
     !cfg!(valgrind) && slots(size).is_some()
 }
 
+impl Chunk {
+    /// `None` if there is no memory.
+    fn new(index: u32) -> Option<Self> {
+        // SAFETY: the layout has a size.
+        let chunk = NonNull::new(unsafe { alloc(LAYOUT) })?.cast::<Header>();
+        let end = chunk.as_ptr().wrapping_add(1).cast::<u8>();
+        let first_slot = end.wrapping_add((end.addr() + PAGE_HEADER).wrapping_neg() % OS_PAGE);
+        // SAFETY: there is room for a header, aligned as it must be.
+        unsafe { chunk.write(Header { free: ALL_FREE, index, first_slot }) };
+        Some(Self(chunk))
+    }
+
+    fn header(&mut self) -> &mut Header {
+        // SAFETY: it begins with one, and nobody else refers to it: `Pages::free` only copies from it.
+        unsafe { self.0.as_mut() }
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        // SAFETY: it was allocated with this layout. Its pages are used no more.
+        unsafe { dealloc(self.0.as_ptr().cast(), LAYOUT) }
+    }
+}
+
 impl Pages {
     /// A place for a page of `size` bytes. Null if there is no memory, or it is not the size of a page.
     pub(super) fn allocate(&mut self, size: usize) -> *mut u8 {
-        let Some(slots) = slots(size) else { return ptr::null_mut() };
-        // SAFETY: chunks in the list are live.
-        unsafe {
-            // Not those behind it: a search for two places side by side has no end to speak of.
-            let mut place = NonNull::new(self.roomy).and_then(|chunk| find(chunk.as_ref().free, slots));
-            if place.is_none() {
-                if self.chunks.try_reserve(1).is_err() {
-                    return ptr::null_mut();
-                }
-                let chunk = alloc(LAYOUT).cast::<Chunk>();
-                if chunk.is_null() {
-                    return ptr::null_mut();
-                }
-                let end = chunk.add(1).cast::<u8>();
-                let first_slot = end.add((end.addr() + PAGE_HEADER).wrapping_neg() % OS_PAGE);
-                let (previous, next) = (ptr::null_mut(), ptr::null_mut());
-                let index = self.chunks.len() as u32;
-                chunk.write(Chunk { free: ALL_FREE, index, first_slot, previous, next });
-                self.chunks.push(chunk);
-                link(&mut self.roomy, chunk);
-                place = find(ALL_FREE, slots);
+        slots(size).and_then(|slots| self.take(slots, size)).unwrap_or(ptr::null_mut())
+    }
+
+    fn take(&mut self, slots: u32, size: usize) -> Option<*mut u8> {
+        // Not those before it: a search for two places side by side has no end to speak of.
+        let last = self.roomy.checked_sub(1).map(|last| self.chunks[last].header().free);
+        let place = match last.and_then(|free| find(free, slots)) {
+            Some(place) => place,
+            None => {
+                self.add_chunk()?;
+                find(ALL_FREE, slots)?
             }
-            let Some(place) = place else { return ptr::null_mut() };
-            let chunk = self.roomy;
-            (*chunk).free &= !mask(place, slots);
-            if (*chunk).free == 0 {
-                unlink(&mut self.roomy, chunk);
-            }
-            let page = (*chunk).first_slot.add(place as usize * SLOT);
-            page.add(size).cast::<*mut Chunk>().write(chunk);
-            page
+        };
+        let last = self.roomy - 1;
+        let chunk = self.chunks[last].0;
+        let header = self.chunks[last].header();
+        header.free &= !mask(place, slots);
+        if header.free == 0 {
+            self.roomy = last;
+        }
+        let page = header.first_slot.wrapping_add(place as usize * SLOT);
+        // SAFETY: a page leaves so much of its place, and begins where that is aligned.
+        unsafe { page.wrapping_add(size).cast::<NonNull<Header>>().write(chunk) };
+        Some(page)
+    }
+
+    /// Adds a chunk as the last one with free places.
+    fn add_chunk(&mut self) -> Option<()> {
+        self.chunks.try_reserve(1).ok()?;
+        let index = self.chunks.len();
+        self.chunks.push(Chunk::new(index as u32)?);
+        self.swap(index, self.roomy);
+        self.roomy += 1;
+        Some(())
+    }
+
+    fn swap(&mut self, a: usize, b: usize) {
+        self.chunks.swap(a, b);
+        for index in [a, b] {
+            self.chunks[index].header().index = index as u32;
         }
     }
 
@@ -123,25 +154,25 @@ impl Pages {
     ///
     /// `page` must come from [`Pages::allocate`] of these, with the same size.
     pub(super) unsafe fn free(&mut self, page: *mut u8, size: usize) {
-        // SAFETY: by the contract the page lies in a chunk, which its end names, and which is in the list if it has free
-        // places. A chunk in which nothing is left is used no more.
-        unsafe {
-            let chunk = page.add(size).cast::<*mut Chunk>().read();
-            let place = page.offset_from_unsigned((*chunk).first_slot) / SLOT;
-            let was_full = (*chunk).free == 0;
-            (*chunk).free |= mask(place as u32, slots(size).unwrap_or(0));
-            if was_full {
-                link(&mut self.roomy, chunk);
-            }
-            if (*chunk).free == ALL_FREE {
-                unlink(&mut self.roomy, chunk);
-                let index = (*chunk).index;
-                self.chunks.swap_remove(index as usize);
-                if let Some(&moved) = self.chunks.get(index as usize) {
-                    (*moved).index = index;
-                }
-                dealloc(chunk.cast(), LAYOUT);
-            }
+        // SAFETY: by the contract, `take` has written it behind the page.
+        let chunk = unsafe { page.wrapping_add(size).cast::<NonNull<Header>>().read() };
+        // SAFETY: a chunk lives as long as a page in it is used.
+        let mut index = unsafe { chunk.as_ref() }.index as usize;
+        let header = self.chunks[index].header();
+        let place = (page.addr() - header.first_slot.addr()) / SLOT;
+        let was_full = header.free == 0;
+        header.free |= mask(place as u32, slots(size).unwrap_or(0));
+        let is_empty = header.free == ALL_FREE;
+        if was_full {
+            self.swap(index, self.roomy);
+            index = self.roomy;
+            self.roomy += 1;
+        }
+        if is_empty {
+            self.roomy -= 1;
+            self.swap(index, self.roomy);
+            self.swap(self.roomy, self.chunks.len() - 1);
+            self.chunks.pop();
         }
     }
 
@@ -150,18 +181,8 @@ impl Pages {
     pub(super) fn prefetch_tlb(&self) {
         for chunk in self.chunks.iter().take(MOST_PREFETCHED) {
             for offset in (0..LAYOUT.size()).step_by(REACH_OF_LINE).chain([LAYOUT.size() - 1]) {
-                prefetch_line(chunk.wrapping_byte_add(offset)); // whatever is there
+                prefetch_line(chunk.0.as_ptr().wrapping_byte_add(offset)); // whatever is there
             }
-        }
-    }
-}
-
-/// Gives all chunks back.
-impl Drop for Pages {
-    fn drop(&mut self) {
-        for chunk in &self.chunks {
-            // SAFETY: it is live, and has this layout.
-            unsafe { dealloc(chunk.cast(), LAYOUT) }
         }
     }
 }
@@ -177,40 +198,6 @@ fn find(free: u32, slots: u32) -> Option<u32> {
     (starts != 0).then(|| starts.trailing_zeros())
 }
 
-/// Puts a chunk first.
-///
-/// # Safety
-///
-/// `chunk` and those in the list must be live.
-unsafe fn link(list: &mut *mut Chunk, chunk: *mut Chunk) {
-    // SAFETY: by the contract.
-    unsafe {
-        (*chunk).previous = ptr::null_mut();
-        (*chunk).next = *list;
-        if let Some(next) = list.as_mut() {
-            next.previous = chunk;
-        }
-    }
-    *list = chunk;
-}
-
-/// # Safety
-///
-/// `chunk` must be in the list.
-unsafe fn unlink(list: &mut *mut Chunk, chunk: *mut Chunk) {
-    // SAFETY: by the contract; neighbours in a list are live.
-    unsafe {
-        let Chunk { previous, next, .. } = *chunk;
-        match previous.as_mut() {
-            Some(previous) => previous.next = next,
-            None => *list = next,
-        }
-        if let Some(next) = next.as_mut() {
-            next.previous = previous;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,27 +205,25 @@ mod tests {
     #[test]
     fn pages_do_not_overlap_and_chunks_go_when_they_are_empty() {
         let mut pages = Pages::default();
-        let mut taken: Vec<(*mut u8, usize)> = Vec::new();
+        let mut taken: Vec<&mut [u8]> = Vec::new();
         let mut random = crate::random::Pcg32::from_seed(1);
         for round in 0..10_000 {
             if random.in_range(0, 7) < if round < 5_000 { 5 } else { 3 } || taken.is_empty() {
                 let size = if random.in_range(0, 2) == 0 { LARGE } else { SMALL };
                 let page = pages.allocate(size);
                 assert_eq!(page.addr() % OS_PAGE, OS_PAGE - PAGE_HEADER);
-                // SAFETY: the page has so many bytes.
-                unsafe { page.write_bytes(round as u8, size) };
-                taken.push((page, size));
+                // SAFETY: the page has so many bytes, which are nobody else's until it is freed.
+                let bytes = unsafe { std::slice::from_raw_parts_mut(page, size) };
+                bytes.fill(round as u8);
+                taken.push(bytes);
             } else {
-                let (page, size) = taken.swap_remove(random.in_range(0, taken.len() as i32 - 1) as usize);
-                // SAFETY: it was taken with this size, and written.
-                unsafe {
-                    let bytes = std::slice::from_raw_parts(page, size);
-                    assert!(bytes.iter().all(|byte| *byte == bytes[0]));
-                    pages.free(page, size);
-                }
+                let bytes = taken.swap_remove(random.in_range(0, taken.len() as i32 - 1) as usize);
+                assert!(bytes.iter().all(|byte| *byte == bytes[0]));
+                // SAFETY: it was taken with this size, and is used no more.
+                unsafe { pages.free(bytes.as_mut_ptr(), bytes.len()) };
             }
             if taken.is_empty() {
-                assert!(pages.roomy.is_null() && pages.chunks.is_empty());
+                assert!(pages.roomy == 0 && pages.chunks.is_empty());
             }
         }
     }

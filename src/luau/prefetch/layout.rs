@@ -141,8 +141,7 @@ const MAX_DISTANCE: usize = 1 << 14;
 /// Whether the callbacks of a state are found without asking Luau: see [`userdata`]. To be called in a protected call.
 pub(in crate::luau) fn finds_callbacks(stack: &mut Stack<'_>) -> bool {
     let other = stack.push_thread();
-    // SAFETY: a stack's thread is live.
-    let callbacks = unsafe { ffi::lua_callbacks(stack.thread()) };
+    let callbacks = stack.callbacks();
     // SAFETY: both are live. Only words of a `lua_State` are read, which has as many.
     let [global, same] =
         [stack.thread(), other].map(|thread| unsafe { ThreadLayout::new(thread) }.word(Word::Global));

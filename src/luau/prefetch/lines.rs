@@ -15,8 +15,16 @@ pub(in crate::luau) const OS_PAGE: usize = 4096;
 /// Starts loading a value. Of a long one, the beginning, and the first two lines in each page of memory: the processor
 /// sees by itself what follows in a page, but not beyond.
 pub(crate) fn prefetch<T: ?Sized>(value: &T) {
-    let start = (&raw const *value).cast::<u8>();
-    let size = size_of_val(value);
+    prefetch_bytes((&raw const *value).cast(), size_of_val(value));
+}
+
+/// The same of a value at an address, whatever is there.
+pub(super) fn prefetch_at<T>(address: *const T) {
+    prefetch_bytes(address.cast(), size_of::<T>());
+}
+
+#[inline]
+fn prefetch_bytes(start: *const u8, size: usize) {
     for offset in (0..size.min(BEGINNING)).step_by(LINE) {
         prefetch_line(start.wrapping_byte_add(offset));
     }

@@ -28,61 +28,87 @@ pub(crate) trait Batch {
 }
 
 /// A batch that runs.
-struct Run<B: Batch> {
-    batch: *mut B,
-    slice: NonNull<Slice>,
+struct Run<'s, B: Batch> {
+    batch: &'s mut B,
+    slice: Option<&'s Slice>,
     /// Of a slice that is to run on another fiber.
     quantum: u32,
     /// Of one that ran there.
     report: Option<SliceReport>,
 }
 
-impl<B: Batch> Run<B> {
+impl<'s, B: Batch> Run<'s, B> {
     /// Gets the next slice: its state, its quantum, and whether the process is parked.
     #[inline(always)]
-    fn begin(&mut self) -> Option<(NonNull<Slice>, u32, bool)> {
-        // SAFETY: `run_batch` has the batch exclusively, and nothing else uses it now.
-        let ready = unsafe { &mut *self.batch }.next_turn()?;
-        self.slice = ready.slice.into();
-        Some((self.slice, ready.quantum, ready.is_parked))
+    fn begin(&mut self) -> Option<(&'s Slice, u32, bool)> {
+        let ready = self.batch.next_turn()?;
+        // SAFETY: the state of a slice lives as long as its Luau state, which the batch has.
+        let slice: &'s Slice = unsafe { NonNull::from(ready.slice).as_ref() };
+        self.slice = Some(slice);
+        Some((slice, ready.quantum, ready.is_parked))
     }
 
     #[inline(always)]
     fn end(&mut self, report: SliceReport) -> ControlFlow<()> {
-        // SAFETY: as in `begin`.
-        unsafe { &mut *self.batch }.after_slice(report)
+        self.batch.after_slice(report)
+    }
+}
+
+/// A batch that runs, as [`run_batch`] and the fiber have it. No reference to it is held during a slice.
+struct Handle<'s, B: Batch>(*mut Run<'s, B>);
+
+impl<B: Batch> Clone for Handle<'_, B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<B: Batch> Copy for Handle<'_, B> {}
+
+impl<'s, B: Batch> Handle<'s, B> {
+    /// # Safety
+    ///
+    /// `run` must be there for as long as this is used, and be used through copies of this only, none of which is used
+    /// inside what another one calls.
+    unsafe fn new(run: *mut Run<'s, B>) -> Self {
+        Self(run)
+    }
+
+    /// Nothing that `f` calls may run a slice.
+    #[inline(always)]
+    fn with<R>(self, f: impl FnOnce(&mut Run<'s, B>) -> R) -> R {
+        // SAFETY: by the contract of `new`.
+        f(unsafe { &mut *self.0 })
     }
 }
 
 /// Runs slices until the batch ends.
 pub(in super::super) fn run_batch<B: Batch>(batch: &mut B) {
-    let mut run = Run { batch, slice: NonNull::dangling(), quantum: 0, report: None };
-    let run = &raw mut run;
+    let mut run = Run { batch, slice: None, quantum: 0, report: None };
+    // SAFETY: `run` outlives the fiber, unless that is left with a parked process: then it does not use it any more.
+    // Nothing below calls into the batch from inside it.
+    let run = unsafe { Handle::new(&raw mut run) };
     loop {
-        // SAFETY: `run` outlives the fiber, unless that is left with a parked process: then it does not use it any more.
+        // SAFETY: as above.
         let fiber = unsafe { Fiber::new(move |yielder| run_slices(run, Some(yielder))) };
         let Ok(mut fiber) = fiber else {
             return run_slices(run, None); // nobody can be parked
         };
         loop {
             let event = fiber.resume();
-            // SAFETY: the fiber does not run now.
-            let now = unsafe { &mut *run };
+            let Some(event) = event else { return fiber.give_back() };
+            let (slice, quantum) = run.with(|run| (run.slice.expect("one runs"), run.quantum));
             match event {
-                None => return fiber.give_back(),
-                Some(Event::ResumeParked) => {
-                    // SAFETY: `begin` got it, and the state of a slice lives as long as its Luau state.
-                    let slice = unsafe { now.slice.as_ref() };
+                Event::ResumeParked => {
                     let yielder = slice.yielder.get();
-                    now.report = resume_parked(slice, now.quantum);
+                    let report = resume_parked(slice, quantum);
+                    run.with(|run| run.report = report);
                     slice.yielder.set(yielder);
                 }
-                Some(Event::Parked) => {
-                    // SAFETY: as above.
-                    let slice = unsafe { now.slice.as_ref() };
+                Event::Parked => {
                     let (parked, report) = park::keep(slice, fiber);
                     slice.with_kept_process(|process| process.park_stack(parked));
-                    if now.end(report).is_break() {
+                    if run.with(|run| run.end(report)).is_break() {
                         return;
                     }
                     break;
@@ -108,13 +134,10 @@ fn resume_parked(slice: &Slice, quantum: u32) -> Option<SliceReport> {
 }
 
 /// The loop on a fiber.
-fn run_slices<B: Batch>(batch: *mut Run<B>, yielder: Option<&Yielder>) {
+fn run_slices<B: Batch>(batch: Handle<'_, B>, yielder: Option<&Yielder>) {
     let yielder_address = yielder.map_or(std::ptr::null(), std::ptr::from_ref);
     loop {
-        // SAFETY: `run_batch` does not use it now. The reference is gone before the slice begins: then it does.
-        let Some((slice, quantum, is_parked)) = (unsafe { &mut *batch }).begin() else { return };
-        // SAFETY: the state of a slice lives as long as its Luau state.
-        let slice = unsafe { slice.as_ref() };
+        let Some((slice, quantum, is_parked)) = batch.with(Run::begin) else { return };
         slice.yielder.set(yielder_address);
         let report = if is_parked {
             run_parked(batch, slice, yielder, quantum)
@@ -126,8 +149,7 @@ fn run_slices<B: Batch>(batch: *mut Run<B>, yielder: Option<&Yielder>) {
             slice.report.set(Some(report));
             return; // the batch was another one
         }
-        // SAFETY: as above.
-        if unsafe { &mut *batch }.end(report).is_break() {
+        if batch.with(|batch| batch.end(report)).is_break() {
             return;
         }
     }
@@ -137,18 +159,16 @@ fn run_slices<B: Batch>(batch: *mut Run<B>, yielder: Option<&Yielder>) {
 #[cold]
 #[inline(never)]
 fn run_parked<B: Batch>(
-    batch: *mut Run<B>,
+    batch: Handle<'_, B>,
     slice: &Slice,
     yielder: Option<&Yielder>,
     quantum: u32,
 ) -> SliceReport {
     let report = match yielder {
         Some(yielder) => {
-            // SAFETY: `run_batch` does not use it now.
-            unsafe { (*batch).quantum = quantum };
+            batch.with(|batch| batch.quantum = quantum);
             yielder.suspend(Event::ResumeParked);
-            // SAFETY: as above.
-            unsafe { (*batch).report.take() }
+            batch.with(|batch| batch.report.take())
         }
         None => resume_parked(slice, quantum),
     };

@@ -1,10 +1,8 @@
 //! Work between safepoints: library calls with large arguments, large blocks of memory.
 
-use mlua::ffi::lua_State;
-
+use super::Slice;
 use super::limits::KILLED;
 use super::running::Running;
-use super::{Slice, of};
 
 /// Less is left for the next safepoint to notice.
 const NOTICEABLE: u64 = 64;
@@ -12,27 +10,22 @@ const NOTICEABLE: u64 = 64;
 /// Bytes that are written in the time of a safepoint.
 const BYTES_WRITTEN: usize = 64;
 
-/// Takes `units` of fuel from the slice that runs, if one does: a call that does work without safepoints costs its slice
-/// as many as that work is worth, 10 to 20 nanoseconds each. The slice ends at the next safepoint if no fuel is left.
-///
-/// It throws if the process is to be killed: code may call such functions without passing a safepoint, as metamethods.
-///
-/// # Safety
-///
-/// `state` must be the running thread, in a C function, of a state that we opened. The frames between this and Luau must
-/// hold nothing that needs dropping.
-pub(in super::super) unsafe fn charge(state: *mut lua_State, units: u64) {
-    if units > 0 {
-        // SAFETY: by the contract.
-        if take(unsafe { of(state) }, units) {
-            // SAFETY: by the contract.
-            unsafe { Running::new(state) }.throw(KILLED);
+impl Running<'_> {
+    /// Takes `units` of fuel from the slice that runs, if one does: a call that does work without safepoints costs its
+    /// slice as many as that work is worth, 10 to 20 nanoseconds each. The slice ends at the next safepoint if no fuel
+    /// is left.
+    ///
+    /// It throws if the process is to be killed: code may call such functions without passing a safepoint, as
+    /// metamethods.
+    pub(in super::super) fn charge(self, units: u64) {
+        if units > 0 && take(self.slice(), units) {
+            self.throw(KILLED);
         }
     }
 }
 
 impl Slice {
-    /// As [`charge`], but never throws: the next safepoint notices.
+    /// As [`Running::charge`], but never throws: the next safepoint notices.
     pub(in super::super) fn charge_later(&self, units: u64) {
         if self.is_running() {
             self.fuel.charge(units);

@@ -8,14 +8,11 @@
 use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use mlua::ffi::lua_State;
-
+use super::Slice;
 use super::fiber::{Event, Fiber, Parked, Yielder};
 use super::limits::{KILLED, may_go_on};
 use super::report::{LimitViolation, SliceEnd, SliceReport};
 use super::running::Running;
-use super::{Slice, of};
-use crate::luau::shared;
 
 /// Processes that are parked at a time, of all isolates. Each takes two mappings, of which the operating system allows
 /// a program 65,530.
@@ -65,10 +62,8 @@ fn parking_place(slice: &Slice, thread: Running<'_>) -> Result<*const Yielder, L
     if slice.was_parked.get() {
         return Ok(slice.yielder.get()); // and has been counted
     }
-    // SAFETY: it runs, in a state that we opened.
-    let shared = unsafe { shared::of(thread.address()) };
-    // SAFETY: nothing else uses the context while the process runs.
-    let vm = unsafe { &mut *shared.context.get() }.caller().vm.at();
+    // SAFETY: nothing else uses the context at a safepoint.
+    let vm = unsafe { thread.shared().running_vm() };
     slice.parked_vm.set(vm);
     let of_vm = (slice.parked.borrow().get(vm).copied().unwrap_or_default(), slice.parked_limit.get());
     let of_all = (PARKED.load(Ordering::Relaxed), MAX_PARKED);
@@ -155,20 +150,18 @@ pub(in super::super) fn end(slice: &Slice, parked: Parked) {
     }
 }
 
-/// Calls `f` on the stack of the operating-system thread: it may need a deep one.
-///
-/// # Safety
-///
-/// `state` must be the running thread of a state that we opened.
-pub(in super::super) unsafe fn on_thread_stack<R>(state: *mut lua_State, f: impl FnOnce() -> R) -> R {
-    // SAFETY: by the contract.
-    let yielder = unsafe { of(state) }.yielder.get();
-    if yielder.is_null() {
-        return f();
+impl Running<'_> {
+    /// Calls `f` on the stack of the operating-system thread: it may need a deep one.
+    #[inline]
+    pub(in super::super) fn on_thread_stack<R>(self, f: impl FnOnce() -> R) -> R {
+        let yielder = self.slice().yielder.get();
+        if yielder.is_null() {
+            return f();
+        }
+        let f = SameThread(f);
+        // SAFETY: it is that of the running fiber, so it lives.
+        unsafe { (*yielder).on_parent_stack(move || f.call()) }
     }
-    let f = SameThread(f);
-    // SAFETY: it is that of the running fiber, so it lives.
-    unsafe { (*yielder).on_parent_stack(move || f.call()) }
 }
 
 /// What stays on its operating-system thread, whatever its type says: only the stack is another.

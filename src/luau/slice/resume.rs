@@ -19,21 +19,19 @@ pub(super) unsafe fn run(slice: &Slice, quantum: u32) -> SliceReport {
     debug_assert!(!slice.is_running() && slice.is_at_rest(), "the last slice has left something");
     // The safepoint at which it breaks is passed at the start of the next slice.
     slice.fuel.refill(i64::from(quantum) + 1);
-    let process = slice.process.get();
-    // SAFETY: by the contract, nothing of the process runs yet.
-    let Some(thread) = (unsafe { (*process).only_thread() }) else {
-        // SAFETY: handed on from this function's contract.
-        return unsafe { run_on(slice, None) };
-    };
-    slice.bottom.set(thread);
-    // SAFETY: by the contract.
-    let status = unsafe { resume(thread, 0) };
-    if status != ffi::LUA_BREAK || slice.took_slow_path.get() {
-        // SAFETY: handed on from this function's contract.
-        return unsafe { run_on(slice, Some((thread, status))) };
+    let mut stopped = None;
+    if let Some(thread) = slice.with_kept_process(|process| process.only_thread()) {
+        slice.bottom.set(thread);
+        // SAFETY: by the contract.
+        let status = unsafe { resume(thread, 0) };
+        if status == ffi::LUA_BREAK && !slice.took_slow_path.get() {
+            slice.bottom.set(ptr::null_mut());
+            return SliceReport { safepoints: (slice.fuel.used() - 1) as u64, outcome: None };
+        }
+        stopped = Some((thread, status));
     }
-    slice.bottom.set(ptr::null_mut());
-    SliceReport { safepoints: (slice.fuel.used() - 1) as u64, outcome: None }
+    // SAFETY: handed on from this function's contract.
+    unsafe { run_on(slice, stopped) }
 }
 
 /// Resumes a thread with arguments that are on its stack. Returns its status when it has stopped.
@@ -67,11 +65,9 @@ unsafe fn run_on(slice: &Slice, mut stopped: Option<(*mut lua_State, c_int)>) ->
                 Err(end) => break end,
             },
             None => {
-                // SAFETY: nothing of the process runs, and this is not used any more when something does.
-                let process = unsafe { &mut *slice.process.get() };
-                match process.next() {
-                    None => process.idle(),
-                    Some((thread, arguments)) => {
+                match slice.with_process_of_slice(|process| process.next().ok_or_else(|| process.idle())) {
+                    Err(next) => next,
+                    Ok((thread, arguments)) => {
                         slice.bottom.set(thread);
                         // SAFETY: `thread` is live: it is the root of the process or of a task, which are anchored, or
                         // a coroutine that its parent in the chain keeps alive. It can be resumed: it is new, has
@@ -108,13 +104,13 @@ unsafe fn after_stop(slice: &Slice, thread: *mut lua_State, status: c_int) -> Re
     if let Some(end) = slice.marked_for_kill.take() {
         return Err(end);
     }
-    // SAFETY: nothing of the process runs any more.
-    let process = unsafe { &mut *slice.process.get() };
     slice.running.clear();
-    if status != ffi::LUA_BREAK {
-        // SAFETY: by the contract.
-        return Ok(unsafe { process.stopped(thread, status) });
-    }
-    process.splice(&broken);
-    if slice.waits.replace(false) { Ok(process.park()) } else { Err(SliceEnd::Preempted) }
+    slice.with_process_of_slice(|process| {
+        if status != ffi::LUA_BREAK {
+            // SAFETY: by the contract.
+            return Ok(unsafe { process.stopped(thread, status) });
+        }
+        process.splice(&broken);
+        if slice.waits.replace(false) { Ok(process.park()) } else { Err(SliceEnd::Preempted) }
+    })
 }

@@ -5,7 +5,7 @@ use std::ffi::c_int;
 use mlua::ffi::lua_State;
 
 use super::Slice;
-use super::running::Running;
+use super::running::{Leavable, Running};
 
 impl Slice {
     /// Whether the running thread and every thread that waits for it can be broken. If a parent cannot, `lua_break` would
@@ -29,61 +29,11 @@ impl Slice {
         unsafe { Running::new(thread) }
     }
 
-    /// Whether the process that runs can be suspended here.
-    ///
-    /// # Safety
-    ///
-    /// `thread` must be the running thread of the state whose slice this is.
-    pub(in super::super) unsafe fn can_suspend(&self, thread: *mut lua_State) -> bool {
-        if !self.is_running() {
-            return false;
-        }
-        // A task that runs inside `task.spawn` waits alone.
-        let alone = self.with_process(|process| process.starting()).flatten();
-        for parent in self.running.to_vec().into_iter().rev() {
-            if !self.parent(parent).is_yieldable() {
-                return false;
-            }
-            if alone == Some(parent) {
-                return true;
-            }
-        }
-        // SAFETY: by the contract.
-        let thread = unsafe { Running::new(thread) };
-        thread.is_yieldable() && self.parent(self.bottom.get()).is_yieldable()
-    }
-
-    /// Ends the slice that runs: the process waits. Returns what the calling C function has to return; its continuation
-    /// is called when the process is resumed.
-    ///
-    /// # Safety
-    ///
-    /// `thread` must be the running thread of the state whose slice this is, in a C function with a continuation, and it
-    /// must be possible to [suspend](Slice::can_suspend) it.
-    pub(in super::super) unsafe fn suspend(&self, thread: *mut lua_State) -> c_int {
-        self.waits.set(true);
-        self.took_slow_path.set(true);
-        // SAFETY: by the contract.
-        self.break_innermost(unsafe { Running::new(thread) })
-    }
-
     /// If it cannot break, this throws.
     fn break_innermost(&self, thread: Running<'_>) -> c_int {
         self.broken.clear();
         self.broken.push(thread.address());
         thread.break_here()
-    }
-
-    /// Ends the slice of a process that is marked for kill, if it can be broken here. Returns what the calling C function
-    /// has to return then. Otherwise the next safepoint will end it.
-    ///
-    /// # Safety
-    ///
-    /// `thread` must be the running thread of the state whose slice this is, in a C function with a continuation.
-    pub(in super::super) unsafe fn stop(&self, thread: *mut lua_State) -> Option<c_int> {
-        // SAFETY: by the contract.
-        let thread = unsafe { Running::new(thread) };
-        self.can_break(thread).then(|| self.break_innermost(thread))
     }
 
     /// What the task that was started did: `Some` if it waits, with the threads of its break, innermost first.
@@ -95,15 +45,51 @@ impl Slice {
         }
         broken
     }
+}
+
+impl Running<'_> {
+    /// Whether the process that runs can be suspended here.
+    pub(in super::super) fn can_suspend(self) -> bool {
+        let slice = self.slice();
+        if !slice.is_running() {
+            return false;
+        }
+        // A task that runs inside `task.spawn` waits alone.
+        let alone = slice.with_process(|process| process.starting()).flatten();
+        for parent in slice.running.to_vec().into_iter().rev() {
+            if !slice.parent(parent).is_yieldable() {
+                return false;
+            }
+            if alone == Some(parent) {
+                return true;
+            }
+        }
+        self.is_yieldable() && slice.parent(slice.bottom.get()).is_yieldable()
+    }
+}
+
+/// Each returns what the running C function has to return.
+impl Leavable<'_> {
+    /// Ends the slice that runs: the process waits. The continuation is called when it is resumed. It must be possible
+    /// to [suspend](Running::can_suspend) it: otherwise this throws, or the threads above one that cannot be left never
+    /// go on.
+    pub(in super::super) fn suspend(self) -> c_int {
+        let slice = self.slice();
+        slice.waits.set(true);
+        slice.took_slow_path.set(true);
+        slice.break_innermost(*self)
+    }
+
+    /// Ends the slice of a process that is marked for kill, if it can be broken here. Otherwise the next safepoint will
+    /// end it.
+    pub(in super::super) fn stop(self) -> Option<c_int> {
+        let slice = self.slice();
+        slice.can_break(*self).then(|| slice.break_innermost(*self))
+    }
 
     /// The running C function breaks because the task that it started has broken. If it cannot, this throws.
-    ///
-    /// # Safety
-    ///
-    /// `parent` must be the running thread of the state whose slice this is, in a C function with a continuation.
-    pub(in super::super) unsafe fn break_with_child(&self, parent: *mut lua_State) -> c_int {
-        self.parent_breaks(parent);
-        // SAFETY: by the contract.
-        unsafe { Running::new(parent) }.break_here()
+    pub(in super::super) fn break_with_child(self) -> c_int {
+        self.slice().parent_breaks(self.address());
+        self.break_here()
     }
 }

@@ -1,11 +1,11 @@
 //! Functions on the stack: loading and calling them, comparing by their means, and who called whom.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
-use std::mem::MaybeUninit;
 use std::ptr;
 
 use mlua::ffi::{self, lua_State};
 
+use super::raw::NoHandler;
 use super::{Kind, Stack};
 use crate::script::Bytecode;
 
@@ -23,6 +23,23 @@ pub(in crate::luau) struct Frame<'a> {
     pub(in crate::luau) name: &'a CStr,
 }
 
+/// What Luau is given to fill.
+const NOTHING_KNOWN: ffi::lua_Debug = ffi::lua_Debug {
+    name: ptr::null(),
+    what: ptr::null(),
+    source: ptr::null(),
+    short_src: ptr::null(),
+    linedefined: 0,
+    currentline: 0,
+    protoid: 0,
+    bytecodeid: 0,
+    nupvals: 0,
+    nparams: 0,
+    isvararg: 0,
+    userdata: ptr::null_mut(),
+    ssbuf: [0; 256],
+};
+
 /// What scripts can know of a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::luau) enum Coroutine {
@@ -31,18 +48,6 @@ pub(in crate::luau) enum Coroutine {
     /// It runs, or waits for one that does, or is broken.
     Running,
     Dead,
-}
-
-/// # Safety
-///
-/// Both must be live, and of one state.
-unsafe fn coroutine(from: *mut lua_State, thread: *mut lua_State) -> Coroutine {
-    // SAFETY: by the contract.
-    match unsafe { ffi::lua_costatus(from, thread) } {
-        ffi::LUA_COSUS => Coroutine::Suspended,
-        ffi::LUA_CORUN | ffi::LUA_CONOR => Coroutine::Running,
-        _ => Coroutine::Dead,
-    }
 }
 
 impl Stack<'_> {
@@ -83,12 +88,12 @@ impl Stack<'_> {
     /// Calls the function below the topmost values with them. It leaves so many results. A thread that waits to be
     /// resumed calls nothing.
     pub(in crate::luau) fn call(&mut self, arguments: u16, results: u16) {
-        if self.top() <= arguments.into() || self.raw_status() != ffi::LUA_OK {
-            return;
-        }
-        // SAFETY: there are a value and its arguments above it. Luau throws if it cannot be called, and makes room for the
-        // results. Code that runs now gets the thread's stack as its own, above ours.
-        unsafe { ffi::lua_call(self.thread, arguments.into(), results.into()) }
+        self.raw_call(arguments.into(), results);
+    }
+
+    /// The same, catching errors. `false` if there was one, or nothing was called: then it is on top.
+    pub(in crate::luau) fn try_call(&mut self, arguments: u16, results: u16) -> bool {
+        self.raw_try_call(arguments.into(), results, NoHandler) == Some(ffi::LUA_OK)
     }
 
     /// Pushes the text of a value, as `tostring` makes it. May run code of a script.
@@ -120,9 +125,7 @@ impl Stack<'_> {
 
     /// Makes one string of the topmost strings and numbers.
     pub(in crate::luau) fn concat(&mut self, values: u16) {
-        let values = c_int::from(values).min(self.top());
-        // SAFETY: there are so many values. Luau throws if they cannot be concatenated.
-        unsafe { ffi::lua_concat(self.thread, values) }
+        self.raw_concat(values.into());
     }
 
     /// Pushes the position of a caller, `script:line: `, or an empty string.
@@ -138,16 +141,13 @@ impl Stack<'_> {
     /// Looks at one of them, 0 for the innermost.
     pub(in crate::luau) fn frame<R>(&self, level: u32, look: impl FnOnce(&Frame<'_>) -> R) -> Option<R> {
         let level = c_int::try_from(level).ok()?;
-        let mut frame = MaybeUninit::<ffi::lua_Debug>::zeroed();
+        let mut frame = NOTHING_KNOWN;
         // SAFETY: Luau refuses levels that there are not. It fills what "sln" names: numbers, and null or pointers to C
         // strings that the function or `frame` itself has.
-        let is_there =
-            unsafe { ffi::lua_getinfo(self.thread, level, c"sln".as_ptr(), frame.as_mut_ptr()) != 0 };
+        let is_there = unsafe { ffi::lua_getinfo(self.thread, level, c"sln".as_ptr(), &raw mut frame) != 0 };
         if !is_there {
             return None;
         }
-        // SAFETY: all of it may be zero, and was.
-        let frame = unsafe { frame.assume_init_ref() };
         let [source, short_source, what, name] =
             [frame.source, frame.short_src, frame.what, frame.name].map(|text: *const c_char| {
                 // SAFETY: see above. The thread is borrowed, so its functions stay.
@@ -164,14 +164,18 @@ impl Stack<'_> {
     /// What `coroutine.status` says of the thread at an index.
     pub(in crate::luau) fn coroutine_at(&self, index: i32) -> Option<Coroutine> {
         let thread = self.thread_at(index)?;
-        // SAFETY: this has the thread, so it is live.
-        Some(unsafe { coroutine(self.thread, thread) })
+        // SAFETY: this has the thread, so it is live. It is only looked at.
+        Some(unsafe { Stack::new(thread) }.coroutine())
     }
 
     /// What others say of the thread itself.
     pub(in crate::luau) fn coroutine(&self) -> Coroutine {
         // SAFETY: the thread is live, and so is the main thread of its state.
-        unsafe { coroutine(self.main_thread(), self.thread) }
+        match unsafe { ffi::lua_costatus(self.main_thread(), self.thread) } {
+            ffi::LUA_COSUS => Coroutine::Suspended,
+            ffi::LUA_CORUN | ffi::LUA_CONOR => Coroutine::Running,
+            _ => Coroutine::Dead,
+        }
     }
 
     /// Whether the thread has not been resumed, or has returned.

@@ -4,7 +4,13 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 
 use mlua::ffi::{self, lua_State};
 
-use super::{Kind, Stack};
+use super::{Kind, Stack, Tag};
+
+/// The globals of a thread, as an index.
+const GLOBALS: c_int = ffi::LUA_GLOBALSINDEX;
+
+/// Nothing handles the errors of a call.
+pub(super) struct NoHandler;
 
 /// Arguments that Luau may be given whatever they are.
 trait Argument {
@@ -39,6 +45,10 @@ arguments! {
     &CStr => *const c_char, text: text.as_ptr();
     &mut c_int => *mut c_int, place: place;
     &mut usize => *mut usize, place: place;
+    *mut c_void => *mut c_void, address: address;
+    Tag => c_int, tag: tag as c_int;
+    NoHandler => c_int, _nothing: 0;
+    Kind => c_int, kind: kind.0;
 }
 
 /// Functions that can be called on any live thread.
@@ -101,6 +111,10 @@ on_any_thread! {
     raw_control_collector(what: c_int, data: c_int) -> c_int = lua_gc;
     raw_open_libraries() -> () = luaL_openlibs;
     raw_set_memory_category(category: u8) -> () = lua_setmemcat;
+    raw_push_address(address: *mut c_void, tag: Tag) -> () = lua_pushlightuserdatatagged;
+    raw_kind_name(kind: Kind) -> *const c_char = lua_typename;
+    raw_reserve(values: u16) -> () = lua_rawcheckstack;
+    raw_throw() -> ! = lua_error;
     raw_set_pointer_keys(a: u64, b: u64, c: u64, d: u64) -> () = lua_setpointerencodekey;
 }
 
@@ -164,6 +178,16 @@ at_an_index! { table_for_entry:
     raw_set_value() -> () = lua_rawset;
 }
 
+// The globals of the thread, which it always has.
+at_an_index! { globals:
+    raw_push_globals() -> () = lua_pushvalue;
+}
+
+// The same, where there must be a table on top to take their place.
+at_an_index! { globals_for_table:
+    raw_set_globals() -> () = lua_replace;
+}
+
 // In the registry, which is always a table.
 at_an_index! { registry:
     raw_push_reference(reference: c_int) -> c_int = lua_rawgeti_;
@@ -176,6 +200,28 @@ at_an_index! { registry_for_value:
 // Where there must be a table, and one on top.
 at_an_index! { table_for_table:
     raw_set_metatable() -> c_int = lua_setmetatable;
+}
+
+// Not an index, but a number that the registry must keep something under.
+at_an_index! { kept:
+    raw_release() -> c_int = lua_unref;
+}
+
+// So many values, which there must be. Luau throws if they cannot be concatenated.
+at_an_index! { at_most:
+    raw_concat() -> () = lua_concat;
+}
+
+// So many values, with one below them, on a thread that does not wait to be resumed. Luau throws if that cannot be
+// called, and makes room for the results. Code that runs now gets the thread's stack as its own, above ours.
+at_an_index! { callable:
+    raw_call(results: u16) -> () = lua_call;
+    raw_try_call(results: u16, handler: NoHandler) -> c_int = lua_pcall;
+}
+
+// Not an index, but how many values there are to be.
+at_an_index! { height:
+    raw_resize() -> () = lua_settop;
 }
 
 // Where there must be a function of a script.
@@ -191,6 +237,13 @@ impl Stack<'_> {
         if (1..=ffi::LUA_MINSTACK).contains(&index) { Some(index) } else { self.taken(index) }
     }
 
+    /// Pushes a string. It may be a part of one on the stack, which keeps that until Luau has copied it.
+    #[inline]
+    pub(super) fn raw_push_bytes(&self, bytes: &[u8]) {
+        // SAFETY: as for `on_any_thread`; Luau copies so many bytes.
+        unsafe { ffi::lua_pushlstring_(self.thread, bytes.as_ptr().cast(), bytes.len()) }
+    }
+
     /// An index where there is a value.
     #[inline]
     pub(super) fn taken(&self, index: i32) -> Option<c_int> {
@@ -201,6 +254,35 @@ impl Stack<'_> {
     #[inline]
     fn table(&self, index: i32) -> Option<c_int> {
         (self.raw_type(index) == Some(ffi::LUA_TTABLE)).then_some(index)
+    }
+
+    /// How many values there are to be. Luau makes room for more.
+    #[inline]
+    fn height(&self, top: i32) -> Option<c_int> {
+        Some(top.max(0))
+    }
+
+    fn at_most(&self, values: i32) -> Option<c_int> {
+        Some(values.clamp(0, self.raw_top()))
+    }
+
+    fn callable(&self, arguments: i32) -> Option<c_int> {
+        let is_there = arguments >= 0 && self.raw_top() > arguments;
+        (is_there && self.raw_status() == ffi::LUA_OK).then_some(arguments)
+    }
+
+    fn globals(&self, _: i32) -> Option<c_int> {
+        Some(GLOBALS)
+    }
+
+    fn globals_for_table(&self, _: i32) -> Option<c_int> {
+        (self.kind(-1) == Kind::TABLE).then_some(GLOBALS)
+    }
+
+    fn kept(&self, reference: i32) -> Option<c_int> {
+        let is_kept = self.raw_push_reference(0, reference).is_some_and(|kind| kind != ffi::LUA_TNIL);
+        self.raw_resize(self.raw_top() - 1)?;
+        is_kept.then_some(reference)
     }
 
     /// The registry, wherever it is looked for.

@@ -6,8 +6,6 @@ use mlua::ffi;
 
 use super::{Kind, Stack};
 
-const GLOBALS: i32 = ffi::LUA_GLOBALSINDEX;
-
 /// A value in the registry of a state, which keeps it until it is [released](Stack::release).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::luau) struct Reference(c_int);
@@ -98,17 +96,12 @@ impl Stack<'_> {
 
     /// Pushes the globals of the thread.
     pub(in crate::luau) fn push_globals(&mut self) {
-        // SAFETY: the thread is live and always has globals.
-        unsafe { ffi::lua_pushvalue(self.thread, GLOBALS) }
+        self.raw_push_globals(0);
     }
 
     /// Makes the table on top the globals of the thread, and takes it off.
     pub(in crate::luau) fn set_globals(&mut self) {
-        if self.kind(-1) != Kind::TABLE {
-            return self.pop(1);
-        }
-        // SAFETY: there is a table on top.
-        unsafe { ffi::lua_replace(self.thread, GLOBALS) }
+        self.raw_set_globals(0).unwrap_or_else(|| self.pop(1));
     }
 
     /// Pushes the globals of a function or a thread, nil for anything else.
@@ -141,12 +134,7 @@ impl Stack<'_> {
 
     /// Has the registry keep a value no longer.
     pub(in crate::luau) fn release(&mut self, reference: Reference) {
-        let is_there = self.push_reference(reference) != Kind::NIL;
-        self.pop(1);
-        if is_there {
-            // SAFETY: the registry has something under that number. This overwrites it, and does not throw.
-            unsafe { ffi::lua_unref(self.thread, reference.0) };
-        }
+        self.raw_release(reference.0); // overwrites what is there, and does not throw
     }
 
     /// Charges what is made from now on, on this thread and those that it makes, to a memory category.

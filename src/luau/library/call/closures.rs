@@ -7,20 +7,10 @@ use mlua::ffi::{self, lua_CFunction};
 
 use super::{Call, Entry, Results};
 use crate::luau::host_functions::HostEntry;
-use crate::luau::stack::Stack;
+use crate::luau::stack::{Stack, Tag};
 
 /// The first upvalue of the running function.
 const UPVALUE: c_int = ffi::lua_upvalueindex(1);
-
-/// What an address in an upvalue is, as its tag. Scripts cannot make light userdata.
-#[derive(Clone, Copy)]
-#[repr(i32)]
-enum Tag {
-    /// A function that the running one stands in for.
-    Original = 1,
-    /// A [`HostEntry`].
-    Host,
-}
 
 impl Stack<'_> {
     /// Pushes a function of ours.
@@ -41,11 +31,6 @@ impl Stack<'_> {
         // SAFETY: there are so many values. The function and the continuation are those of an `Entry`, which Luau may
         // call. It copies the name.
         unsafe { ffi::lua_pushcclosurek(self.thread(), function, name, upvalues, continuation) }
-    }
-
-    fn push_address<T>(&mut self, address: *const T, tag: Tag) {
-        // SAFETY: a stack's thread is live; Luau makes room, and only keeps the address.
-        unsafe { ffi::lua_pushlightuserdatatagged(self.thread(), address.cast_mut().cast(), tag as c_int) }
     }
 
     /// Puts a function of ours in the place of one of Luau's at an index, which it can [call](Call::original).

@@ -8,24 +8,22 @@ use super::Call;
 use crate::console::ConsoleBuffer;
 use crate::luau::arguments::CallArguments;
 use crate::luau::context::Context;
-use crate::luau::shared::{self, Shared};
-use crate::luau::slice::{self, Slice, SliceEnd};
+use crate::luau::slice::{Running, Slice, SliceEnd};
 use crate::luau::stack::Reference;
 use crate::luau::stack::Stack;
 use crate::luau::threads::{ProcessThread, Tasks};
 use crate::script::Bytecode;
 
 impl<'a> Call<'a> {
-    /// The slice that runs, and what the isolate shares with functions.
     #[inline]
-    fn shared(&self) -> &Shared {
-        // SAFETY: a C function runs, in a state that we opened, which lives for as long.
-        unsafe { shared::of(self.thread()) }
+    pub(super) fn running(&self) -> Running<'a> {
+        // SAFETY: it runs a C function, in a state that we opened, which lives for as long.
+        unsafe { Running::new(self.thread()) }
     }
 
     #[inline]
     pub(super) fn slice(&self) -> &Slice {
-        &self.shared().slice
+        self.running().slice()
     }
 
     /// What the isolate shares with functions. `None` where no process runs: `luau_load` looks up imports on the main
@@ -38,7 +36,7 @@ impl<'a> Call<'a> {
     /// The same, while the stack can be looked at.
     #[inline]
     pub(in crate::luau) fn stack_and_context(&mut self) -> Option<(&Stack<'a>, &mut Context)> {
-        let shared = self.shared();
+        let shared = self.running().shared();
         if !shared.slice.is_running() {
             return None;
         }
@@ -118,16 +116,14 @@ impl<'a> Call<'a> {
     /// Calls `f` with the whole stack of the operating-system thread: code of the game may need a deep one.
     #[inline]
     pub(in crate::luau) fn on_thread_stack<R>(&self, f: impl FnOnce() -> R) -> R {
-        // SAFETY: the thread runs, in a C function.
-        unsafe { slice::on_thread_stack(self.thread(), f) }
+        self.running().on_thread_stack(f)
     }
 
     /// Takes fuel: this does work without safepoints. If none is left where a process cannot be preempted, it may be
     /// killed, by an error.
     #[inline]
     pub(in crate::luau) fn charge(&mut self, units: u64) {
-        // SAFETY: the thread runs, in a C function; what is between here and Luau is dropped when this throws.
-        unsafe { slice::charge(self.thread(), units) }
+        self.running().charge(units);
     }
 
     /// Takes fuel, which the next safepoint notices.

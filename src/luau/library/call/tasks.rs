@@ -49,9 +49,7 @@ impl Call<'_> {
 
     /// Fails where the task that runs cannot be suspended.
     pub(in crate::luau) fn check_can_wait(&self) -> Result<(), Failure> {
-        // SAFETY: it is the running thread.
-        let can_wait = unsafe { self.slice().can_suspend(self.thread()) };
-        if can_wait { Ok(()) } else { Err(Failure::cannot_wait()) }
+        if self.running().can_suspend() { Ok(()) } else { Err(Failure::cannot_wait()) }
     }
 
     /// Makes sure that the process can have tasks.
@@ -115,15 +113,13 @@ impl Call<'_> {
         } else {
             (self.suspended_thread(1)?, arguments)
         };
-        // SAFETY: the thread is on the stack. It is new or suspended, so nobody uses its stack, and if somebody resumes
-        // it before the task begins, the task finds that out.
-        let has_room = unsafe { ffi::lua_checkstack(root, moved) != 0 };
-        if !has_room {
+        // SAFETY: the thread is on the stack. It is new or suspended, so nobody uses its stack while this lives, and if
+        // somebody resumes it before the task begins, the task finds that out.
+        let mut stack = unsafe { Stack::new(root) };
+        if !u16::try_from(moved).is_ok_and(|moved| stack.has_room(moved)) {
             return Err(Failure::new("too many arguments"));
         }
         let id = self.new_id(1)?;
-        // SAFETY: as above, while this lives.
-        let mut stack = unsafe { Stack::new(root) };
         self.move_to(&mut stack, moved.unsigned_abs());
         // SAFETY: `new_id` has anchored it.
         Ok(unsafe { Task::new(id, root, arguments) })

@@ -53,16 +53,28 @@ unsafe fn conjure<F: Copy>() -> F {
     unsafe { ptr::NonNull::<F>::dangling().read() }
 }
 
+/// The function that is called, its call, and the same call for when the function has used that up.
+///
+/// # Safety
+///
+/// See [`conjure`]. `thread` must be running a C function, of which the stack is, and which uses it only through these
+/// until it returns, and through the second only when the first is gone.
+#[inline]
+unsafe fn enter<'a, F: Copy>(thread: *mut lua_State) -> (F, Call<'a>, Call<'a>) {
+    // SAFETY: by the contract.
+    let [call, again] = [(); 2].map(|()| Call { stack: unsafe { Stack::new(thread) } });
+    // SAFETY: by the contract.
+    (unsafe { conjure::<F>() }, call, again)
+}
+
 /// Calls a function of an [`Entry`].
 unsafe extern "C-unwind" fn call_function<F>(thread: *mut lua_State) -> c_int
 where
     F: for<'a> Fn(Call<'a>) -> Returned<'a> + Copy,
 {
-    // SAFETY: `Entry::new` was given one.
-    let function = unsafe { conjure::<F>() };
-    // SAFETY: Luau calls this with the running thread, whose stack is ours until we return, and catches what is thrown.
-    let call = unsafe { Call::new(thread) };
-    let again = call.again();
+    // SAFETY: `Entry::new` was given a function. Luau calls this with the running thread, whose stack is ours until we
+    // return, and catches what is thrown.
+    let (function, call, again) = unsafe { enter::<F>(thread) };
     match function(call) {
         Ok(Results { count, .. }) => count,
         Err(failure) => again.throw(failure),
@@ -74,11 +86,8 @@ unsafe extern "C-unwind" fn call_waiting<F>(thread: *mut lua_State) -> c_int
 where
     F: for<'a> Fn(Call<'a>) -> Answered<'a> + Copy,
 {
-    // SAFETY: `Entry::waiting` was given one.
-    let function = unsafe { conjure::<F>() };
-    // SAFETY: as for `call_function`.
-    let call = unsafe { Call::new(thread) };
-    let again = call.again();
+    // SAFETY: as for `call_function`. `Entry::waiting` was given one.
+    let (function, call, again) = unsafe { enter::<F>(thread) };
     // SAFETY: functions of an entry with this have a continuation.
     unsafe { again.follow(function(call)) }
 }
@@ -93,22 +102,6 @@ where
 }
 
 impl<'a> Call<'a> {
-    /// # Safety
-    ///
-    /// `thread` must be running a C function, of which the stack is, and which uses it only through this until it returns.
-    #[inline]
-    unsafe fn new(thread: *mut lua_State) -> Self {
-        // SAFETY: by the contract.
-        Self { stack: unsafe { Stack::new(thread) } }
-    }
-
-    /// The same call, for when a function has used this one up.
-    #[inline]
-    fn again(&self) -> Self {
-        // SAFETY: it is a call of this thread.
-        unsafe { Self::new(self.thread()) }
-    }
-
     /// Does what a function says. Returns what the C function has to return.
     ///
     /// # Safety
@@ -116,6 +109,8 @@ impl<'a> Call<'a> {
     /// The running function must have a continuation, and hold nothing else.
     #[inline]
     unsafe fn follow(mut self, answer: Answered<'a>) -> c_int {
+        // SAFETY: by the contract. What each of its functions gives is returned.
+        let leavable = unsafe { self.running().leavable() };
         match answer {
             Ok(Answer::Results(Results { count, .. })) => count,
             Ok(Answer::Call { arguments, results }) => {
@@ -133,15 +128,12 @@ impl<'a> Call<'a> {
                     self.throw(failure);
                 }
                 self.ask(request);
-                // SAFETY: by the contract, and it can be suspended.
-                unsafe { self.slice().suspend(self.thread()) }
+                leavable.suspend()
             }
-            // SAFETY: by the contract. Where the thread cannot break, this throws.
-            Ok(Answer::Break) => unsafe { self.slice().break_with_child(self.thread()) },
+            Ok(Answer::Break) => leavable.break_with_child(),
             Ok(Answer::Exit(results)) => {
                 self.exit(results);
-                // SAFETY: by the contract.
-                let stopped = unsafe { self.slice().stop(self.thread()) };
+                let stopped = leavable.stop();
                 stopped.unwrap_or_else(|| self.throw(Failure::text(ENDED)))
             }
             Err(failure) => self.throw(failure),
@@ -175,9 +167,7 @@ impl<'a> Call<'a> {
             }
             Cause::Value => {}
         }
-        // SAFETY: the running function is called by Luau, which catches this. If there is nothing on top but the function
-        // itself, that is thrown.
-        unsafe { ffi::lua_error(self.thread()) }
+        self.throw_top()
     }
 
     /// What the running function is called.
