@@ -151,7 +151,7 @@ fn each_vm_of_an_isolate_is_held_to_its_own_limits() {
     assert_eq!(killed.count(), 4, "{outcomes:?}");
     for (i, vm) in vms.into_iter().enumerate() {
         let console = app.world().get::<VmConsole>(vm).map(VmConsole::text);
-        assert_eq!(console.as_deref(), (i % 2 == 1).then_some("hello\n"));
+        assert_eq!(console, (i % 2 == 1).then_some("hello\n"));
     }
 }
 
