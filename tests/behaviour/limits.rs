@@ -214,7 +214,8 @@ fn a_vm_that_takes_long_is_slowed_down_and_others_are_not() {
     common::ticks(&mut app, 300);
     let [slow, fair] =
         [(slow, before[0]), (fair, before[1])].map(|(process, before)| slices(&app, process) - before);
-    // One in ten ticks, if all take the same time.
-    assert!((8..=100).contains(&slow), "{slow} slices of {one_slice:?}");
+    // One in ten ticks if all take the same time, two if the first after a calm tick is not measured. On a busy machine
+    // they do not: a slice in each tick would be 300.
+    assert!((8..=200).contains(&slow), "{slow} slices of {one_slice:?}");
     assert!(fair >= 270, "{fair} slices");
 }
