@@ -11,7 +11,7 @@
 //!   alive by their parents' stacks.
 //! - What Luau is asked to do with values goes through a [`Stack`](stack::Stack), which cannot be misused.
 //! - Calls that can throw are made inside [`LuauState::protect`], or by Luau itself.
-//! - What scripts call ([`library`]) is safe code: it gets a [call](library::call::Call) and returns what is to happen.
+//! - What scripts call ([`library`]) is safe code: it gets a `Call` and returns what is to happen.
 //!   Other callbacks ([`mod@slice`]) hold nothing that needs dropping where Luau may throw.
 
 #![expect(

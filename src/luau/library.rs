@@ -8,7 +8,7 @@
 //! Luau looks at the interrupt between calls, never inside a C function, so a function that goes
 //! through its arguments is one indivisible step. The allocator bounds every single object to a few
 //! MiB, hence whatever is linear in its arguments is bounded, to a few milliseconds; it is charged to
-//! the slice ([`charge`](super::slice::charge)), which then ends. What is worse than linear is
+//! the slice (`Call::charge`), which then ends. What is worse than linear is
 //! replaced or capped. `docs/library.md` lists every function with its cost and what was done.
 
 mod call;

@@ -58,7 +58,7 @@ pub(super) struct Slice {
     took_slow_path: Cell<bool>,
     /// Whether it left something that our callers must deal with, apart from how it ended.
     has_outcome: Cell<bool>,
-    /// The break under way is one by [`suspend`].
+    /// The break under way is one by a function that waits.
     waits: Cell<bool>,
     call_depth_limit: Cell<u32>,
     /// Whether the process was parked when the slice began.

@@ -33,7 +33,7 @@ pub(crate) struct LuauState {
     pub(super) handed_over: HashMap<ProcessIndex, Reference>,
     /// See [`roots`](super::roots).
     pub(super) roots: Roots,
-    /// Whether threads can be [prefetched](super::prefetch).
+    /// Whether threads can be [prefetched](mod@super::prefetch).
     pub(super) knows_layout: bool,
     /// Whether a process ever had a [record](super::records).
     pub(super) has_records: bool,

@@ -1,4 +1,4 @@
-//! What [`TickBudget::Auto`](super::budget::TickBudget::Auto) grants: learned from frame times.
+//! What [`TickBudget::Auto`](crate::TickBudget::Auto) grants: learned from frame times.
 
 use std::time::Duration;
 
