@@ -25,7 +25,7 @@ impl LuauOsDiagnosticsPlugin {
     /// Tick deadlines missed since the app started.
     pub const LATE_TICKS: DiagnosticPath = DiagnosticPath::const_new("luau/late_ticks");
     /// Bytes that all Luau states use, garbage included, in MiB.
-    pub const HEAP_BYTES: DiagnosticPath = DiagnosticPath::const_new("luau/isolate_bytes");
+    pub const ISOLATE_BYTES: DiagnosticPath = DiagnosticPath::const_new("luau/isolate_bytes");
     /// Time spent on collecting garbage in the last tick, added up over all workers, in milliseconds.
     pub const GC_TIME: DiagnosticPath = DiagnosticPath::const_new("luau/gc_time");
 }
@@ -39,7 +39,7 @@ impl Plugin for LuauOsDiagnosticsPlugin {
             Diagnostic::new(Self::RESUMES),
             Diagnostic::new(Self::TICK_TIME).with_suffix("ms"),
             Diagnostic::new(Self::LATE_TICKS),
-            Diagnostic::new(Self::HEAP_BYTES).with_suffix("MiB"),
+            Diagnostic::new(Self::ISOLATE_BYTES).with_suffix("MiB"),
             Diagnostic::new(Self::GC_TIME).with_suffix("ms"),
         ] {
             app.register_diagnostic(diagnostic.with_smoothing_factor(0.0));
@@ -65,7 +65,7 @@ fn measure(
     diagnostics.add_measurement(&Paths::RESUMES, || metrics.last_tick_resumes as f64);
     diagnostics.add_measurement(&Paths::TICK_TIME, || metrics.last_tick_time.as_secs_f64() * 1e3);
     diagnostics.add_measurement(&Paths::LATE_TICKS, || metrics.late_ticks as f64);
-    diagnostics.add_measurement(&Paths::HEAP_BYTES, || runtime.isolate_bytes() as f64 / f64::from(1 << 20));
+    diagnostics.add_measurement(&Paths::ISOLATE_BYTES, || runtime.isolate_bytes() as f64 / f64::from(1 << 20));
     diagnostics.add_measurement(&Paths::GC_TIME, || {
         metrics.gc_time.saturating_sub(last.gc_time).as_secs_f64() * 1e3
     });

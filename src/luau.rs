@@ -52,7 +52,7 @@ pub(crate) use host_functions::{BoxedFunction, Entry, HostFunctions, Parser};
 pub(crate) use modules::LoadedProgram;
 pub(crate) use prefetch::prefetch;
 pub(crate) use replies::Reply;
-pub(crate) use slice::{Batch, LimitViolation, ReadySlice, SliceEnd, SliceLimits, SliceReport};
+pub(crate) use slice::{Batch, LimitViolation, Slice, SliceEnd, SliceLimits, SliceReport, Turn};
 pub(crate) use slices::{Allowance, Slices};
 pub(crate) use state::{LuauState, NORMAL_PRIORITY};
 pub(crate) use threads::TaskId;

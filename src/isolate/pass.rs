@@ -21,7 +21,7 @@ use super::waits::Waits;
 use crate::console::ConsoleBuffer;
 use crate::luau::request::Request;
 use crate::luau::{
-    Allowance, Batch, NORMAL_PRIORITY, ReadySlice, SliceEnd, SliceLimits, SliceReport, Slices,
+    Allowance, Batch, NORMAL_PRIORITY, Slice, SliceEnd, SliceLimits, SliceReport, Slices, Turn,
 };
 use crate::types::{KillReason, Limits, ProcessIndex, ProcessState};
 use crate::value::Value;
@@ -49,9 +49,9 @@ pub(super) struct PassReport {
     pub(super) is_slow: Option<bool>,
 }
 
-/// The slice that runs, or ran last.
+/// Whose slice runs, or ran last.
 #[derive(Clone, Copy, Debug)]
-struct Turn {
+struct Running {
     process: ProcessKey,
     /// Bytes that its VM held when it began.
     held_bytes: usize,
@@ -85,7 +85,7 @@ pub(super) struct Pass<'a> {
     max_bytes: usize,
     /// The isolate that this operating-system thread runs next, if that is known.
     next: Option<&'a Isolate>,
-    turn: Turn,
+    running: Running,
     report: PassReport,
 }
 
@@ -143,7 +143,7 @@ impl<'a> Pass<'a> {
             counted: u32::from(quantum == config.quantum),
             max_bytes: if time.deadline.is_never() { usize::MAX } else { max_bytes },
             next,
-            turn: Turn { process: ProcessKey::NONE, held_bytes: 0 },
+            running: Running { process: ProcessKey::NONE, held_bytes: 0 },
             report: PassReport::default(),
         })
     }
@@ -203,7 +203,7 @@ impl<'a> Pass<'a> {
         self.report.vm_ticks += u64::from(is_first_of_tick);
         record.state = ProcessState::Running;
         let memory_bytes = (self.limits.memory_bytes - held_bytes).min(self.limits.slice_bytes);
-        self.turn = Turn { process, held_bytes };
+        self.running = Running { process, held_bytes };
         Some(Grant { quantum, memory_bytes })
     }
 
@@ -217,7 +217,7 @@ impl<'a> Pass<'a> {
     /// Takes what a slice leaves beyond safepoints: output, requests, time used, its end.
     #[cold]
     fn take_outcome(&mut self, end: SliceEnd) {
-        let Turn { process, held_bytes } = self.turn;
+        let Running { process, held_bytes } = self.running;
         let ProcessTable { records, queue, .. } = &mut *self.processes;
         let record = &mut records[process.index.at()];
         let account = &mut self.vms.accounts[record.vm.at()];
@@ -276,8 +276,12 @@ impl<'a> Pass<'a> {
 }
 
 impl Batch for Pass<'_> {
+    fn slice(&self) -> &Slice {
+        self.slices.slice()
+    }
+
     #[inline(always)]
-    fn next_turn(&mut self) -> Option<ReadySlice<'_>> {
+    fn next_turn(&mut self) -> Option<Turn> {
         loop {
             let process = self.processes.queue.next_in_pass()?;
             prefetch_next(self.slices.state(), self.processes.queue.upcoming(), self.next);
@@ -290,7 +294,7 @@ impl Batch for Pass<'_> {
     /// Takes note of what a slice did. The pass stops where the deadline is past, or too much memory is in use.
     #[inline(always)]
     fn after_slice(&mut self, report: SliceReport) -> ControlFlow<()> {
-        let process = self.turn.process;
+        let process = self.running.process;
         let ProcessTable { records, queue, .. } = &mut *self.processes;
         let record = &mut records[process.index.at()];
         record.safepoints += report.safepoints;

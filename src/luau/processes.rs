@@ -133,7 +133,7 @@ impl LuauState {
         context.console.set_capacity(0);
         let slice = &self.shared().slice;
         // SAFETY: it holds what its last slice left, and nothing else uses it meanwhile.
-        unsafe { slice.ready(process, true, 1) };
+        unsafe { slice.ready(process, 1) };
         slice::end_parked(slice, parked);
         let context = self.context();
         context.console = ConsoleBuffer::default();

@@ -49,7 +49,7 @@ pub(super) use running::Running;
 ///
 /// What all slices touch comes first, in two cache lines.
 #[repr(C, align(64))]
-pub(super) struct Slice {
+pub(crate) struct Slice {
     fuel: Fuel,
     /// The thread that we resumed. Null between slices.
     bottom: Cell<*mut lua_State>,
@@ -63,7 +63,7 @@ pub(super) struct Slice {
     call_depth_limit: Cell<u32>,
     /// Whether the process was parked when the slice began.
     was_parked: Cell<bool>,
-    /// The process that runs, or is [ready](ReadySlice) to. Valid during its slice.
+    /// The process that runs, or is [ready](Slice::ready) to. Valid during its slice.
     process: Cell<*mut ProcessThread>,
     /// Of the fiber that runs. Null if the slice does not run on one.
     yielder: Cell<*const Yielder>,
@@ -91,11 +91,15 @@ pub(super) struct Slice {
     coroutine_limit: Cell<u32>,
 }
 
-/// A process that can have a slice.
-pub(crate) struct ReadySlice<'a> {
-    slice: &'a Slice,
-    quantum: u32,
-    is_parked: bool,
+/// How the process that is ready goes on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Turn {
+    /// With its only thread.
+    Only(*mut lua_State),
+    /// With whichever thread is next.
+    Any,
+    /// Where it is parked.
+    Parked,
 }
 
 impl Slice {
@@ -144,16 +148,18 @@ impl Slice {
     ///
     /// `process.root` must be a live thread of the state whose slice this is, holding either a function to start (and no
     /// more) or what an earlier slice left there; the rest of `process` must be what that slice left. Until its slice is
-    /// over only functions that Luau calls may use `process` and the context. `is_parked` must say the truth.
+    /// over only functions that Luau calls may use `process` and the context.
     #[inline(always)]
-    pub(super) unsafe fn ready(
-        &self,
-        process: *mut ProcessThread,
-        is_parked: bool,
-        quantum: u32,
-    ) -> ReadySlice<'_> {
+    pub(super) unsafe fn ready(&self, process: *mut ProcessThread, quantum: u32) -> Turn {
         self.process.set(process);
-        ReadySlice { slice: self, quantum, is_parked }
+        let turn = self.with_kept_process(|process| match process.only_thread() {
+            Some(thread) => Turn::Only(thread),
+            None if process.is_parked() => Turn::Parked,
+            None => Turn::Any,
+        });
+        // The safepoint at which a thread breaks is passed at the start of the next slice. That at which it parks is not.
+        self.fuel.refill(i64::from(quantum) + i64::from(!matches!(turn, Turn::Parked)));
+        turn
     }
 
     #[inline]

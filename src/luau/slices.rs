@@ -3,7 +3,7 @@
 use std::ptr;
 
 use super::context::Context;
-use super::slice::{Batch, ReadySlice, SliceLimits, run_batch};
+use super::slice::{Batch, Slice, SliceLimits, Turn, run_batch};
 use super::state::LuauState;
 use crate::types::{ProcessIndex, VmIndex};
 
@@ -63,26 +63,26 @@ impl Slices<'_> {
     /// Makes a started process ready for a slice of `quantum` safepoints. It may allocate `memory_bytes`, and what it is
     /// [allowed](Self::allow) beyond them.
     #[inline(always)]
-    pub(crate) fn ready(
-        &mut self,
-        thread: ProcessIndex,
-        quantum: u32,
-        memory_bytes: usize,
-    ) -> ReadySlice<'_> {
+    pub(crate) fn ready(&mut self, thread: ProcessIndex, quantum: u32, memory_bytes: usize) -> Turn {
         let process = &mut self.state.threads[thread.at()];
         assert!(!process.root.is_null(), "thread {} was never started", thread.0);
-        let (is_parked, process) = (process.is_parked(), ptr::from_mut(process));
+        let process = ptr::from_mut(process);
         self.state.memory.allow(memory_bytes);
         self.state.context().index = thread;
         // SAFETY: the root is anchored and holds what `start` or an earlier slice left; finished threads are reset or
         // discarded by our caller before they are started again, and Luau refuses to resume a finished thread with an
         // error. Nothing else uses the process and the context during the slice but the functions that it calls.
-        unsafe { self.state.shared().slice.ready(process, is_parked, quantum) }
+        unsafe { self.state.shared().slice.ready(process, quantum) }
     }
 
     /// Runs the slices of a batch, which must all be of one state.
     pub(crate) fn run_batch(batch: &mut impl Batch) {
         run_batch(batch);
+    }
+
+    /// The slice that runs.
+    pub(crate) fn slice(&self) -> &Slice {
+        &self.state.shared().slice
     }
 
     /// The state whose slices these are.

@@ -73,7 +73,7 @@ fn count(
                 format!("VMs       {:>7}", whole(&Luau::VMS)),
                 format!("processes {:>7}", whole(&Luau::PROCESSES)),
                 format!("runnable  {:>7}", whole(&Luau::RUNNABLE)),
-                format!("memory {:>6} MiB", whole(&Luau::HEAP_BYTES)),
+                format!("memory {:>6} MiB", whole(&Luau::ISOLATE_BYTES)),
             ],
             Column::Work => [
                 format!("slices/s {:>9}", thousands(per_second(diagnostics.get(&Luau::RESUMES)) as u64)),

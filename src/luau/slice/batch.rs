@@ -7,76 +7,52 @@
 //! What the loop needs from slice to slice lives outside the fiber, and no reference to it is held during a slice.
 
 use std::ops::ControlFlow;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 
 use super::fiber::{Event, Fiber, Yielder};
 use super::park::{self, Resumed};
 use super::report::SliceReport;
-use super::resume::run;
-use super::{ReadySlice, Slice};
+use super::resume::{run, run_only};
+use super::{Slice, Turn};
 use crate::luau::threads::ProcessThread;
 
-/// Says whose slices a batch has, and takes what they leave.
+/// Says whose slices a batch has, all of one Luau state, and takes what they leave.
 ///
 /// Each slice that begins also ends before the next begins, whatever fibers they run on.
 pub(crate) trait Batch {
-    /// Whose slice is next, ready to run. `None` ends the batch.
-    fn next_turn(&mut self) -> Option<ReadySlice<'_>>;
+    /// The state of its slices.
+    fn slice(&self) -> &Slice;
+
+    /// Makes the next slice ready. `None` ends the batch.
+    fn next_turn(&mut self) -> Option<Turn>;
 
     /// Takes note of what that slice did.
     fn after_slice(&mut self, report: SliceReport) -> ControlFlow<()>;
 }
 
-/// A batch that runs.
-struct Run<'s, B: Batch> {
-    batch: &'s mut B,
-    slice: Option<&'s Slice>,
-    /// Of a slice that is to run on another fiber.
-    quantum: u32,
-    /// Of one that ran there.
-    report: Option<SliceReport>,
-}
-
-impl<'s, B: Batch> Run<'s, B> {
-    /// Gets the next slice: its state, its quantum, and whether the process is parked.
-    #[inline(always)]
-    fn begin(&mut self) -> Option<(&'s Slice, u32, bool)> {
-        let ready = self.batch.next_turn()?;
-        // SAFETY: the state of a slice lives as long as its Luau state, which the batch has.
-        let slice: &'s Slice = unsafe { NonNull::from(ready.slice).as_ref() };
-        self.slice = Some(slice);
-        Some((slice, ready.quantum, ready.is_parked))
-    }
-
-    #[inline(always)]
-    fn end(&mut self, report: SliceReport) -> ControlFlow<()> {
-        self.batch.after_slice(report)
-    }
-}
-
 /// A batch that runs, as [`run_batch`] and the fiber have it. No reference to it is held during a slice.
-struct Handle<'s, B: Batch>(*mut Run<'s, B>);
+struct Handle<B: Batch>(*mut B);
 
-impl<B: Batch> Clone for Handle<'_, B> {
+impl<B: Batch> Clone for Handle<B> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<B: Batch> Copy for Handle<'_, B> {}
+impl<B: Batch> Copy for Handle<B> {}
 
-impl<'s, B: Batch> Handle<'s, B> {
+impl<B: Batch> Handle<B> {
     /// # Safety
     ///
-    /// `run` must be there for as long as this is used, and be used through copies of this only, none of which is used
+    /// `batch` must be there for as long as this is used, and be used through copies of this only, none of which is used
     /// inside what another one calls.
-    unsafe fn new(run: *mut Run<'s, B>) -> Self {
-        Self(run)
+    unsafe fn new(batch: *mut B) -> Self {
+        Self(batch)
     }
 
     /// Nothing that `f` calls may run a slice.
     #[inline(always)]
-    fn with<R>(self, f: impl FnOnce(&mut Run<'s, B>) -> R) -> R {
+    fn with<R>(self, f: impl FnOnce(&mut B) -> R) -> R {
         // SAFETY: by the contract of `new`.
         f(unsafe { &mut *self.0 })
     }
@@ -84,31 +60,30 @@ impl<'s, B: Batch> Handle<'s, B> {
 
 /// Runs slices until the batch ends.
 pub(in super::super) fn run_batch<B: Batch>(batch: &mut B) {
-    let mut run = Run { batch, slice: None, quantum: 0, report: None };
-    // SAFETY: `run` outlives the fiber, unless that is left with a parked process: then it does not use it any more.
+    let slice = NonNull::from(batch.slice());
+    // SAFETY: it lives as long as its Luau state, which the batch has, and what changes in it is in cells.
+    let slice = unsafe { slice.as_ref() };
+    // SAFETY: the batch outlives the fiber, unless that is left with a parked process: then it does not use it any more.
     // Nothing below calls into the batch from inside it.
-    let run = unsafe { Handle::new(&raw mut run) };
+    let batch = unsafe { Handle::new(ptr::from_mut(batch)) };
     loop {
         // SAFETY: as above.
-        let fiber = unsafe { Fiber::new(move |yielder| run_slices(run, Some(yielder))) };
+        let fiber = unsafe { Fiber::new(move |yielder| run_slices(batch, slice, Some(yielder))) };
         let Ok(mut fiber) = fiber else {
-            return run_slices(run, None); // nobody can be parked
+            return run_slices(batch, slice, None); // nobody can be parked
         };
         loop {
-            let event = fiber.resume();
-            let Some(event) = event else { return fiber.give_back() };
-            let (slice, quantum) = run.with(|run| (run.slice.expect("one runs"), run.quantum));
-            match event {
-                Event::ResumeParked => {
+            match fiber.resume() {
+                None => return fiber.give_back(),
+                Some(Event::ResumeParked) => {
                     let yielder = slice.yielder.get();
-                    let report = resume_parked(slice, quantum);
-                    run.with(|run| run.report = report);
+                    slice.report.set(Some(resume_parked(slice)));
                     slice.yielder.set(yielder);
                 }
-                Event::Parked => {
+                Some(Event::Parked) => {
                     let (parked, report) = park::keep(slice, fiber);
                     slice.with_kept_process(|process| process.park_stack(parked));
-                    if run.with(|run| run.end(report)).is_break() {
+                    if batch.with(|batch| batch.after_slice(report)).is_break() {
                         return;
                     }
                     break;
@@ -119,37 +94,37 @@ pub(in super::super) fn run_batch<B: Batch>(batch: &mut B) {
 }
 
 /// Runs a slice of the process that is ready, which is parked.
-fn resume_parked(slice: &Slice, quantum: u32) -> Option<SliceReport> {
-    let parked = slice.with_kept_process(|process| process.take_parked_stack())?;
-    match park::resume(slice, parked, quantum) {
+fn resume_parked(slice: &Slice) -> SliceReport {
+    let parked = slice.with_kept_process(|process| process.take_parked_stack()).expect("it is parked");
+    match park::resume(slice, parked) {
         Resumed::ParkedAgain(parked, report) => {
             slice.with_kept_process(|process| process.park_stack(parked));
-            Some(report)
+            report
         }
         Resumed::Left(report) => {
             slice.with_kept_process(ProcessThread::trim);
-            Some(report)
+            report
         }
     }
 }
 
 /// The loop on a fiber.
-fn run_slices<B: Batch>(batch: Handle<'_, B>, yielder: Option<&Yielder>) {
-    let yielder_address = yielder.map_or(std::ptr::null(), std::ptr::from_ref);
+fn run_slices<B: Batch>(batch: Handle<B>, slice: &Slice, yielder: Option<&Yielder>) {
+    slice.yielder.set(yielder.map_or(ptr::null(), ptr::from_ref));
     loop {
-        let Some((slice, quantum, is_parked)) = batch.with(Run::begin) else { return };
-        slice.yielder.set(yielder_address);
-        let report = if is_parked {
-            run_parked(batch, slice, yielder, quantum)
-        } else {
-            // SAFETY: `Slices::ready` has made it ready, and it is not parked.
-            unsafe { run(slice, quantum) }
+        let Some(turn) = batch.with(B::next_turn) else { return };
+        let report = match turn {
+            // SAFETY: `Slices::ready` has made it ready.
+            Turn::Only(thread) => unsafe { run_only(slice, thread) },
+            // SAFETY: as above.
+            Turn::Any => unsafe { run(slice) },
+            Turn::Parked => run_parked(slice, yielder),
         };
         if slice.was_parked.get() {
             slice.report.set(Some(report));
             return; // the batch was another one
         }
-        if batch.with(|batch| batch.end(report)).is_break() {
+        if batch.with(|batch| batch.after_slice(report)).is_break() {
             return;
         }
     }
@@ -158,19 +133,8 @@ fn run_slices<B: Batch>(batch: Handle<'_, B>, yielder: Option<&Yielder>) {
 /// Runs a slice of a process that is parked, on its own fiber.
 #[cold]
 #[inline(never)]
-fn run_parked<B: Batch>(
-    batch: Handle<'_, B>,
-    slice: &Slice,
-    yielder: Option<&Yielder>,
-    quantum: u32,
-) -> SliceReport {
-    let report = match yielder {
-        Some(yielder) => {
-            batch.with(|batch| batch.quantum = quantum);
-            yielder.suspend(Event::ResumeParked);
-            batch.with(|batch| batch.report.take())
-        }
-        None => resume_parked(slice, quantum),
-    };
-    report.expect("it is parked")
+fn run_parked(slice: &Slice, yielder: Option<&Yielder>) -> SliceReport {
+    let Some(yielder) = yielder else { return resume_parked(slice) };
+    yielder.suspend(Event::ResumeParked);
+    slice.report.take().expect("it leaves one")
 }

@@ -31,10 +31,13 @@ pub(super) fn out_of_fuel(slice: &Slice, thread: Running<'_>) {
         if depth > slice.call_depth_limit.get() {
             slice.mark_for_kill(SliceEnd::Exceeded(LimitViolation::CallDepth(depth)));
         }
-        slice.broken.clear();
-        if thread.address() != slice.bottom.get() {
-            slice.broken.push(thread.address());
+        if slice.took_slow_path.get() {
+            slice.begin_break(thread);
         }
+        debug_assert!(
+            thread.address() == slice.bottom.get() || !slice.broken.is_empty(),
+            "it can be found again"
+        );
         thread.break_here(); // it runs and is yieldable, so this only marks it
     } else {
         park(slice, thread);
@@ -110,10 +113,9 @@ pub(super) enum Resumed {
     Left(SliceReport),
 }
 
-/// Runs a slice of a process that is parked.
-pub(super) fn resume(slice: &Slice, parked: Parked, quantum: u32) -> Resumed {
+/// Runs a slice of a process that is parked, with the fuel that there is.
+pub(super) fn resume(slice: &Slice, parked: Parked) -> Resumed {
     let Parked { mut fiber, yielder, bottom, running, vm } = parked;
-    slice.fuel.refill(i64::from(quantum));
     slice.yielder.set(yielder);
     slice.bottom.set(bottom);
     slice.running.put(running);
@@ -142,11 +144,11 @@ pub(super) fn resume(slice: &Slice, parked: Parked, quantum: u32) -> Resumed {
 /// the next one.
 pub(in super::super) fn end(slice: &Slice, parked: Parked) {
     slice.mark_for_kill(SliceEnd::Exited);
-    let mut resumed = resume(slice, parked, 1);
+    let mut resumed = resume(slice, parked);
     while let Resumed::ParkedAgain(parked, _) = resumed {
         debug_assert!(false, "it parks although it is to be killed");
         slice.mark_for_kill(SliceEnd::Exited);
-        resumed = resume(slice, parked, 1);
+        resumed = resume(slice, parked);
     }
 }
 

@@ -9,29 +9,35 @@ use super::Slice;
 use super::report::{SliceEnd, SliceReport};
 use crate::luau::threads::Next;
 
+/// Runs one slice of the process that is ready, which has one thread, without arguments.
+///
+/// # Safety
+///
+/// [`Slice::ready`] must have been called, and `thread` be that thread.
+#[inline]
+pub(super) unsafe fn run_only(slice: &Slice, thread: *mut lua_State) -> SliceReport {
+    debug_assert!(!slice.is_running() && slice.is_at_rest(), "the last slice has left something");
+    slice.bottom.set(thread);
+    // SAFETY: by the contract.
+    let status = unsafe { resume(thread, 0) };
+    if status == ffi::LUA_BREAK && !slice.took_slow_path.get() {
+        slice.bottom.set(ptr::null_mut());
+        return SliceReport { safepoints: (slice.fuel.used() - 1) as u64, outcome: None };
+    }
+    // SAFETY: handed on from this function's contract.
+    unsafe { run_on(slice, Some((thread, status))) }
+}
+
 /// Runs one slice of the process that is ready.
 ///
 /// # Safety
 ///
 /// [`Slice::ready`] must have been called, and the process not be parked.
-#[inline]
-pub(super) unsafe fn run(slice: &Slice, quantum: u32) -> SliceReport {
+#[cold]
+pub(super) unsafe fn run(slice: &Slice) -> SliceReport {
     debug_assert!(!slice.is_running() && slice.is_at_rest(), "the last slice has left something");
-    // The safepoint at which it breaks is passed at the start of the next slice.
-    slice.fuel.refill(i64::from(quantum) + 1);
-    let mut stopped = None;
-    if let Some(thread) = slice.with_kept_process(|process| process.only_thread()) {
-        slice.bottom.set(thread);
-        // SAFETY: by the contract.
-        let status = unsafe { resume(thread, 0) };
-        if status == ffi::LUA_BREAK && !slice.took_slow_path.get() {
-            slice.bottom.set(ptr::null_mut());
-            return SliceReport { safepoints: (slice.fuel.used() - 1) as u64, outcome: None };
-        }
-        stopped = Some((thread, status));
-    }
     // SAFETY: handed on from this function's contract.
-    unsafe { run_on(slice, stopped) }
+    unsafe { run_on(slice, None) }
 }
 
 /// Resumes a thread with arguments that are on its stack. Returns its status when it has stopped.

@@ -30,6 +30,16 @@ impl Slice {
     }
 
     /// If it cannot break, this throws.
+    /// The break chain of the break that follows begins with the running thread. It need not be told if that is the
+    /// only one.
+    #[cold]
+    pub(super) fn begin_break(&self, thread: Running<'_>) {
+        self.broken.clear();
+        if thread.address() != self.bottom.get() {
+            self.broken.push(thread.address());
+        }
+    }
+
     fn break_innermost(&self, thread: Running<'_>) -> c_int {
         self.broken.clear();
         self.broken.push(thread.address());
