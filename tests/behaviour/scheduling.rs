@@ -222,7 +222,7 @@ fn diagnostics_are_measured() {
     assert_eq!(value(Paths::PROCESSES), 10.0);
     assert_eq!(value(Paths::RUNNABLE), 10.0);
     assert_eq!(value(Paths::RESUMES), 10.0);
-    assert!(value(Paths::TICK_TIME) > 0.0 && value(Paths::HEAP_BYTES) > 0.0);
+    assert!(value(Paths::TICK_TIME) > 0.0 && value(Paths::ISOLATE_BYTES) > 0.0);
     assert!(value(Paths::GC_TIME) >= 0.0 && value(Paths::LATE_TICKS) >= 0.0);
 }
 
