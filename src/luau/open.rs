@@ -104,6 +104,7 @@ fn build_sandbox(
     let base = environment - 1;
     library::connect(stack, base, environment);
     records::connect(stack);
+    library::explain_nil(stack);
     stack.set_safe_environment(base, true);
     // The libraries as they were are reachable from here and from the old globals only.
     stack.push_nil();

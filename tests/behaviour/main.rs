@@ -1,6 +1,7 @@
 //! What the library promises to games, one module a topic. All of it is one binary, which links Bevy and Luau once.
 
 mod assets;
+mod calendar;
 mod children;
 mod commands;
 mod common;
@@ -8,6 +9,7 @@ mod despawning;
 mod garbage;
 mod host_functions;
 mod isolates;
+mod json;
 mod library;
 mod lifecycle;
 mod limits;

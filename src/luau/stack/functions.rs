@@ -211,6 +211,10 @@ impl Stack<'_> {
     /// Opens all of Luau's libraries.
     pub(in crate::luau) fn open_libraries(&mut self) {
         self.raw_open_libraries();
+        // Luau has it, but opens it only where the flag `LuauIntegerLibrary` is set.
+        let top = self.top();
+        self.raw_open_integer_library();
+        self.resize(top);
     }
 
     /// Has Luau encode the addresses that it shows with these keys.
