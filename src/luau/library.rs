@@ -80,6 +80,9 @@ const FUNCTIONS: &[Entry] = &[
     Entry::waiting(c"require", require::require, require::required),
 ];
 
+/// Makes text of an error object.
+pub(super) const ERROR_TEXT: Entry = Entry::new(c"tostring", process::error_text);
+
 /// What stands in the metatable of nil. The functions have no names, so that they show in no error.
 const NIL: &[(&CStr, Entry)] =
     &[(c"__call", Entry::new(c"", missing::call_nil)), (c"__index", Entry::new(c"", missing::index_nil))];

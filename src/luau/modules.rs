@@ -5,7 +5,7 @@
 
 use std::ptr;
 
-use bevy::platform::collections::{HashMap, HashSet};
+use bevy::platform::collections::HashMap;
 
 use super::records;
 use super::stack::{Reference, Stack};
@@ -52,9 +52,7 @@ impl LuauState {
     }
 
     fn load_script(&mut self, script: &Script) -> Result<MainFunction, ScriptError> {
-        let bytecode = script
-            .bytecode()
-            .map_err(|error| ScriptError { message: error.to_string().into(), traceback: Box::default() })?;
+        let bytecode = script.bytecode().map_err(|error| ScriptError::new(error.to_string()))?;
         self.load(script.name(), bytecode)
     }
 
@@ -69,14 +67,8 @@ impl LuauState {
     /// Loads the modules that a script can reach and makes the links of the program. Also tells how much
     /// bytecode they have.
     fn link(&mut self, script: &Script) -> Result<(Reference, usize), ScriptError> {
-        let mut parts = vec![script];
-        let mut seen = HashSet::new();
-        let mut next = 0;
-        while let Some(part) = parts.get(next) {
-            let modules = part.modules().iter().map(|module| &module.script);
-            parts.extend(modules.filter(|module| seen.insert(module.address())).collect::<Vec<_>>());
-            next += 1;
-        }
+        let modules = script.reachable_modules();
+        let parts: Vec<&Script> = std::iter::once(script).chain(&modules).collect();
         let mut functions = HashMap::new();
         let mut failure = None;
         for part in &parts[1..] {

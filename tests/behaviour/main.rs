@@ -7,6 +7,7 @@ mod commands;
 mod common;
 mod despawning;
 mod garbage;
+mod given_modules;
 mod host_functions;
 mod isolates;
 mod json;

@@ -44,6 +44,12 @@ fn print_line<'a>(mut call: Call<'a>, mark: &[u8]) -> Returned<'a> {
     Ok(call.nothing())
 }
 
+/// What makes text of an error object.
+pub(super) fn error_text(mut call: Call<'_>) -> Returned<'_> {
+    call.push_text(1);
+    Ok(call.top_results(1))
+}
+
 /// `os.clock()`: seconds of the game's virtual time.
 pub(super) fn clock(mut call: Call<'_>) -> Returned<'_> {
     let now = call.context().map_or(0.0, |context| context.now);
