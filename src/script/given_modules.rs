@@ -1,12 +1,12 @@
 //! Modules that the game gives to a script, instead of files that are loaded.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bevy::platform::collections::HashMap;
 
 use super::module_path::{Specifier, join, module_path, parent, without_extension};
 use super::requires::require_calls;
-use super::{CompileError, GivenModule, Module, Script, ScriptData};
+use super::{GivenModule, Module, Script, ScriptData};
 
 /// Modules that may require each other in a row.
 const MAX_DEPTH: usize = 100;
@@ -18,7 +18,7 @@ impl Script {
     /// also its name in errors. `require("./lib/list")` in the script finds it, and `require("./list")` in another module
     /// of the same folder. A path may begin with an alias, as in `@std/list`.
     ///
-    /// What a script requires and nobody has given it is an error of its processes. So are modules that require each other.
+    /// To require what nobody has given is an error. So is it to require modules that require each other.
     ///
     /// ```
     /// # use bevy_luau_os::Script;
@@ -44,17 +44,8 @@ impl Script {
     /// The same script with these modules.
     fn given(&self, given: Arc<[GivenModule]>) -> Self {
         let ScriptData { name, source, bytecode, .. } = &*self.0;
-        let is_own = bytecode.get().is_none_or(|code| !matches!(code, Err(CompileError::Asset { .. })));
-        match Linker::new(&given).modules(self, None) {
-            Ok(modules) => {
-                let bytecode = if is_own { bytecode.clone() } else { OnceLock::new() };
-                Self::from_parts(name.clone(), source.clone(), bytecode, modules.into(), given)
-            }
-            Err(message) => {
-                let error = OnceLock::from(Err(CompileError::Asset { script: name.to_string(), message }));
-                Self::from_parts(name.clone(), source.clone(), error, Box::default(), given)
-            }
-        }
+        let modules = Linker::new(&given).modules(self, None);
+        Self::from_parts(name.clone(), source.clone(), bytecode.clone(), modules.into(), given)
     }
 
     /// A script that may require what this one may.
@@ -79,46 +70,46 @@ struct Linker<'a> {
     linked: HashMap<usize, Script>,
     /// The modules under way, each required by the one before it.
     chain: Vec<usize>,
-    /// What is required and not given, if that is asked for.
-    missing: Option<Vec<String>>,
+    /// What is required and not given.
+    missing: Vec<String>,
 }
 
 impl<'a> Linker<'a> {
     fn new(given: &'a [GivenModule]) -> Self {
-        Self { given, linked: HashMap::default(), chain: Vec::new(), missing: None }
+        Self { given, linked: HashMap::default(), chain: Vec::new(), missing: Vec::new() }
     }
 
     /// The paths that a script and its modules require and nobody has given.
     fn missing(mut self, script: &Script) -> Vec<String> {
-        self.missing = Some(Vec::new());
-        _ = self.modules(script, None);
-        self.missing.unwrap_or_default()
+        self.modules(script, None);
+        self.missing
     }
 
-    /// The modules of a script, which is itself the one at a path, or the main script. An error says what is wrong.
-    fn modules(&mut self, script: &Script, path: Option<&str>) -> Result<Vec<Module>, String> {
+    /// The modules of a script, which is itself the one at a path, or the main script. What cannot be required is among
+    /// them, as a script that could not be loaded.
+    fn modules(&mut self, script: &Script, path: Option<&str>) -> Vec<Module> {
         let mut modules: Vec<Module> = Vec::new();
         for call in require_calls(script.source()) {
-            let specifier = &*call.specifier;
-            if modules.iter().any(|module| *module.specifier == *specifier) {
+            let specifier: Arc<str> = call.specifier.into();
+            if modules.iter().any(|module| module.specifier == specifier) {
                 continue;
             }
-            let wrong =
-                |why: String| format!("{}:{}: require(\"{specifier}\"): {why}", script.name(), call.line);
-            let found = target(specifier, script, path).map_err(|why| wrong(why.to_owned()))?;
-            match self.given.iter().position(|module| *module.path == *found) {
-                Some(number) => {
-                    let script = self.link(number)?;
-                    modules.push(Module { specifier: specifier.into(), script });
-                }
-                None => match &mut self.missing {
-                    Some(missing) if missing.contains(&found) => {}
-                    Some(missing) => missing.push(found),
-                    None => return Err(wrong(self.describe_missing(specifier))),
-                },
-            }
+            let found = target(&specifier, script, path).map_err(str::to_owned);
+            let script = found.and_then(|path| self.find(&path, &specifier));
+            let script = script.unwrap_or_else(|why| Script::not_loaded(specifier.clone(), why));
+            modules.push(Module { specifier, script });
         }
-        Ok(modules)
+        modules
+    }
+
+    fn find(&mut self, path: &str, specifier: &str) -> Result<Script, String> {
+        if let Some(number) = self.given.iter().position(|module| *module.path == *path) {
+            return self.link(number);
+        }
+        if !self.missing.iter().any(|missing| missing == path) {
+            self.missing.push(path.to_owned());
+        }
+        Err(self.describe_missing(specifier))
     }
 
     fn link(&mut self, number: usize) -> Result<Script, String> {
@@ -126,23 +117,17 @@ impl<'a> Linker<'a> {
             return Ok(script.clone());
         }
         let GivenModule { path, script } = &self.given[number];
-        let names = |numbers: &[usize]| {
-            let names = numbers.iter().map(|&number| self.given[number].script.name());
-            names.chain([script.name()]).collect::<Vec<_>>().join(" -> ")
-        };
         if let Some(begin) = self.chain.iter().position(|&link| link == number) {
-            return Err(format!("modules require each other: {}", names(&self.chain[begin..])));
+            let names = self.chain[begin..].iter().map(|&number| self.given[number].script.name());
+            let names: Vec<&str> = names.chain([script.name()]).collect();
+            return Err(format!("modules require each other: {}", names.join(" -> ")));
         }
         if self.chain.len() == MAX_DEPTH {
-            return Err(format!(
-                "{}: more than {MAX_DEPTH} modules require each other in a row",
-                script.name()
-            ));
+            return Err(format!("more than {MAX_DEPTH} modules require each other in a row"));
         }
         self.chain.push(number);
         let modules = self.modules(script, Some(path));
         self.chain.pop();
-        let modules = modules?;
         let linked = if modules.is_empty() { script.clone() } else { script.with_modules(modules) };
         self.linked.insert(number, linked.clone());
         Ok(linked)
@@ -154,7 +139,11 @@ impl<'a> Linker<'a> {
             return format!("the path of a module has no extension: write \"{shorter}\"");
         }
         let given: Vec<&str> = self.given.iter().take(8).map(|module| &*module.path).collect();
-        format!("no such module; the script has been given {}", given.join(", "))
+        if given.is_empty() {
+            "no such module".to_owned()
+        } else {
+            format!("no such module; there are {}", given.join(", "))
+        }
     }
 }
 

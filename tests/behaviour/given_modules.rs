@@ -53,7 +53,7 @@ fn what_is_missing_can_be_asked_for() {
     assert_eq!(script.missing_modules(), ["a", "@std/b"]);
     let script = script.with_module("a", "return require('./lib/c')");
     assert_eq!(script.missing_modules(), ["lib/c", "@std/b"]);
-    fails(&script, "a:1: require(\"./lib/c\"): no such module; the script has been given a");
+    fails(&script, "a:1: require(\"./lib/c\"): no such module; there are a");
     let script = script.with_module("lib/c", "return 1").with_module("@std/b", "return 2");
     assert_eq!(script.missing_modules(), [""; 0]);
     returns(&script, &[3.0.into()]);
@@ -72,14 +72,42 @@ fn what_is_wrong_is_said() {
         "main:1: require(\"a\"): it must begin with \"./\", \"../\" or \"@\" and an alias",
     );
     let circle = main("require('./b')").with_module("b", "require('./c')").with_module("c", "require('./b')");
-    fails(&circle, "modules require each other: b -> c -> b");
+    fails(&circle, "c:1: require(\"./b\"): modules require each other: b -> c -> b");
     let broken = main("require('./b')").with_module("b.luau", "\nreturn {");
     let Outcome::Failed(error) = outcome_of(&broken) else { panic!() };
-    assert!(error.message.starts_with("b.luau:2: "), "{error}");
+    assert!(error.message.starts_with("main:1: require(\"./b\"): b.luau:2: "), "{error}");
     fails(
         &main("require('./a')\nrequire('./' .. 'b')"),
         "main:2: require(\"./b\"): modules are found when a script is loaded, so the path must be a string literal",
     );
+}
+
+#[test]
+fn a_module_that_is_not_there_can_be_done_without() {
+    let script = Script::new(
+        "main",
+        "local function optional(name) local ok, module = pcall(require, name) return ok and module end
+        local there, gone = optional('there') or require('./a'), pcall(require, './gone')
+        return there, gone, script and require(script.Parent)",
+    );
+    returns(&script.with_module("a", "return 1"), &[1.0.into(), false.into(), Value::Nil]);
+}
+
+/// Whoever comes second waits with the first.
+#[test]
+fn a_module_may_wait_while_it_loads() {
+    let source = "local first, second, third
+        task.spawn(function() first = require('./slow') end)
+        task.spawn(function() second = require('./slow') end)
+        task.spawn(function() third = pcall(require, './failing') end)
+        local fourth, why = pcall(require, './failing')
+        local slow = require('./slow')
+        return first == slow and second == slow, slow.n, third, fourth, why";
+    let script = Script::new("main", source)
+        .with_module("slow", "n = (n or 0) + 1 task.wait(0.2) return { n = n }")
+        .with_module("failing", "task.wait(0.1) error('late')");
+    let why = "require(\"./failing\"): the module has failed before";
+    returns(&script, &[true.into(), 1.0.into(), false.into(), false.into(), text(why)]);
 }
 
 #[test]
@@ -89,7 +117,7 @@ fn a_source_that_a_script_starts_has_the_same_modules() {
         local wrong, message = process.join(process.spawn(\"return require('./gone')\"))
         return a, how, sum, wrong, message";
     let script = Script::new("main", source).with_module("a", "return 1").with_module("b", "return 2");
-    let message = "main:spawned:1: require(\"./gone\"): no such module; the script has been given a, b";
+    let message = "main:spawned:1: require(\"./gone\"): no such module; there are a, b";
     returns(&script, &[1.0.into(), text("finished"), 3.0.into(), text("failed"), text(message)]);
 }
 

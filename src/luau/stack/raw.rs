@@ -102,6 +102,7 @@ on_any_thread! {
     raw_push_buffer(bytes: usize) -> *mut c_void = lua_newbuffer;
     raw_push_table(elements: c_int, entries: c_int) -> () = lua_createtable;
     raw_push_thread() -> *mut lua_State = lua_newthread;
+    raw_push_own_thread() -> c_int = lua_pushthread;
     raw_push_position(level: u16) -> () = luaL_where;
     raw_main_thread() -> *mut lua_State = lua_mainthread;
     raw_depth() -> c_int = lua_stackdepth;

@@ -142,7 +142,7 @@ fn errors_of_require_at_run_time_are_the_scripts() {
         ("main.luau", "pcall(require, './a') return select(2, pcall(require, './a'))"),
         ("a.luau", "error('inside')"),
     ];
-    assert!(result(&again).contains("has not finished loading"));
+    assert!(result(&again).contains("the module has failed before"));
     let traceback = outcome(&[("main.luau", "require('./a')"), ("a.luau", "\nerror('inside')")]);
     let Outcome::Failed(error) = traceback else { panic!() };
     assert!(error.traceback.contains("a.luau:2") && error.traceback.ends_with("main.luau:1\n"), "{error:?}");
