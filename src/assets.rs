@@ -4,7 +4,6 @@ mod link;
 mod loader;
 mod luau_script;
 mod programs;
-mod requires;
 mod resolve;
 
 use bevy::prelude::*;

@@ -1,8 +1,12 @@
-//! Guides: one for those who write scripts, one for those who let them into their game.
+//! Guides: for those who write scripts, also if they come from elsewhere, and for those who let them into their game.
 
 /// For script authors.
 #[doc = include_str!("guide/scripts.md")]
 pub mod scripts {}
+
+/// For script authors who know another system.
+#[doc = include_str!("guide/coming_from.md")]
+pub mod coming_from {}
 
 /// For Bevy developers.
 #[doc = include_str!("guide/game.md")]

@@ -22,6 +22,7 @@
 mod anchors;
 mod arguments;
 mod context;
+mod errors;
 mod function_ref;
 mod host_functions;
 mod library;

@@ -18,6 +18,9 @@ use crate::scheduler::{self, Tick};
 use crate::types::Metrics;
 use crate::types::TickBudget;
 
+/// 2000-01-01 00:00:00 UTC.
+const YEAR_2000: Duration = Duration::from_secs(946_684_800);
+
 /// Runs the Luau processes of the app's VMs.
 ///
 /// Needs Bevy's `TimePlugin` and `TaskPoolPlugin`, which `DefaultPlugins` and `MinimalPlugins` have. For [scripts
@@ -94,6 +97,10 @@ pub struct LuauOsPlugin {
     pub log_prints: Option<NonZeroU32>,
     /// What the random numbers of all processes depend on; 0 by default.
     pub seed: u64,
+    /// What the calendar of scripts (`os.time`, `os.date`) shows when virtual time begins, since 1970. By default the
+    /// year 2000 begins then, in every run, so that results do not depend on the date. With
+    /// `SystemTime::now().duration_since(UNIX_EPOCH)` scripts have the date of the player, and of the server another.
+    pub epoch: Duration,
 }
 
 impl Default for LuauOsPlugin {
@@ -109,6 +116,7 @@ impl Default for LuauOsPlugin {
             syscall_timeout: Duration::from_secs(30),
             log_prints: None,
             seed: 0,
+            epoch: YEAR_2000,
         }
     }
 }
@@ -196,6 +204,7 @@ impl LuauOsPlugin {
             quantum: self.quantum,
             syscall_timeout: self.syscall_timeout,
             seed: self.seed,
+            epoch: self.epoch,
             vms_per_isolate: self.vms_per_isolate,
             workers: workers.map_or(1, NonZeroUsize::get),
             budget: self.budget,

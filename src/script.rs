@@ -5,16 +5,20 @@ mod cache;
 mod compile;
 mod directives;
 mod error;
+mod given_modules;
+pub(crate) mod module_path;
 mod queue;
 mod reader;
+pub(crate) mod requires;
 mod safepoints;
-pub(crate) mod scanner;
+mod scanner;
 
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use bevy::platform::collections::HashSet;
 use bevy::platform::hash::FixedHasher;
 
 pub(crate) use cache::CompileCache;
@@ -46,12 +50,14 @@ struct ScriptData {
     bytecode: OnceLock<Result<Bytecode, CompileError>>,
     compiles_in_background: AtomicBool,
     modules: Box<[Module]>,
+    /// What the game has given it to require, of which `modules` is made.
+    given: Arc<[GivenModule]>,
     /// Bytes of the longest source of all of them.
     longest_source: usize,
 }
 
 impl ScriptData {
-    /// Why the script could not be loaded, if that is so. Such a script was made without a source.
+    /// Why the script could not be loaded or put together, if that is so.
     fn asset_error(&self) -> Option<&CompileError> {
         let error = self.bytecode.get()?.as_ref().err()?;
         matches!(error, CompileError::Asset { .. }).then_some(error)
@@ -59,12 +65,21 @@ impl ScriptData {
 }
 
 /// A script that another one can `require`.
-#[derive(PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Module {
     /// What the other script calls it.
     pub(crate) specifier: Arc<str>,
     /// With its own modules.
     pub(crate) script: Script,
+}
+
+/// A module that the game gives to a script.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct GivenModule {
+    /// Under which it is required.
+    path: Arc<str>,
+    /// Without modules of its own.
+    script: Script,
 }
 
 /// Code that our compiler made. Luau runs it unchecked, so nothing else may be one.
@@ -90,7 +105,7 @@ impl Bytecode {
 impl Script {
     /// A script from its source, which may hold any bytes but 0 in its string literals.
     pub fn new(name: impl Into<Arc<str>>, source: impl Into<Vec<u8>>) -> Self {
-        Self::from_parts(name.into(), source.into().into(), OnceLock::new(), Box::default())
+        Self::from_parts(name.into(), source.into().into(), OnceLock::new(), Box::default(), Arc::default())
     }
 
     fn from_parts(
@@ -98,6 +113,7 @@ impl Script {
         source: Arc<[u8]>,
         bytecode: OnceLock<Result<Bytecode, CompileError>>,
         modules: Box<[Module]>,
+        given: Arc<[GivenModule]>,
     ) -> Self {
         let hash = FixedHasher.hash_one((&name, &source, &modules));
         let longest_module = modules.iter().map(|module| module.script.longest_source()).max();
@@ -110,6 +126,7 @@ impl Script {
             bytecode,
             compiles_in_background,
             modules,
+            given,
             longest_source,
         }))
     }
@@ -117,13 +134,13 @@ impl Script {
     /// The same script, with the modules that it may `require`.
     pub(crate) fn with_modules(&self, modules: Vec<Module>) -> Self {
         let ScriptData { name, source, bytecode, .. } = &*self.0;
-        Self::from_parts(name.clone(), source.clone(), bytecode.clone(), modules.into())
+        Self::from_parts(name.clone(), source.clone(), bytecode.clone(), modules.into(), Arc::default())
     }
 
     /// A script that could not be loaded: its processes fail with `message`.
     pub(crate) fn not_loaded(name: Arc<str>, message: String) -> Self {
         let error = CompileError::Asset { script: name.to_string(), message };
-        Self::from_parts(name, Arc::default(), OnceLock::from(Err(error)), Box::default())
+        Self::from_parts(name, Arc::default(), OnceLock::from(Err(error)), Box::default(), Arc::default())
     }
 
     /// Bytes of the longest source, of the script or of a module that it can reach.
@@ -134,6 +151,21 @@ impl Script {
     /// What the script may `require`.
     pub(crate) fn modules(&self) -> &[Module] {
         &self.0.modules
+    }
+
+    /// The modules that it can reach, each once.
+    pub(crate) fn reachable_modules(&self) -> Vec<Script> {
+        let mut modules: Vec<Script> = Vec::new();
+        let mut seen = HashSet::new();
+        let mut next = 0;
+        let mut part = Some(self.clone());
+        while let Some(script) = part {
+            let required = script.modules().iter().map(|module| &module.script);
+            modules.extend(required.filter(|module| seen.insert(module.address())).cloned());
+            part = modules.get(next).cloned();
+            next += 1;
+        }
+        modules
     }
 
     /// The name under which errors and tracebacks show this script.

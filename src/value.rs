@@ -52,10 +52,10 @@ pub enum Value {
     String(Box<[u8]>),
     /// A `buffer`.
     Buffer(Box<[u8]>),
-    /// A table's entries, in the table's own order.
+    /// A table's entries, in the table's own order. A table that occurs several times is copied as often.
     Table(Vec<(Value, Value)>),
     /// Something that cannot leave its VM (a function, a thread, a userdata), that is too large or too
-    /// deeply nested to be copied, or a table that was there before, by the name of its type.
+    /// deeply nested to be copied, or a table inside itself, by the name of its type.
     Opaque(&'static str),
 }
 
@@ -76,17 +76,6 @@ impl Value {
             _ => 0,
         };
         size_of::<Self>() + inside
-    }
-
-    /// The type of what is opaque in it, if something is.
-    pub(crate) fn opaque(&self) -> Option<&'static str> {
-        match self {
-            Self::Opaque(kind) => Some(kind),
-            Self::Table(entries) => {
-                entries.iter().find_map(|(key, value)| key.opaque().or_else(|| value.opaque()))
-            }
-            _ => None,
-        }
     }
 
     /// The number, if it is one.

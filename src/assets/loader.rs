@@ -9,8 +9,8 @@ use bevy::tasks::futures_lite::AsyncReadExt;
 use thiserror::Error;
 
 use super::luau_script::{LuauScript, RequiredModule};
-use super::requires::require_calls;
 use super::resolve::{RequireError, Resolver};
+use crate::script::requires::require_calls;
 use crate::script::{CompileError, Script};
 
 /// Loads [`LuauScript`]s from `.luau` and `.lua` files, with the modules that they require.

@@ -79,7 +79,7 @@ pub(crate) struct Entry {
     pub(crate) is_loading: bool,
     /// Processes that wait for it.
     pub(crate) waiting: Option<Waiting>,
-    /// Why its last change is not what its processes run. Bevy tries twice to load a file that has
+    /// Why its processes wait, or why its last change is not what they run. Bevy tries twice to load a file that has
     /// changed, and fails twice.
     pub(crate) failure: Option<String>,
 }
@@ -103,7 +103,7 @@ pub(crate) struct ScriptParam<'w> {
 
 impl ScriptParam<'_> {
     /// What a process that was spawned at `spawned_at` with `handle` has to run. `None` if that is not
-    /// known yet; then [`follow_assets`](crate::scheduler::reload::follow_assets) will queue the process again.
+    /// known yet, or is to be corrected; then [`follow_assets`](crate::scheduler::reload::follow_assets) will queue the process again.
     pub(crate) fn program(
         &mut self,
         handle: &Handle<LuauScript>,
@@ -115,16 +115,27 @@ impl ScriptParam<'_> {
         }
         match self.link(handle) {
             Ok(script) => Some(Program::Asset(self.known.set_program(handle, script))),
-            Err(Blocked::Failed(message)) => {
+            Err(Blocked::Failed(message)) if !self.may_be_corrected() => {
                 Some(Program::Script(Script::not_loaded(name_of(handle), message)))
             }
-            Err(Blocked::Loading) => {
+            Err(blocked) => {
                 let new = || Waiting { handle: handle.clone(), processes: Vec::new() };
                 let entry = self.known.entries.entry(handle.id()).or_default();
                 entry.waiting.get_or_insert_with(new).processes.push(process);
+                if let Blocked::Failed(message) = blocked
+                    && entry.failure.as_ref() != Some(&message)
+                {
+                    warn!("{message}; the processes of {} wait until that is corrected", name_of(handle));
+                    entry.failure = Some(message);
+                }
                 None
             }
         }
+    }
+
+    /// Whether files are loaded again when they change.
+    fn may_be_corrected(&self) -> bool {
+        self.server.as_ref().is_some_and(|server| server.watching_for_changes())
     }
 
     /// Puts an asset together with its modules and remembers what it is made of.

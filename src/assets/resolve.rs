@@ -1,7 +1,6 @@
 //! From what a script requires to the asset that it means.
 //!
-//! The rules are those of Luau's own [`require`](https://rfcs.luau.org/new-require-by-string-semantics.html),
-//! with asset sources in the place of the disk.
+//! Asset sources take the place of the disk.
 
 use std::path::{Path, PathBuf};
 
@@ -9,6 +8,8 @@ use bevy::asset::io::{AssetReaderError, AssetSource};
 use bevy::asset::{AssetPath, AssetServer, AssetServerMode};
 use jsonc_parser::JsonValue;
 use thiserror::Error;
+
+use crate::script::module_path::{Specifier, join, module_path, parent, without_extension};
 
 /// What may be added to a path to make it that of a module, in the order in which it is tried.
 const SUFFIXES: [&str; 4] = [".luau", ".lua", "/init.luau", "/init.lua"];
@@ -31,6 +32,12 @@ pub enum RequireError {
     Missing {
         /// The files that it could have been.
         tried: Vec<String>,
+    },
+    /// There is no such file, and the path has an extension, which must be left out.
+    #[error("the path of a module has no extension: write \"{instead}\"")]
+    Extension {
+        /// The path without it.
+        instead: String,
     },
     /// No `.luaurc` defines the alias.
     #[error("no .luaurc in the script's folder or above defines the alias @{alias}")]
@@ -78,35 +85,31 @@ impl<'a> Resolver<'a> {
         &self,
         specifier: &str,
     ) -> Result<(AssetPath<'static>, Option<AssetPath<'static>>), RequireError> {
-        let (path, configuration) = match specifier.strip_prefix('@') {
-            Some(aliased) => {
-                let (alias, rest) = aliased.split_once('/').unwrap_or((aliased, ""));
+        let (path, configuration) = match Specifier::parse(specifier).ok_or(RequireError::Specifier)? {
+            Specifier::Alias(alias, rest) => {
                 let (target, configuration) = self.alias(alias).await?;
                 (join(&target, rest), Some(configuration))
             }
-            None if specifier.starts_with("./") || specifier.starts_with("../") => {
-                (join(&self.folder(), specifier), None)
-            }
-            None => return Err(RequireError::Specifier),
+            Specifier::Relative(relative) => (join(parent(&self.own_path()), relative), None),
+            Specifier::Own(rest) => (join(&self.own_path(), rest), None),
         };
         let path = path.ok_or_else(|| RequireError::Outside { path: specifier.to_owned() })?;
-        let candidates = SUFFIXES.map(|suffix| format!("{}{suffix}", path.display()));
+        let candidates = SUFFIXES.map(|suffix| format!("{path}{suffix}"));
         for candidate in &candidates {
             if self.read(Path::new(candidate)).await?.is_some() {
                 let found = self.in_source(Path::new(candidate));
                 return Ok((found, configuration.map(|path| self.in_source(&path))));
             }
         }
-        Err(RequireError::Missing { tried: candidates.into() })
+        match without_extension(specifier) {
+            shorter if shorter != specifier => Err(RequireError::Extension { instead: shorter.to_owned() }),
+            _ => Err(RequireError::Missing { tried: candidates.into() }),
+        }
     }
 
-    /// What paths are relative to: the script's folder, or the one above it for the script that stands
-    /// for its folder.
-    fn folder(&self) -> PathBuf {
-        let path = self.script.path();
-        let folder = path.parent().unwrap_or(Path::new(""));
-        let stands_for_folder = path.file_stem().is_some_and(|stem| stem == "init");
-        if stands_for_folder { folder.parent().unwrap_or(folder) } else { folder }.to_owned()
+    /// Under which path the script is required: its own, or that of its folder if it stands for that.
+    fn own_path(&self) -> String {
+        module_path(&slashes(self.script.path())).unwrap_or_default()
     }
 
     fn in_source(&self, path: &Path) -> AssetPath<'static> {
@@ -114,7 +117,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// What an alias stands for, and the `.luaurc` that says so: the nearest one that knows it.
-    async fn alias(&self, alias: &str) -> Result<(PathBuf, PathBuf), RequireError> {
+    async fn alias(&self, alias: &str) -> Result<(String, PathBuf), RequireError> {
         let folders = self.script.path().ancestors().skip(1);
         for folder in folders {
             let file = folder.join(".luaurc");
@@ -124,7 +127,7 @@ impl<'a> Resolver<'a> {
                 message,
             };
             if let Some(target) = find_alias(&text, alias).map_err(wrong)? {
-                let target = join(folder, &target)
+                let target = join(&slashes(folder), &target)
                     .ok_or_else(|| wrong(format!("the alias @{alias} leads out of the asset source")))?;
                 return Ok((target, file));
             }
@@ -153,20 +156,9 @@ impl<'a> Resolver<'a> {
     }
 }
 
-/// `path` from `folder` on, without `.` and `..`. `None` if that leads out of the asset source.
-fn join(folder: &Path, path: &str) -> Option<PathBuf> {
-    let mut joined = folder.to_owned();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." if joined.pop() => {}
-            ".." => return None,
-            // On Windows one part could hold a path, even an absolute one.
-            part if part.contains(['\\', ':']) => return None,
-            part => joined.push(part),
-        }
-    }
-    Some(joined)
+/// A path in an asset source, as it is on all systems.
+fn slashes(path: &Path) -> String {
+    path.to_string_lossy().replace('\\', "/")
 }
 
 /// What the text of a `.luaurc` says of an alias. Names of aliases are not case-sensitive.
@@ -190,16 +182,6 @@ fn find_alias(text: &[u8], alias: &str) -> Result<Option<String>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn paths_are_joined_and_stay_in_the_source() {
-        let joined = |folder, path| join(Path::new(folder), path);
-        assert_eq!(joined("a/b", "./c"), Some("a/b/c".into()));
-        assert_eq!(joined("a/b", "../c/./d"), Some("a/c/d".into()));
-        assert_eq!(joined("a", ".././../c"), None);
-        assert_eq!(joined("", "/etc/passwd"), Some("etc/passwd".into()), "the source's own folder");
-        assert_eq!(joined("a", "C:\\x"), None);
-    }
 
     #[test]
     fn aliases_are_read_from_luaurc() {

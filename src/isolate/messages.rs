@@ -148,15 +148,17 @@ impl Isolate {
     }
 }
 
-/// How a process ended, for scripts: "finished" and its results, "failed" and the message, or "killed" and
-/// the reason.
+/// How a process ended, for scripts: "finished" and its results; "failed", the message, the traceback, and the error if
+/// that is no string; or "killed" and the reason.
 fn describe(outcome: &Outcome) -> Values {
     match outcome {
         Outcome::Finished(results) => {
             std::iter::once("finished".into()).chain(results.iter().cloned()).collect()
         }
         Outcome::Failed(error) => {
-            smallvec!["failed".into(), (&*error.message).into(), (&*error.traceback).into()]
+            let said: Values =
+                smallvec!["failed".into(), (&*error.message).into(), (&*error.traceback).into()];
+            said.into_iter().chain(error.value.clone()).collect()
         }
         Outcome::Killed(reason) => smallvec!["killed".into(), (&*reason.to_string()).into()],
     }

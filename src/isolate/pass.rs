@@ -124,6 +124,7 @@ impl<'a> Pass<'a> {
         let Isolate { config, state, processes, vms, waits, collector, outbox, is_slow, .. } = isolate;
         let (config, luau) = (*config, &mut state.as_mut()?.luau);
         luau.context().now = time.now.as_secs_f64();
+        luau.context().epoch = config.epoch.as_secs_f64();
         // Without a deadline the results must not depend on a clock.
         let is_timed = !time.deadline.is_never() && config.limits;
         let max_bytes = collector.max_bytes(processes.live_count());

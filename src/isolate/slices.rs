@@ -116,6 +116,7 @@ mod tests {
                 quantum: 10,
                 syscall_timeout: Duration::from_secs(10),
                 seed: 0,
+                epoch: Duration::ZERO,
                 exact_memory: true,
                 limits: true,
             };

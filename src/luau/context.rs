@@ -19,6 +19,10 @@ use crate::value::Value;
 pub(crate) struct Context {
     /// Virtual time, in seconds.
     pub(crate) now: f64,
+    /// What the game's calendar shows when that is 0, in seconds since 1970.
+    pub(crate) epoch: f64,
+    /// The last name that a script has looked for and that is not there.
+    pub(super) missed: Option<Missed>,
     /// What the process printed in this slice.
     pub(crate) console: ConsoleBuffer,
     /// By [`ProcessIndex`], what is known of the last process that started there.
@@ -45,6 +49,16 @@ pub(crate) struct Context {
     pub(super) has_handed_over: bool,
 }
 
+/// Where a name was looked for that is not there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Missed {
+    pub(super) name: &'static str,
+    /// What to use instead.
+    pub(super) instead: &'static str,
+    /// The script, by the address of its name, and the line.
+    pub(super) at: (usize, i32),
+}
+
 /// What functions know of the process that calls them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Caller {
@@ -65,6 +79,8 @@ impl Context {
     pub(super) fn new(host: HostFunctions) -> Self {
         Self {
             now: 0.0,
+            epoch: 0.0,
+            missed: None,
             console: ConsoleBuffer::default(),
             callers: Vec::new(),
             task_limit: 0,

@@ -53,7 +53,10 @@ impl HostFunctions {
         };
         assert!(path.split('.').all(is_name), "{add}({path:?}): expected names with dots between them");
         let first = path.split('.').next().unwrap_or_default();
-        assert!(!RESERVED.contains(&first), "{add}({path:?}): `{first}` is Luau's");
+        assert!(
+            !RESERVED.contains(&first) || (path.contains('.') && LIBRARIES.contains(&first)),
+            "{add}({path:?}): `{first}` is Luau's"
+        );
         for taken in self.paths().map(CStr::to_string_lossy) {
             let overlaps = |a: &str, b: &str| {
                 a.strip_prefix(b).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
@@ -110,6 +113,26 @@ fn catch<T>(f: impl FnOnce() -> Result<T, String>) -> Result<T, HostError> {
     }
 }
 
+/// Of those, the tables that the game can add to.
+const LIBRARIES: &[&str] = &[
+    "bit32",
+    "buffer",
+    "coroutine",
+    "debug",
+    "integer",
+    "json",
+    "mailbox",
+    "math",
+    "os",
+    "process",
+    "signal",
+    "string",
+    "table",
+    "task",
+    "utf8",
+    "vector",
+];
+
 /// Names that are taken in each sandbox.
 const RESERVED: &[&str] = &[
     "_G",
@@ -121,9 +144,12 @@ const RESERVED: &[&str] = &[
     "debug",
     "error",
     "getmetatable",
+    "integer",
     "ipairs",
+    "json",
     "mailbox",
     "math",
+    "newproxy",
     "next",
     "os",
     "pairs",
@@ -148,6 +174,7 @@ const RESERVED: &[&str] = &[
     "unpack",
     "utf8",
     "vector",
+    "warn",
     "xpcall",
 ];
 

@@ -15,7 +15,10 @@ mod call;
 mod charged;
 mod globals;
 mod host;
+mod inspect;
+mod json;
 mod mail;
+mod missing;
 mod pattern;
 mod process;
 mod reload;
@@ -24,6 +27,7 @@ mod search;
 mod sort;
 mod system;
 mod task;
+mod time;
 mod wait;
 
 use std::ffi::CStr;
@@ -41,12 +45,20 @@ const BYTES_COPIED: u64 = 32;
 /// What `sandbox.luau` gets of ours, by the names that it uses.
 const FUNCTIONS: &[Entry] = &[
     Entry::new(c"print", process::print),
+    Entry::new(c"warn", process::warn),
     Entry::new(c"clock", process::clock),
     Entry::new(c"random", process::random),
     Entry::new(c"randomseed", process::random_seed),
     Entry::new(c"own_globals", globals::own_globals),
     Entry::new(c"newindex", globals::new_global),
+    Entry::new(c"iter", globals::iterate),
+    Entry::new(c"pairs", globals::pairs),
+    Entry::new(c"rawget", globals::raw_get),
     Entry::new(c"rawset", globals::raw_set),
+    Entry::new(c"missing_os", missing::os_member),
+    Entry::new(c"missing_debug", missing::debug_member),
+    Entry::new(c"json.encode", json::encode),
+    Entry::new(c"json.decode", json::decode),
     Entry::new(c"task.defer", task::defer),
     Entry::new(c"task.delay", task::delay),
     Entry::new(c"task.cancel", task::cancel),
@@ -68,6 +80,13 @@ const FUNCTIONS: &[Entry] = &[
     Entry::waiting(c"require", require::require, require::required),
 ];
 
+/// Makes text of an error object.
+pub(super) const ERROR_TEXT: Entry = Entry::new(c"tostring", process::error_text);
+
+/// What stands in the metatable of nil. The functions have no names, so that they show in no error.
+const NIL: &[(&CStr, Entry)] =
+    &[(c"__call", Entry::new(c"", missing::call_nil)), (c"__index", Entry::new(c"", missing::index_nil))];
+
 /// A function that takes the place of one of Luau's.
 struct Replacement {
     /// `None` for a global.
@@ -87,7 +106,14 @@ const fn replacement(library: &'static CStr, entry: Entry) -> Replacement {
 
 /// Puts our functions in the place of Luau's in its open libraries, which must not be frozen yet.
 pub(super) fn replace(stack: &mut Stack<'_>) {
-    let all = [charged::REPLACEMENTS, search::REPLACEMENTS, pattern::REPLACEMENTS, sort::REPLACEMENTS];
+    let all = [
+        charged::REPLACEMENTS,
+        search::REPLACEMENTS,
+        pattern::REPLACEMENTS,
+        sort::REPLACEMENTS,
+        time::REPLACEMENTS,
+        inspect::REPLACEMENTS,
+    ];
     for Replacement { library, entry } in all.into_iter().flatten() {
         stack.push_globals();
         if let Some(library) = library {
@@ -99,6 +125,20 @@ pub(super) fn replace(stack: &mut Stack<'_>) {
         stack.raw_set_field(-2, entry.name);
         stack.resize(0);
     }
+}
+
+/// Gives nil a metatable that says more of the errors of calling and indexing it.
+pub(super) fn explain_nil(stack: &mut Stack<'_>) {
+    stack.push_nil();
+    stack.push_table(0, 3);
+    for (event, entry) in NIL {
+        stack.push_function(entry);
+        stack.raw_set_field(-2, event);
+    }
+    stack.push_boolean(false);
+    stack.raw_set_field(-2, c"__metatable");
+    stack.set_metatable_of_type(-2);
+    stack.pop(1);
 }
 
 /// Pushes a table of our functions.

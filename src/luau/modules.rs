@@ -5,7 +5,7 @@
 
 use std::ptr;
 
-use bevy::platform::collections::{HashMap, HashSet};
+use bevy::platform::collections::HashMap;
 
 use super::records;
 use super::stack::{Reference, Stack};
@@ -52,9 +52,7 @@ impl LuauState {
     }
 
     fn load_script(&mut self, script: &Script) -> Result<MainFunction, ScriptError> {
-        let bytecode = script
-            .bytecode()
-            .map_err(|error| ScriptError { message: error.to_string().into(), traceback: Box::default() })?;
+        let bytecode = script.bytecode().map_err(|error| ScriptError::new(error.to_string()))?;
         self.load(script.name(), bytecode)
     }
 
@@ -69,27 +67,12 @@ impl LuauState {
     /// Loads the modules that a script can reach and makes the links of the program. Also tells how much
     /// bytecode they have.
     fn link(&mut self, script: &Script) -> Result<(Reference, usize), ScriptError> {
-        let mut parts = vec![script];
-        let mut seen = HashSet::new();
-        let mut next = 0;
-        while let Some(part) = parts.get(next) {
-            let modules = part.modules().iter().map(|module| &module.script);
-            parts.extend(modules.filter(|module| seen.insert(module.address())).collect::<Vec<_>>());
-            next += 1;
-        }
-        let mut functions = HashMap::new();
-        let mut failure = None;
-        for part in &parts[1..] {
-            match self.load_script(part) {
-                Ok(function) => drop(functions.insert(part.address(), function)),
-                Err(error) => failure = Some(error),
-            }
-        }
-        let links = match failure {
-            Some(error) => Err(error),
-            None => self.protect(|stack| make_links(stack, &parts, &functions)),
-        };
-        for function in functions.into_values() {
+        let modules = script.reachable_modules();
+        let parts: Vec<&Script> = std::iter::once(script).chain(&modules).collect();
+        // What cannot be loaded is an error where it is required: that may be inside a `pcall`.
+        let modules = parts[1..].iter().map(|part| (part.address(), self.load_script(part))).collect();
+        let links = self.protect(|stack| make_links(stack, &parts, &modules));
+        for function in modules.into_values().flatten() {
             self.unload(function); // the links keep it
         }
         Ok((links?, parts[1..].iter().map(|part| bytecode_bytes(part)).sum()))
@@ -130,11 +113,12 @@ fn bytecode_bytes(script: &Script) -> usize {
     script.bytecode().map_or(0, |bytecode| bytecode.as_bytes().len())
 }
 
-/// Makes the links of a program of these `parts`, of which `functions` has the main functions.
+/// Makes the links of a program of these `parts`, of which `loaded` has the main functions. In the place of one that
+/// could not be loaded is a text that says why.
 fn make_links(
     stack: &mut Stack<'_>,
     parts: &[&Script],
-    functions: &HashMap<usize, MainFunction>,
+    loaded: &HashMap<usize, Result<MainFunction, ScriptError>>,
 ) -> Reference {
     stack.push_table(0, 0);
     for part in parts.iter().filter(|part| !part.modules().is_empty()) {
@@ -142,7 +126,10 @@ fn make_links(
         stack.push_table(0, part.modules().len());
         for module in part.modules() {
             stack.push_bytes(module.specifier.as_bytes());
-            stack.push_reference(functions[&module.script.address()].0);
+            match &loaded[&module.script.address()] {
+                Ok(function) => _ = stack.push_reference(function.0),
+                Err(error) => stack.push_bytes(error.message.as_bytes()),
+            }
             stack.raw_set(-3);
         }
         stack.raw_set(-3);

@@ -39,8 +39,8 @@ impl LuauState {
         // SAFETY: `allocate` gets the `Memory` that it wants, which outlives the state.
         let main = unsafe { ffi::lua_newstate(memory::allocate, data) };
         if main.is_null() {
-            let message = "not enough memory for a Luau state".into();
-            return Err(ScriptError { message, traceback: Box::default() });
+            let message = "not enough memory for a Luau state";
+            return Err(ScriptError::new(message));
         }
         state.main = main;
         let callbacks = state.main().callbacks();
@@ -48,8 +48,8 @@ impl LuauState {
         unsafe { (*callbacks).userdata = state.shared.cast::<c_void>() };
         state.control_collector(ffi::LUA_GCSTOP, 0);
         if !state.protect_first(|stack| stack.open_libraries()) {
-            let message = "not enough memory for a Luau state".into();
-            return Err(ScriptError { message, traceback: Box::default() });
+            let message = "not enough memory for a Luau state";
+            return Err(ScriptError::new(message));
         }
         let sandbox = state.load(SANDBOX.name(), SANDBOX.bytecode().expect("the sandbox compiles"))?;
         let host = state.context().host().clone();
@@ -104,6 +104,7 @@ fn build_sandbox(
     let base = environment - 1;
     library::connect(stack, base, environment);
     records::connect(stack);
+    library::explain_nil(stack);
     stack.set_safe_environment(base, true);
     // The libraries as they were are reachable from here and from the old globals only.
     stack.push_nil();

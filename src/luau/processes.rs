@@ -108,12 +108,6 @@ impl LuauState {
         results.unwrap_or_default()
     }
 
-    /// The error of a process whose last slice ended as [`SliceEnd::Failed`](super::SliceEnd::Failed).
-    pub(crate) fn error(&mut self, thread: ProcessIndex) -> ScriptError {
-        let stack = self.stopped_stack(thread);
-        ScriptError { message: transfer::error_message(&stack), traceback: transfer::traceback(&stack) }
-    }
-
     /// The stack of the thread by which a process has ended, which must have been started.
     fn stopped_stack(&mut self, thread: ProcessIndex) -> Stack<'_> {
         let stopped = self.threads[thread.at()].failed();

@@ -43,6 +43,7 @@ pub(super) use batch::run_batch;
 pub(super) use callbacks::install;
 pub(super) use park::end as end_parked;
 pub(crate) use report::{LimitViolation, SliceEnd, SliceLimits, SliceReport};
+pub(super) use resume::run_aside;
 pub(super) use running::Running;
 
 /// The slice that runs in a Luau state, or the last one that did.

@@ -102,7 +102,7 @@ impl LuauState {
                 // A failed call leaves its error on top of the stack, which is empty but for that.
                 let message = transfer::error_message(&main);
                 main.resize(0);
-                Err(ScriptError { message, traceback: Box::default() })
+                Err(ScriptError::new(message))
             }
         }
     }
@@ -150,7 +150,7 @@ impl LuauState {
                 Err(transfer::error_message(stack))
             }
         })?;
-        loaded.map_err(|message| ScriptError { message, traceback: Box::default() })
+        loaded.map_err(ScriptError::new)
     }
 
     /// Forgets a loaded script. Processes that run it are not affected.
@@ -167,8 +167,7 @@ impl LuauState {
         if Arc::ptr_eq(&function.dropped, &self.context().dropped_functions) {
             return Ok(MainFunction(function.reference));
         }
-        let message = "the VM that its function comes from has gone".into();
-        Err(ScriptError { message, traceback: Box::default() })
+        Err(ScriptError::new("the VM that its function comes from has gone"))
     }
 
     /// Gives back the functions that were handed over and are not needed any more.

@@ -2,29 +2,22 @@
 //!
 //! Nothing here runs code of the script (no `__tostring`, no `__index`), and everything is bounded.
 
+mod copier;
+mod repeats;
+
 use std::fmt::Write;
 use std::ops::RangeInclusive;
 
-use bevy::platform::collections::HashSet;
+pub(super) use copier::RESULT_SLOTS;
+use copier::{BYTES_COPIED, Copier, MAX_VALUES, Refusal};
 
 use super::stack::{Kind, Stack};
 use crate::value::Value;
 
-/// Values handed over as results of one process, nested ones included.
-const MAX_VALUES: usize = 1024;
-/// Bytes of strings and buffers handed over as results of one process.
-const MAX_BYTES: usize = 64 * 1024;
-/// Bytes that are copied in the time of a safepoint.
-const BYTES_COPIED: usize = 32;
-/// Tables inside tables inside results.
-const MAX_DEPTH: usize = 8;
 /// Bytes kept of an error message.
 pub(super) const MAX_MESSAGE: usize = 4 * 1024;
 /// Frames shown at either end of a traceback.
 const TRACEBACK_FRAMES: u32 = 10;
-
-/// Stack slots that copying takes: a key and a value for each level.
-pub(super) const RESULT_SLOTS: u16 = 2 * (MAX_DEPTH as u16 + 1);
 
 /// Copies of values, and what it took to make them, in safepoints.
 pub(super) struct Copies<V> {
@@ -32,19 +25,17 @@ pub(super) struct Copies<V> {
     pub(super) cost: u64,
 }
 
-/// The values on a stack: what a thread has returned, or the arguments of a function.
+/// The values on a stack: what a thread has returned, or the arguments of a function. What cannot be copied is opaque.
 pub(super) fn values<V: FromIterator<Value>>(stack: &mut Stack<'_>) -> Copies<V> {
-    let mut copier = Copier::new();
     let count = stack.top().min(MAX_VALUES as i32);
-    let values = (1..=count).map(|index| copier.copy(stack, index, 0)).collect();
-    Copies { values, cost: copier.cost() }
+    let (copies, cost) = copies(stack, 1..=count);
+    Copies { values: copies.into_iter().map(|(value, _)| value).collect(), cost }
 }
 
 /// The value at an index.
 pub(super) fn copy(stack: &mut Stack<'_>, index: i32) -> Copies<Value> {
-    let mut copier = Copier::new();
-    let values = copier.copy(stack, index, 0);
-    Copies { values, cost: copier.cost() }
+    let (mut copies, cost) = copies(stack, index..=index);
+    Copies { values: copies.pop().map_or(Value::Nil, |(value, _)| value), cost }
 }
 
 /// The values at `indices`, if all of them can be copied; otherwise, at which one they cannot and why. What may be
@@ -53,9 +44,22 @@ pub(super) fn messages<V: FromIterator<Value>>(
     stack: &mut Stack<'_>,
     indices: RangeInclusive<i32>,
 ) -> Copies<Result<V, (i32, String)>> {
+    let (copies, cost) = copies(stack, indices.clone());
+    let all = indices.zip(copies).map(|(index, (value, refusal))| match refusal {
+        None => Ok(value),
+        Some(refusal) => Err((index, refusal.to_string())),
+    });
+    Copies { values: all.collect(), cost }
+}
+
+/// Copies of values, with what of each could not be copied first, and what that took.
+fn copies(stack: &mut Stack<'_>, indices: RangeInclusive<i32>) -> (Vec<(Value, Option<Refusal>)>, u64) {
     let mut copier = Copier::new();
-    let values = indices.map(|index| copier.message(stack, index).map_err(|why| (index, why))).collect();
-    Copies { values, cost: copier.cost() }
+    let mut copies: Vec<_> =
+        (0..).zip(indices).map(|(root, index)| copier.root(stack, index, root)).collect();
+    repeats::resolve(&mut copier, &mut copies);
+    let cost = copier.cost();
+    (copies, cost)
 }
 
 /// What it takes to make a copy of a value, in safepoints.
@@ -95,85 +99,6 @@ pub(super) fn bounded(text: &str, max: usize) -> &str {
     &text[..text.floor_char_boundary(max)]
 }
 
-/// Copies values, and counts what that takes.
-struct Copier {
-    values: usize,
-    bytes: usize,
-    /// Tables that were copied. Each is only once: going through one can take long, even if there is
-    /// little in it.
-    tables: HashSet<usize>,
-}
-
-impl Copier {
-    fn new() -> Self {
-        Self { values: MAX_VALUES, bytes: MAX_BYTES, tables: HashSet::default() }
-    }
-
-    fn cost(&self) -> u64 {
-        let (values, bytes) = (MAX_VALUES - self.values, MAX_BYTES - self.bytes);
-        (values + bytes / BYTES_COPIED) as u64
-    }
-
-    /// The value at `index`, if all of it can be copied; otherwise, why not.
-    fn message(&mut self, stack: &mut Stack<'_>, index: i32) -> Result<Value, String> {
-        let value = self.copy(stack, index, 0);
-        match value.opaque() {
-            None => Ok(value),
-            Some(kind @ ("string" | "buffer")) => {
-                Err(format!("a {kind} in it is too long: {MAX_BYTES} bytes are copied"))
-            }
-            Some("table") => Err(format!(
-                "a table in it occurs twice, or has too much in it: {MAX_VALUES} values, {MAX_DEPTH} levels are copied"
-            )),
-            Some(kind) if self.values > 0 => Err(format!("a {kind} cannot leave its process")),
-            Some(_) => Err(format!("there is too much in it: {MAX_VALUES} values are copied")),
-        }
-    }
-
-    fn copy(&mut self, stack: &mut Stack<'_>, index: i32, depth: usize) -> Value {
-        let kind = stack.kind(index);
-        let opaque = Value::Opaque(stack.kind_name(kind));
-        if self.values == 0 {
-            return opaque;
-        }
-        self.values -= 1;
-        match kind {
-            Kind::NONE | Kind::NIL => Value::Nil,
-            Kind::BOOLEAN => Value::Boolean(stack.boolean(index)),
-            Kind::NUMBER => Value::Number(stack.number(index).unwrap_or_default()),
-            Kind::VECTOR => stack.vector(index).map_or(opaque, Value::Vector),
-            Kind::STRING => {
-                stack.bytes(index).and_then(|bytes| self.take(bytes)).map_or(opaque, Value::String)
-            }
-            Kind::BUFFER => {
-                stack.buffer(index).and_then(|bytes| self.take(bytes)).map_or(opaque, Value::Buffer)
-            }
-            Kind::TABLE if depth < MAX_DEPTH && self.tables.insert(stack.address(index)) => {
-                self.entries(stack, index, depth + 1).map_or(opaque, Value::Table)
-            }
-            _ => opaque,
-        }
-    }
-
-    /// All that is in a table, if it can be copied.
-    fn entries(&mut self, stack: &mut Stack<'_>, table: i32, depth: usize) -> Option<Vec<(Value, Value)>> {
-        let (mut entries, mut from) = (Vec::new(), 0);
-        while self.values > 0 {
-            let Some(next) = stack.next(table, from) else { return Some(entries) };
-            let top = stack.top();
-            entries.push((self.copy(stack, top - 1, depth), self.copy(stack, top, depth)));
-            stack.resize(top - 2);
-            from = next;
-        }
-        None
-    }
-
-    fn take(&mut self, bytes: &[u8]) -> Option<Box<[u8]>> {
-        self.bytes = self.bytes.checked_sub(bytes.len())?;
-        Some(bytes.into())
-    }
-}
-
 /// The error value on top of a thread's stack, as bounded text. Only strings and numbers are shown:
 /// turning anything else into text could run a script's `__tostring`.
 pub(super) fn error_message(stack: &Stack<'_>) -> Box<str> {
@@ -207,6 +132,10 @@ pub(super) fn traceback(stack: &Stack<'_>) -> Box<str> {
             continue;
         }
         let shown = stack.frame(level, |frame| {
+            // What raises the errors of nil is a function of ours, which is in nobody's way.
+            if level == 0 && frame.what == c"C" && frame.name.is_empty() {
+                return;
+            }
             let _ = write!(text, "{}", frame.short_source.to_string_lossy());
             if frame.line > 0 {
                 let _ = write!(text, ":{}", frame.line);

@@ -71,7 +71,7 @@ impl LuauRuntime {
     /// compiled in the background first, unless a tick may take as long as it likes.
     pub(crate) fn is_ready(&mut self, vm: Entity, script: &Script) -> bool {
         self.budget == TickBudget::Unlimited
-            || script.source().len() <= SHORT_SOURCE
+            || script.longest_source() <= SHORT_SOURCE
             || self.compiler.prepare(vm, &self.scripts.intern(script))
     }
 

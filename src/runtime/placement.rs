@@ -81,6 +81,7 @@ mod tests {
             quantum: 2,
             syscall_timeout: Duration::ZERO,
             seed: 0,
+            epoch: Duration::ZERO,
             exact_memory: true,
             limits: true,
         };

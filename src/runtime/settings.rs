@@ -9,6 +9,7 @@ pub(crate) struct RuntimeSettings {
     pub(crate) quantum: u32,
     pub(crate) syscall_timeout: Duration,
     pub(crate) seed: u64,
+    pub(crate) epoch: Duration,
     pub(crate) vms_per_isolate: usize,
     pub(crate) workers: usize,
     pub(crate) budget: TickBudget,

@@ -47,7 +47,14 @@ fn answer(world: &mut World, posted: Posted<Box<KernelRequest>>) -> Option<Reply
             let parent = world.get::<Process>(process)?;
             let name = parent.shared_name();
             let (script, function) = match program {
-                Program::Source(source) => (Script::new(format!("{name}:spawned"), source), None),
+                Program::Source(source) => {
+                    let name = format!("{name}:spawned");
+                    let script = match parent.script() {
+                        Some(parent) => parent.child(name, source),
+                        None => Script::new(name, source),
+                    };
+                    (script, None)
+                }
                 Program::Function(function) => (parent.script()?.clone(), Some(function)),
             };
             let time = Duration::from_nanos(COMPILE_NS_PER_BYTE) * script.source().len() as u32;

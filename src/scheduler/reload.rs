@@ -39,9 +39,19 @@ pub(crate) fn follow_assets(
     // Assets keep what they were when loading them again fails, so those need not be linked.
     for failure in failures {
         for (id, entry) in entries.iter_mut().filter(|(_, entry)| is_due(&entry.parts, &failure.id)) {
-            if let Some(program) = entry.program.upgrade() {
-                let message = load_error(&failure.error);
-                report_failure(&mut reloads, *id, program.script.name(), message, &mut entry.failure);
+            let message = load_error(&failure.error);
+            match (entry.program.upgrade(), &entry.waiting) {
+                (Some(program), _) => {
+                    let goes_on = "its processes run on as they are";
+                    let name = program.script.name();
+                    report_failure(&mut reloads, *id, name, goes_on, message, &mut entry.failure);
+                }
+                // Not the first one, of which they are told when they are admitted.
+                (None, Some(waiting)) if entry.failure.is_some() => {
+                    let (name, goes_on) = (name_of(&waiting.handle), "its processes wait on");
+                    report_failure(&mut reloads, *id, &name, goes_on, message, &mut entry.failure);
+                }
+                _ => {}
             }
         }
     }
@@ -61,7 +71,8 @@ pub(crate) fn follow_assets(
             }
             (Err(Blocked::Failed(message)), Some(_)) => {
                 let reported = &mut scripts.known.entries.entry(id).or_default().failure;
-                report_failure(&mut reloads, id, &name_of(&handle), message, reported);
+                let goes_on = "its processes run on as they are";
+                report_failure(&mut reloads, id, &name_of(&handle), goes_on, message, reported);
             }
             (_, None) => {} // the processes that wait find out when they are admitted
         }
@@ -110,13 +121,14 @@ fn report_failure(
     reloads: &mut MessageWriter<ScriptReloaded>,
     script: AssetId<LuauScript>,
     name: &str,
+    goes_on: &str,
     message: String,
     reported: &mut Option<String>,
 ) {
     if reported.as_ref() == Some(&message) {
         return;
     }
-    warn!("{name} has changed, but its processes run on as they are: {message}");
+    warn!("{name} has changed, but {goes_on}: {message}");
     *reported = Some(message.clone());
     reloads.write(ScriptReloaded { script, name: name.into(), result: Err(message) });
 }

@@ -60,7 +60,8 @@ impl Compiled {
     fn new(name: &str, source: &[u8], with_safepoints: bool, limit: usize) -> Result<Self, CompileError> {
         let compiler = mlua::chunk::Compiler::new()
             .set_coverage_level(if with_safepoints { 2 } else { 0 })
-            // Ours must be called: it keeps a process's globals its own.
+            // Ours must be called: they keep a process's globals its own.
+            .add_disabled_builtin("rawget")
             .add_disabled_builtin("rawset")
             // So must these: their quick paths go through whole strings.
             .add_disabled_builtin("string.sub")

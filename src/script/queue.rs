@@ -39,8 +39,16 @@ impl Waiting {
 }
 
 impl CompileQueue {
-    /// Whether a script has been compiled; if not, sees to it that it will be, in its owner's turn.
+    /// Whether a script and its modules have been compiled; if not, sees to it that they will be, in their owner's turn.
     pub(crate) fn prepare(&self, owner: Entity, script: &Script) -> bool {
+        // All of them are queued, whichever is not ready.
+        let modules = script.reachable_modules();
+        modules.iter().fold(self.prepare_one(owner, script), |is_ready, module| {
+            self.prepare_one(owner, module) & is_ready
+        })
+    }
+
+    fn prepare_one(&self, owner: Entity, script: &Script) -> bool {
         if script.is_compiled() {
             return true;
         }

@@ -29,12 +29,21 @@ impl Outcome {
 }
 
 /// An error that a script did not catch.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, PartialEq)]
 #[error("{message}")]
 pub struct ScriptError {
-    /// The error value as text, with script and line where Luau adds them; at most a few KiB. A
-    /// value that is neither string, number, boolean nor nil is named by its type.
+    /// The error value as text, with script and line where Luau adds them; at most a few KiB. Of an object it is what
+    /// its `__tostring` returns, or else its field `message`, or else the name of its type.
     pub message: Box<str>,
     /// The functions that were running, innermost first, one line each. Empty when nothing was.
     pub traceback: Box<str>,
+    /// A copy of the error value, if it was something else than a string.
+    pub value: Option<Value>,
+}
+
+impl ScriptError {
+    /// An error of nothing that ran.
+    pub(crate) fn new(message: impl Into<Box<str>>) -> Self {
+        Self { message: message.into(), traceback: Box::default(), value: None }
+    }
 }

@@ -19,14 +19,19 @@ fn app_with_assets(files: &[(&str, &str)]) -> (App, Dir) {
     for (path, text) in files {
         dir.insert_asset_text(Path::new(path), text);
     }
+    (app_with_dir(&dir, AssetPlugin::default()), dir)
+}
+
+/// The same with assets that are there.
+fn app_with_dir(dir: &Dir, plugin: AssetPlugin) -> App {
     let mut app = App::new();
     let root = dir.clone();
     let source = AssetSourceBuilder::new(move || Box::new(MemoryAssetReader { root: root.clone() }));
     app.register_asset_source(AssetSourceId::Default, source);
-    app.add_plugins((MinimalPlugins, AssetPlugin::default()));
+    app.add_plugins((MinimalPlugins, plugin));
     common::configure(&mut app, common::plugin());
     app.init_resource::<Reloads>().add_systems(Update, record_reloads);
-    (app, dir)
+    app
 }
 
 #[derive(Resource, Default)]

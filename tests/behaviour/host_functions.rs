@@ -192,6 +192,24 @@ fn host_functions_are_frozen_and_called_from_anywhere() {
 }
 
 #[test]
+fn the_game_may_add_to_tables_of_the_library() {
+    let mut app = common::app();
+    app.add_host_function("os.getenv", |name: String| Ok::<_, String>(format!("no {name}")))
+        .add_host_function("os.time", || Ok::<_, String>(7.0))
+        .add_host_function("string.trim", |text: String| Ok::<_, String>(text.trim().to_owned()));
+    returns(&mut app, "return os.getenv('HOME')", text("no HOME"));
+    returns(&mut app, "return os.time() + os.difftime(3, 2)", Value::Number(8.0));
+    returns(&mut app, "return (' a '):trim()", text("a"));
+    returns(&mut app, "return tostring(pcall(function() os.evil = 1 end))", text("false"));
+
+    let mut app = common::app();
+    app.add_host_function("math.abs", |number: f64| Ok::<_, String>(number));
+    let outcome = common::outcome(&mut app, "return 1");
+    let Outcome::Failed(error) = outcome else { panic!("{outcome:?}") };
+    assert!(error.message.contains("math.abs is there already"), "{error}");
+}
+
+#[test]
 fn wrong_registrations_say_why() {
     let fails = |path: &'static str, started: bool| {
         let mut app = app();
@@ -202,7 +220,8 @@ fn wrong_registrations_say_why() {
         *catch_unwind(add).expect_err("it panics").downcast::<String>().expect("a message")
     };
     assert_eq!(fails("a b", false), "add_host_function(\"a b\"): expected names with dots between them");
-    assert_eq!(fails("string.trim", false), "add_host_function(\"string.trim\"): `string` is Luau's");
+    assert_eq!(fails("string", false), "add_host_function(\"string\"): `string` is Luau's");
+    assert_eq!(fails("print.all", false), "add_host_function(\"print.all\"): `print` is Luau's");
     assert_eq!(fails("text", false), "add_host_function(\"text\"): there is `text.upper`");
     assert_eq!(fails("add.more", false), "add_host_function(\"add.more\"): there is `add`");
     assert_eq!(fails("late", true), "add_host_function(\"late\"): add it before the first process starts");

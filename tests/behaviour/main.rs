@@ -1,13 +1,16 @@
 //! What the library promises to games, one module a topic. All of it is one binary, which links Bevy and Luau once.
 
 mod assets;
+mod calendar;
 mod children;
 mod commands;
 mod common;
 mod despawning;
 mod garbage;
+mod given_modules;
 mod host_functions;
 mod isolates;
+mod json;
 mod library;
 mod lifecycle;
 mod limits;

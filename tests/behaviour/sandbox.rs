@@ -17,9 +17,9 @@ fn holds(app: &mut App, source: &str) {
 #[test]
 fn globals_belong_to_their_process() {
     let mut app = common::app();
-    holds(&mut app, "x = 1; _G.y = 2; return _G.x == 1 and y == 2 and rawget(_G, 'print') == nil");
+    holds(&mut app, "x = 1; _G.y = 2; return _G.x == 1 and y == 2 and rawget(_G, 'x') == 1");
     holds(&mut app, "return x == nil and y == nil and _G.x == nil");
-    holds(&mut app, "print = nil; return type(print) == 'function' and rawget(_G, 'print') == nil");
+    holds(&mut app, "print = nil; return type(print) == 'function' and rawget(_G, 'print') == print");
     holds(&mut app, "print = function() return 5 end; return print() == 5 and _G.print() == 5");
     holds(&mut app, "return print() == nil");
 }
@@ -41,8 +41,8 @@ fn everything_shared_is_frozen() {
         &mut app,
         r#"
         local shared = { coroutine, table, string, bit32, buffer, utf8, math, vector, os, debug, task, process,
-            mailbox, signal }
-        assert(#shared == 14)
+            mailbox, signal, json, integer }
+        assert(#shared == 16)
         for _, library in shared do
             assert(table.isfrozen(library))
             assert(not pcall(function() library.evil = 1 end))
@@ -68,12 +68,142 @@ fn nothing_dangerous_is_there() {
         &mut app,
         r#"
         local absent = { "getfenv", "setfenv", "loadstring", "load", "dofile", "collectgarbage", "gcinfo",
-            "newproxy", "io", "package" }
+            "io", "package" }
         for _, name in absent do
             assert(_G[name] == nil, name)
         end
-        for name in debug do assert(name == "traceback", name) end
-        for name in os do assert(name == "clock", name) end
+        for name in debug do assert(name == "traceback" or name == "info", name) end
+        for name in os do assert(name == "clock" or name == "time" or name == "date" or name == "difftime", name) end
+        return true
+        "#,
+    );
+}
+
+#[test]
+fn the_library_is_seen_in_the_globals_of_a_process() {
+    let mut app = common::app();
+    holds(
+        &mut app,
+        r#"
+        assert(rawget(_G, "bit32") == bit32 and rawget(_G, "_G") == _G and rawget(_G, "nothing") == nil)
+        assert(not pcall(rawget, _G) and not pcall(rawget, 1, 2) and rawget({ 5 }, 1) == 5)
+        mine = 1
+        print = "replaced"
+        local seen, count = {}, 0
+        for name, value in pairs(_G) do
+            assert(seen[name] == nil, name)
+            seen[name], count = value, count + 1
+        end
+        assert(seen.mine == 1 and seen.print == "replaced" and seen.string == string and seen.pairs == pairs)
+        local again = 0
+        for name, value in _G do
+            assert(seen[name] == value, name)
+            again += 1
+        end
+        assert(again == count and count > 40, count)
+        -- What is set to nil on the way is not there.
+        for name in pairs(_G) do if name == "mine" then mine = nil end end
+        for name in pairs(_G) do assert(name ~= "mine") end
+        local f, s, v = pairs({ 7 })
+        assert(f == next and s[1] == 7 and v == nil)
+        return true
+        "#,
+    );
+}
+
+#[test]
+fn a_proxy_is_an_object_of_its_own() {
+    let mut app = common::app();
+    holds(
+        &mut app,
+        r#"
+        local key, other, plain = newproxy(true), newproxy(true), newproxy()
+        getmetatable(key).__tostring = function() return "Symbol" end
+        getmetatable(key).__index = function(_, name) return name .. "!" end
+        assert(typeof(key) == "userdata" and tostring(key) == "Symbol" and key.x == "x!")
+        assert(getmetatable(key) ~= getmetatable(other) and getmetatable(plain) == nil and key ~= other)
+        assert(({ [key] = 1 })[key] == 1 and not pcall(newproxy, {}))
+        assert(not pcall(process.send, process.pid, key))
+        return true
+        "#,
+    );
+}
+
+#[test]
+fn debug_info_tells_of_a_processes_own_code() {
+    let mut app = common::app();
+    holds(
+        &mut app,
+        r##"
+        local function outer(a, b, ...)
+            local source, line, name, f = debug.info(1, "slnf")
+            assert(source == "test" and line == 3 and name == "outer")
+            return f
+        end
+        assert(outer() == outer)
+        local name, parameters, is_vararg = debug.info(outer, "na")
+        assert(name == "outer" and parameters == 2 and is_vararg)
+        assert(debug.info(print, "s") == "[C]" and debug.info(print, "f") == print)
+        assert(debug.info(100, "s") == nil)
+        local co = coroutine.create(function() coroutine.yield() end)
+        coroutine.resume(co)
+        assert(debug.info(co, 1, "s") == "test" and select("#", debug.info(co, 1, "fa")) == 3)
+        -- Nothing of ours: not the sort that runs between a comparator and its caller.
+        local between = {}
+        table.sort({ 3, 1, 2 }, function(a, b)
+            for level = 1, 10 do
+                local source, f, line = debug.info(level, "sfl")
+                if source == "[C]" then table.insert(between, f == nil) end
+            end
+            return a < b
+        end)
+        assert(#between >= 1 and not table.find(between, false))
+        assert(select("#", debug.info(1, "afl")) == 4)
+        for _, wrong in { "ss", "x", ("s"):rep(17) } do assert(not pcall(debug.info, 1, wrong)) end
+        assert(not pcall(debug.info) and not pcall(debug.info, -1, "s") and not pcall(debug.info, {}, "s"))
+        return true
+        "##,
+    );
+}
+
+#[test]
+fn what_is_left_out_is_nil_and_a_call_of_it_says_what_to_use() {
+    let mut app = common::app();
+    for (call, message) in [
+        ("loadstring('return 1')", "test:1: loadstring is not there: use process.spawn"),
+        (
+            "pcall(nil) local f = getfenv f()",
+            "test:1: getfenv is not there: the globals of a process are in _G",
+        ),
+        ("os.execute('ls')", "test:1: os.execute is not there: use process.spawn"),
+        ("debug.getinfo(1)", "test:1: debug.getinfo is not there: use debug.info"),
+        ("wait(1)", "test:1: wait is not there: use task.wait"),
+        (
+            "io.open('x')",
+            "test:1: attempt to index nil with 'open' (io is not there: scripts have no files: use print, and what \
+             the game has added)",
+        ),
+        ("if loadstring then end\nlocal f f()", "test:2: attempt to call a nil value"),
+        ("unknown()", "test:1: attempt to call a nil value"),
+        ("os.unknown()", "test:1: attempt to call a nil value"),
+        ("local t = {} t.x.y = 1", "test:1: attempt to index nil with 'y'"),
+        ("local t = {} return t.x[1]", "test:1: attempt to index nil with number"),
+        ("local t = {} t.x:y()", "test:1: attempt to index nil with 'y'"),
+    ] {
+        let outcome = common::outcome(&mut app, call);
+        let Outcome::Failed(error) = outcome else { panic!("{call}: {outcome:?}") };
+        assert_eq!(&*error.message, message, "{call}");
+    }
+    holds(
+        &mut app,
+        r#"
+        local ok, message = pcall(function() return loadstring("x") end)
+        assert(not ok and message == "test:2: loadstring is not there: use process.spawn", message)
+        local ok, message = pcall(loadstring, "x")
+        assert(not ok and message == "loadstring is not there: use process.spawn", message)
+        assert(select(2, pcall(nil)) == "attempt to call a nil value")
+        assert(getmetatable(nil) == false and not pcall(setmetatable, nil, {}) and tostring(nil) == "nil")
+        assert(typeof(nil) == "nil" and not pcall(function() return nil + 1 end))
         return true
         "#,
     );

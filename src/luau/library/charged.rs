@@ -149,6 +149,7 @@ pub(super) const REPLACEMENTS: &[Replacement] = &[
     replacement(c"buffer", after(c"readstring", copied_result)),
     replacement(c"buffer", before(c"tostring", |stack| size(stack, 1) / BYTES_COPIED)),
     replacement(c"buffer", before(c"writestring", |stack| size(stack, 3) / BYTES_MOVED)),
+    replacement(c"integer", before(c"fromstring", |stack| size(stack, 1) / BYTES_READ)),
     replacement(c"string", after(c"byte", |_, results| u64::from(results) / SLOTS_COPIED)),
     replacement(c"string", before(c"char", |stack| arguments(stack) / SLOTS_COPIED)),
     replacement(c"string", Entry::new(c"format", string_format)),

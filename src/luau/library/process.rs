@@ -1,4 +1,4 @@
-//! Functions that need the process that calls them: `print`, `os.clock`, `math.random`,
+//! Functions that need the process that calls them: `print`, `warn`, `os.clock`, `math.random`,
 //! `math.randomseed`.
 
 use super::call::{Call, Failure, Returned};
@@ -8,7 +8,16 @@ use crate::random::Pcg32;
 const BYTES_PRINTED: usize = 32;
 
 /// `print(...)`: one line of the process's console.
-pub(super) fn print(mut call: Call<'_>) -> Returned<'_> {
+pub(super) fn print(call: Call<'_>) -> Returned<'_> {
+    print_line(call, b"")
+}
+
+/// `warn(...)`: the same with a mark in front.
+pub(super) fn warn(call: Call<'_>) -> Returned<'_> {
+    print_line(call, b"warning: ")
+}
+
+fn print_line<'a>(mut call: Call<'a>, mark: &[u8]) -> Returned<'a> {
     if call.context().is_none_or(|context| context.console.is_silent()) {
         return Ok(call.nothing());
     }
@@ -20,6 +29,7 @@ pub(super) fn print(mut call: Call<'_>) -> Returned<'_> {
     }
     let mut bytes = 0;
     if let Some((stack, console)) = call.stack_and_console() {
+        console.push(mark);
         for index in 1..=count {
             if index > 1 {
                 console.push(b"\t");
@@ -32,6 +42,12 @@ pub(super) fn print(mut call: Call<'_>) -> Returned<'_> {
     }
     call.charge((bytes / BYTES_PRINTED) as u64);
     Ok(call.nothing())
+}
+
+/// What makes text of an error object.
+pub(super) fn error_text(mut call: Call<'_>) -> Returned<'_> {
+    call.push_text(1);
+    Ok(call.top_results(1))
 }
 
 /// `os.clock()`: seconds of the game's virtual time.

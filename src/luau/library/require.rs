@@ -1,9 +1,11 @@
 //! `require(specifier)`: modules, found when the script was loaded.
 
 use std::ffi::CString;
+use std::time::Duration;
 
 use super::call::{Answer, Answered, Call, Failure};
 use crate::luau::records::{INSTANCES, LINKS, push_record};
+use crate::luau::request::Request;
 use crate::luau::stack::Kind;
 
 /// Where [`require`] has the main function of the module on its stack.
@@ -19,7 +21,8 @@ pub(super) fn require(mut call: Call<'_>) -> Answered<'_> {
         return Err(failure(&call, "require must be called by a script's own code"));
     };
     if !push_record(&mut call) || call.raw_get_field(2, LINKS) != Kind::TABLE {
-        let why = "the script has no modules: it must be an asset, and the path a string literal";
+        let why =
+            "the script has no modules: it is no asset and was given none, or the path is no string literal";
         return Err(failure(&call, why));
     }
     // Stack: specifier, record, links.
@@ -27,7 +30,12 @@ pub(super) fn require(mut call: Call<'_>) -> Answered<'_> {
     if knows_caller {
         call.push_value(1);
     }
-    if !knows_caller || call.raw_get(4) != Kind::FUNCTION {
+    let found = if knows_caller { call.raw_get(4) } else { Kind::NIL };
+    if found == Kind::STRING {
+        let why = String::from_utf8_lossy(call.text(MAIN_FUNCTION)).into_owned();
+        return Err(failure(&call, &why));
+    }
+    if found != Kind::FUNCTION {
         let why = "modules are found when a script is loaded, so the path must be a string literal";
         return Err(failure(&call, why));
     }
@@ -45,19 +53,30 @@ pub(super) fn require(mut call: Call<'_>) -> Answered<'_> {
             call.raw_get_element(-1, 1);
             return Ok(call.top_results(1).into());
         }
-        _ => return Err(failure(&call, "the module has not finished loading: it waits, or it failed")),
+        _ if call.runs_elsewhere(-1, MAIN_FUNCTION) => {
+            // Another task loads it and waits. There is nothing that tells when it is done, so this looks in each tick.
+            call.resize(1);
+            call.push_boolean(true);
+            return Ok(Answer::Wait(Request::Sleep(Duration::ZERO)));
+        }
+        _ => return Err(failure(&call, "the module has failed before")),
     }
     call.resize(INSTANCES_AT);
     call.push_value(MAIN_FUNCTION);
-    call.push_boolean(false);
+    call.push_own_thread();
     call.raw_set(INSTANCES_AT);
     // A function of the process: with its globals.
     call.push_clone(MAIN_FUNCTION);
     Ok(Answer::Call { arguments: 0, results: None })
 }
 
-/// When a module's main function has returned: the results are above what [`require`] left.
+/// When a module's main function has returned: the results are above what [`require`] left. Or when another task may
+/// have loaded it.
 pub(super) fn required(mut call: Call<'_>) -> Answered<'_> {
+    if call.top() == 2 && call.kind(2) == Kind::BOOLEAN {
+        call.resize(1);
+        return require(call);
+    }
     if call.top() != INSTANCES_AT + 1 {
         return Err(failure(&call, "the module must return exactly one value"));
     }

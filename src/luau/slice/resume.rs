@@ -7,7 +7,7 @@ use mlua::ffi::{self, lua_State};
 
 use super::Slice;
 use super::report::{SliceEnd, SliceReport};
-use crate::luau::threads::Next;
+use crate::luau::threads::{Next, ProcessThread};
 
 /// Runs one slice of the process that is ready, which has one thread, without arguments.
 ///
@@ -38,6 +38,33 @@ pub(super) unsafe fn run(slice: &Slice) -> SliceReport {
     debug_assert!(!slice.is_running() && slice.is_at_rest(), "the last slice has left something");
     // SAFETY: handed on from this function's contract.
     unsafe { run_on(slice, None) }
+}
+
+/// Runs a thread of a process outside of its slices, for so many safepoints. Returns its status. What it has not done by
+/// then is not to be done: it can be neither broken nor parked where it calls a function that is not a script's.
+///
+/// # Safety
+///
+/// As for [`Slice::ready`]. `thread` must be live and new, with a function of Luau's or ours and so many arguments.
+pub(in super::super) unsafe fn run_aside(
+    slice: &Slice,
+    process: *mut ProcessThread,
+    thread: *mut lua_State,
+    arguments: c_int,
+    quantum: u32,
+) -> c_int {
+    debug_assert!(!slice.is_running() && slice.is_at_rest(), "the last slice has left something");
+    // SAFETY: by the contract.
+    drop(unsafe { slice.ready(process, false, quantum) });
+    slice.fuel.refill(i64::from(quantum) + 1);
+    slice.yielder.set(ptr::null());
+    slice.bottom.set(thread);
+    // SAFETY: by the contract.
+    let status = unsafe { resume(thread, arguments) };
+    slice.bottom.set(ptr::null_mut());
+    slice.broken.clear();
+    slice.rest();
+    status
 }
 
 /// Resumes a thread with arguments that are on its stack. Returns its status when it has stopped.

@@ -1,6 +1,6 @@
 //! Functions on the stack: loading and calling them, comparing by their means, and who called whom.
 
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr;
 
 use mlua::ffi::{self, lua_State};
@@ -183,6 +183,41 @@ impl Stack<'_> {
         self.raw_status() == ffi::LUA_OK
     }
 
+    /// Pushes the thread whose stack this is.
+    pub(in crate::luau) fn push_own_thread(&mut self) {
+        self.raw_push_own_thread();
+    }
+
+    /// Whether the thread at an index is another than this one and has called, and not returned from, the code of the
+    /// function at an index.
+    pub(in crate::luau) fn runs_elsewhere(&mut self, thread: i32, function: i32) -> bool {
+        let Some(thread) = self.thread_at(thread).filter(|&thread| thread != self.thread()) else {
+            return false;
+        };
+        // SAFETY: this has the thread, so it is live. It is only looked at.
+        let thread = unsafe { Stack::new(thread) };
+        let source = self.source_of(function);
+        let is_there = |level| thread.frame(level, |frame| frame.source == &*source);
+        thread.coroutine() != Coroutine::Dead && (0..).map_while(is_there).any(|is_it| is_it)
+    }
+
+    /// The name of the script that a function is of, as it was loaded with.
+    fn source_of(&mut self, function: i32) -> CString {
+        self.push_value(function);
+        let mut frame = NOTHING_KNOWN;
+        // SAFETY: level -1 is the value on top, which Luau refuses if it is no function. It fills what "s" names: null or
+        // a pointer to a C string that the function has.
+        let is_there = unsafe { ffi::lua_getinfo(self.thread, -1, c"s".as_ptr(), &raw mut frame) != 0 };
+        let source = if is_there && !frame.source.is_null() {
+            // SAFETY: see above.
+            unsafe { CStr::from_ptr(frame.source) }.to_owned()
+        } else {
+            CString::default()
+        };
+        self.pop(1);
+        source
+    }
+
     /// Pushes a new thread.
     pub(in crate::luau) fn push_thread(&mut self) -> *mut lua_State {
         self.raw_push_thread()
@@ -211,6 +246,10 @@ impl Stack<'_> {
     /// Opens all of Luau's libraries.
     pub(in crate::luau) fn open_libraries(&mut self) {
         self.raw_open_libraries();
+        // Luau has it, but opens it only where the flag `LuauIntegerLibrary` is set.
+        let top = self.top();
+        self.raw_open_integer_library();
+        self.resize(top);
     }
 
     /// Has Luau encode the addresses that it shows with these keys.

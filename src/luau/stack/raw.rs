@@ -102,6 +102,7 @@ on_any_thread! {
     raw_push_buffer(bytes: usize) -> *mut c_void = lua_newbuffer;
     raw_push_table(elements: c_int, entries: c_int) -> () = lua_createtable;
     raw_push_thread() -> *mut lua_State = lua_newthread;
+    raw_push_own_thread() -> c_int = lua_pushthread;
     raw_push_position(level: u16) -> () = luaL_where;
     raw_main_thread() -> *mut lua_State = lua_mainthread;
     raw_depth() -> c_int = lua_stackdepth;
@@ -110,6 +111,7 @@ on_any_thread! {
     raw_callbacks() -> *mut ffi::lua_Callbacks = lua_callbacks;
     raw_control_collector(what: c_int, data: c_int) -> c_int = lua_gc;
     raw_open_libraries() -> () = luaL_openlibs;
+    raw_open_integer_library() -> c_int = luaopen_integer;
     raw_set_memory_category(category: u8) -> () = lua_setmemcat;
     raw_push_address(address: *mut c_void, tag: Tag) -> () = lua_pushlightuserdatatagged;
     raw_kind_name(kind: Kind) -> *const c_char = lua_typename;
@@ -200,6 +202,11 @@ at_an_index! { registry_for_value:
 // Where there must be a table, and one on top.
 at_an_index! { table_for_table:
     raw_set_metatable() -> c_int = lua_setmetatable;
+}
+
+// Where there must be a value that is no table, for all of whose type the table on top is meant.
+at_an_index! { no_table_for_table:
+    raw_set_type_metatable() -> c_int = lua_setmetatable;
 }
 
 // Not an index, but a number that the registry must keep something under.
@@ -305,6 +312,11 @@ impl Stack<'_> {
 
     fn table_for_table(&self, index: i32) -> Option<c_int> {
         self.table(index).filter(|_| self.kind(-1) == Kind::TABLE)
+    }
+
+    fn no_table_for_table(&self, index: i32) -> Option<c_int> {
+        let is_table = self.table(index).is_some();
+        self.taken(index).filter(|_| !is_table && self.kind(-1) == Kind::TABLE)
     }
 
     fn script_function(&self, index: i32) -> Option<c_int> {

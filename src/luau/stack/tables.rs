@@ -89,6 +89,14 @@ impl Stack<'_> {
         }
     }
 
+    /// Gives the table on top to all values of the type of the one at an index, which is no table or userdata, as their
+    /// metatable, and takes that off.
+    pub(in crate::luau) fn set_metatable_of_type(&mut self, index: i32) {
+        if self.raw_set_type_metatable(index).is_none() {
+            self.pop(1);
+        }
+    }
+
     /// Whether Luau may call builtins without a look-up in an environment.
     pub(in crate::luau) fn set_safe_environment(&mut self, table: i32, is_safe: bool) {
         self.raw_set_safe(table, is_safe);

@@ -33,6 +33,31 @@ fn aliases_come_from_the_nearest_luaurc_that_knows_them() {
 }
 
 #[test]
+fn a_script_finds_its_own_modules_in_the_folder_that_it_stands_for() {
+    let files = [
+        ("a/main.luau", "return require('@self/x'), require('./lib')"),
+        ("a/main/x.luau", "return 'own'"),
+        ("a/lib/init.luau", "return require('@self/y') .. require('./z')"),
+        ("a/lib/y.luau", "return 'y'"),
+        ("a/z.luau", "return 'z'"),
+    ];
+    assert_eq!(result(&files), "\"own\" \"yz\"");
+}
+
+#[test]
+fn a_source_that_a_script_starts_can_require_what_its_script_can() {
+    let files = [
+        (
+            "main.luau",
+            "require('./a') local _, x = process.join(process.spawn(\"return require('./a')\")) return x",
+        ),
+        ("a.luau", "return 'a' .. require('./b')"),
+        ("b.luau", "return 'b'"),
+    ];
+    assert_eq!(result(&files), "\"ab\"");
+}
+
+#[test]
 fn each_process_has_its_own_instance_of_a_module() {
     let (mut app, _dir) = app_with_assets(&[
         ("main.luau", "local c = require('./counter') c.n += 1 return c.n + require('./counter').n, other"),
@@ -93,6 +118,11 @@ fn what_cannot_be_required_fails_the_process_with_the_chain() {
     );
     let bare = failure(&[("main.luau", "require('lib')")]);
     assert!(bare.contains("must begin with \"./\""), "{bare}");
+    let extension = failure(&[("main.luau", "require('./a.luau')"), ("a.luau", "return 1")]);
+    assert_eq!(
+        extension,
+        "main.luau:1: require(\"./a.luau\"): the path of a module has no extension: write \"./a\""
+    );
     let alias = failure(&[("main.luau", "require('@lib/x')")]);
     assert!(alias.contains("defines the alias @lib"), "{alias}");
     let config = failure(&[("main.luau", "require('@lib/x')"), (".luaurc", "{ \"aliases\": 3 }")]);
@@ -112,7 +142,7 @@ fn errors_of_require_at_run_time_are_the_scripts() {
         ("main.luau", "pcall(require, './a') return select(2, pcall(require, './a'))"),
         ("a.luau", "error('inside')"),
     ];
-    assert!(result(&again).contains("has not finished loading"));
+    assert!(result(&again).contains("the module has failed before"));
     let traceback = outcome(&[("main.luau", "require('./a')"), ("a.luau", "\nerror('inside')")]);
     let Outcome::Failed(error) = traceback else { panic!() };
     assert!(error.traceback.contains("a.luau:2") && error.traceback.ends_with("main.luau:1\n"), "{error:?}");

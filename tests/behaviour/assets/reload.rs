@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use bevy::asset::io::memory::Dir;
 use bevy::prelude::*;
 use bevy_luau_os::prelude::*;
 
-use super::{app_with_assets, change, spawn};
+use super::{app_with_assets, app_with_dir, change, spawn};
 use crate::common::{console, ended, exists, info, metrics, runtime, state, ticks, update_until};
 
 #[test]
@@ -185,4 +186,36 @@ fn an_on_reload_that_does_not_return_is_preempted_like_any_code() {
     app.world_mut().despawn(vm);
     ticks(&mut app, 2);
     assert_eq!(metrics(&app).processes(), 0);
+}
+
+/// Who edits a script while the game runs makes mistakes. What waits for the script must not be lost by them.
+#[test]
+fn a_broken_script_that_is_corrected_starts_the_processes_that_waited_for_it() {
+    let dir = Dir::default();
+    dir.insert_asset_text(Path::new("robot.luau"), "print('one'\nwhile");
+    dir.insert_asset_text(Path::new("other.luau"), "return require('./gone')");
+    let watching = AssetPlugin { watch_for_changes_override: Some(true), ..default() };
+    let mut app = app_with_dir(&dir, watching);
+    let (vm, process) = spawn(&mut app, "robot.luau");
+    let (other, _) = spawn(&mut app, "other.luau");
+    for _ in 0..50 {
+        app.update();
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    assert!(exists(&app, process) && ended(&app).processes.is_empty());
+    let error = change(&mut app, &dir, "robot.luau", "print('two'").unwrap_err();
+    assert!(error.starts_with("robot.luau:1: "), "{error}");
+    let (late, _) = spawn(&mut app, "robot.luau");
+    ticks(&mut app, 3);
+    dir.insert_asset_text(Path::new("robot.luau"), "print('three')");
+    app.world().resource::<AssetServer>().reload("robot.luau");
+    update_until(&mut app, |app| ended(app).processes.len() == 2);
+    assert_eq!((console(&app, vm).as_str(), console(&app, late).as_str()), ("three\n", "three\n"));
+    assert!(!exists(&app, process));
+    // A module that was missing.
+    dir.insert_asset_text(Path::new("gone.luau"), "return print('there')");
+    app.world().resource::<AssetServer>().reload("other.luau");
+    update_until(&mut app, |app| ended(app).processes.len() == 3);
+    assert_eq!(console(&app, other), "there\n");
+    assert!(matches!(&ended(&app).processes[2].outcome, Outcome::Failed(_)), "it returns nothing");
 }

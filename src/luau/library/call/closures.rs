@@ -67,7 +67,7 @@ impl<'a> Call<'a> {
 
     /// Calls the function that the running one stands in for, with the same arguments. Its results are on top, so many.
     #[inline]
-    fn call_original(&mut self) -> c_int {
+    pub(in crate::luau) fn call_original(&mut self) -> c_int {
         let address = self.address_in_upvalue(Tag::Original);
         if address.is_null() {
             return 0;

@@ -1,12 +1,14 @@
-//! Runs Luau files, each as a process of its own VM.
+//! Runs Luau files, each as a process of its own VM. They may require the modules beside them.
 //!
 //! ```text
 //! cargo run --release --example run -- FILE...
 //! ```
 
+mod load;
+mod options;
+
 use std::collections::HashMap;
 use std::io::Write;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -18,44 +20,8 @@ use bevy_luau_os::{CpuUsage, Metrics};
 use clap::Parser;
 use serde::Serialize;
 
-/// Ticks a second of virtual time.
-const TICK_RATE: f64 = 60.0;
-
-/// Printed bytes kept of one file in one tick.
-const CONSOLE_BYTES: usize = 16 * 1024 * 1024;
-
-/// Runs Luau files at the same time, each as a process of its own VM
-#[derive(Parser)]
-struct Options {
-    /// Scripts to run
-    #[arg(required = true, value_name = "FILE")]
-    files: Vec<PathBuf>,
-    /// Safepoints (loop iterations, calls, returns) that a process may pass in one slice
-    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(2..))]
-    quantum: u32,
-    /// Stop after this many ticks
-    #[arg(long)]
-    ticks: Option<u64>,
-    /// Stop after this many seconds
-    #[arg(long, value_parser = positive)]
-    seconds: Option<f64>,
-    /// Run so many ticks a second, instead of as many as possible
-    #[arg(long, value_parser = positive)]
-    fps: Option<f64>,
-    /// Threads that run isolates [default: one per processor]
-    #[arg(long)]
-    workers: Option<NonZeroUsize>,
-    /// Write the report as JSON
-    #[arg(long, value_name = "FILE")]
-    report: Option<PathBuf>,
-}
-
-fn positive(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(number) if (1e-3..=1e6).contains(&number) => Ok(number),
-        _ => Err("expected a number from 0.001 to 1,000,000".to_owned()),
-    }
-}
+use load::load;
+use options::Options;
 
 /// Prints a line. Where nobody reads any more, there is nothing left to do.
 fn say(line: std::fmt::Arguments) {
@@ -123,7 +89,7 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     let mut app = build(&options);
-    let limits = VmLimits::from(Limits { console_bytes: CONSOLE_BYTES, ..default() });
+    let limits = VmLimits::from(options.limits());
     for (i, script) in scripts.into_iter().enumerate() {
         let vm = app.world_mut().spawn((Vm::new(), limits.clone())).id();
         app.world_mut().spawn((Process::new(script), ProcessOf(vm)));
@@ -144,35 +110,17 @@ fn main() -> ExitCode {
     if finished { ExitCode::SUCCESS } else { ExitCode::from(1) }
 }
 
-/// Reads and compiles a file.
-fn load(path: &Path) -> Result<Script, String> {
-    let source =
-        std::fs::read(path).map_err(|error| format!("{}: cannot be read: {error}", path.display()))?;
-    let script = Script::new(path.display().to_string(), source);
-    script.compile().map_err(|error| error.to_string())?;
-    Ok(script)
-}
-
 fn build(options: &Options) -> App {
     let mut app = App::new();
-    app.add_plugins((
-        MinimalPlugins,
-        LuauOsPlugin {
-            quantum: options.quantum,
-            budget: TickBudget::Unlimited,
-            tick_rate: Some(TICK_RATE),
-            workers: options.workers,
-            ..default()
-        },
-    ))
-    .insert_resource(TimeUpdateStrategy::FixedTimesteps(1))
-    .insert_resource(Files {
-        paths: options.files.clone(),
-        of_vm: HashMap::new(),
-        exits: options.files.iter().map(|_| None).collect(),
-    })
-    .add_systems(Update, show_consoles)
-    .add_observer(record_exit);
+    app.add_plugins((MinimalPlugins, options.plugin()))
+        .insert_resource(TimeUpdateStrategy::FixedTimesteps(1))
+        .insert_resource(Files {
+            paths: options.files.clone(),
+            of_vm: HashMap::new(),
+            exits: options.files.iter().map(|_| None).collect(),
+        })
+        .add_systems(Update, show_consoles)
+        .add_observer(record_exit);
     app
 }
 

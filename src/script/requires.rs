@@ -1,20 +1,20 @@
 //! Finds the modules that a script requires, so that they can be loaded with it.
 
-use crate::script::scanner::{Scanner, Token};
+use super::scanner::{Scanner, Token};
 
 /// A call of `require` with a string literal.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct RequireCall {
+pub(crate) struct RequireCall {
     /// The string.
-    pub(super) specifier: String,
+    pub(crate) specifier: String,
     /// Where it is, counted from 1.
-    pub(super) line: u32,
+    pub(crate) line: u32,
 }
 
 /// The calls of `require` with a string literal, in the order of the source. It need not be valid
 /// Luau. A `require` that is not Luau's, a local variable of that name, is taken for one, too: a
 /// linter would complain about it.
-pub(super) fn require_calls(source: &[u8]) -> Vec<RequireCall> {
+pub(crate) fn require_calls(source: &[u8]) -> Vec<RequireCall> {
     let mut scanner = Scanner::new(source);
     let mut calls = Vec::new();
     let mut state = State::Other;

@@ -1,0 +1,116 @@
+//! Errors that no script has caught, as the game and other processes get them.
+
+use std::ptr;
+
+use mlua::ffi::{self, lua_State};
+
+use super::library::ERROR_TEXT;
+use super::slice::run_aside;
+use super::stack::{Kind, Stack};
+use super::state::LuauState;
+use super::transfer;
+use crate::console::ConsoleBuffer;
+use crate::types::{ProcessIndex, ScriptError};
+use crate::value::Value;
+
+/// Safepoints that a `__tostring` may pass.
+const TEXT_SAFEPOINTS: u32 = 1_000;
+
+/// Bytes that it may allocate until it is stopped, and beyond that until it is refused more.
+const TEXT_BYTES: usize = 64 * 1024;
+
+impl LuauState {
+    /// The error of a process whose last slice ended as [`SliceEnd::Failed`](super::SliceEnd::Failed).
+    pub(crate) fn error(&mut self, process: ProcessIndex) -> ScriptError {
+        let failed = self.threads[process.at()].failed();
+        assert!(!failed.is_null(), "process {process:?} was never started");
+        // SAFETY: it is anchored by its process, and nothing runs in a state that is borrowed.
+        unsafe { self.error_of(process, failed) }
+    }
+
+    /// The error on top of the stack of a thread that has failed. An object gives its own text, by a `__tostring` that
+    /// runs for the process, within limits of its own.
+    ///
+    /// # Safety
+    ///
+    /// The thread must be live, belong to the process, and have stopped with an error.
+    pub(super) unsafe fn error_of(&mut self, process: ProcessIndex, failed: *mut lua_State) -> ScriptError {
+        // SAFETY: by the contract.
+        let stack = || unsafe { Stack::new(failed) };
+        let (message, traceback) = (transfer::error_message(&stack()), transfer::traceback(&stack()));
+        if stack().kind(-1) == Kind::STRING {
+            return ScriptError { message, traceback, value: None };
+        }
+        let copied = self.protect(|_| {
+            let mut stack = stack();
+            let top = stack.top();
+            let value = transfer::copy(&mut stack, top).values;
+            (value, own_message(&mut stack), has_text(&mut stack))
+        });
+        let (value, own_message, has_text) = copied.unwrap_or((Value::Nil, None, false));
+        let text = has_text.then(|| self.error_text(process, failed)).flatten();
+        ScriptError { message: text.or(own_message).unwrap_or(message), traceback, value: Some(value) }
+    }
+
+    /// What `__tostring` makes of the error of a thread, if that is a string and comes soon.
+    fn error_text(&mut self, process: ProcessIndex, failed: *mut lua_State) -> Option<Box<str>> {
+        let made = self.protect(|main| {
+            // SAFETY: our caller's thread is live and stopped.
+            let mut failed = unsafe { Stack::new(failed) };
+            let thread = failed.push_thread();
+            // SAFETY: it is new, and on a stack.
+            let mut stack = unsafe { Stack::new(thread) };
+            failed.push_environment(-1);
+            failed.move_to(&mut stack, 1);
+            stack.set_globals();
+            stack.push_function(&ERROR_TEXT);
+            failed.push_value(-2);
+            failed.move_to(&mut stack, 1);
+            failed.move_to(main, 1);
+            (thread, main.refer_to(-1))
+        });
+        let (thread, reference) = made.ok()?;
+        self.memory.allow(TEXT_BYTES);
+        self.memory.allow_slack(TEXT_BYTES);
+        let process = ptr::from_mut(&mut self.threads[process.at()]);
+        let context = self.context();
+        context.task_limit = 0;
+        context.console.set_capacity(0);
+        // SAFETY: the thread is new, anchored, and has a function with its argument. Nothing else uses the process.
+        let status = unsafe { run_aside(&self.shared().slice, process, thread, 1, TEXT_SAFEPOINTS) };
+        let context = self.context();
+        context.console = ConsoleBuffer::default();
+        context.requests.clear();
+        context.exit_results.clear();
+        context.host_panic = None;
+        // SAFETY: it has stopped, and is anchored.
+        let stack = unsafe { Stack::new(thread) };
+        let is_text = status == ffi::LUA_OK && stack.kind(-1) == Kind::STRING;
+        let text = is_text.then(|| transfer::error_message(&stack));
+        // SAFETY: as above.
+        unsafe { ffi::lua_resetthread(thread) }
+        self.main().release(reference);
+        text
+    }
+}
+
+/// The field `message` of the object on top, if that is a string.
+fn own_message(stack: &mut Stack<'_>) -> Option<Box<str>> {
+    if stack.kind(-1) != Kind::TABLE {
+        return None;
+    }
+    let message =
+        (stack.raw_get_field(-1, c"message") == Kind::STRING).then(|| transfer::error_message(stack));
+    stack.pop(1);
+    message
+}
+
+/// Whether the object on top has a function that makes text of it.
+fn has_text(stack: &mut Stack<'_>) -> bool {
+    if !stack.push_metatable(-1) {
+        return false;
+    }
+    let has_text = stack.raw_get_field(-1, c"__tostring") == Kind::FUNCTION;
+    stack.pop(2);
+    has_text
+}
