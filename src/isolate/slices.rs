@@ -192,6 +192,21 @@ mod tests {
     }
 
     #[test]
+    fn a_library_call_that_takes_long_is_paid_for_by_later_ticks() {
+        let mut bench = Bench::new();
+        let process = bench.spawn("local s = string.rep('x', 2^20) while true do end");
+        let other = bench.isolate.add_vm(Entity::PLACEHOLDER, default(), Duration::ZERO);
+        let other = std::mem::replace(&mut bench.vm, other);
+        let fair = bench.spawn(ENDLESS);
+        bench.vm = other;
+        // 2^15 safepoints of 15 ns for the copy and 2^14 for the block of memory: 0.74 ms, 200 us a tick.
+        for _ in 0..10 {
+            bench.tick(Deadline::NEVER);
+        }
+        assert_eq!((bench.slices(process), bench.slices(fair)), (7, 10));
+    }
+
+    #[test]
     fn a_suspended_process_has_no_slices() {
         let mut bench = Bench::new();
         let process = bench.spawn(ENDLESS);

@@ -12,7 +12,9 @@
 //! replaced or capped. `docs/library.md` lists every function with its cost and what was done.
 
 mod call;
+mod callbacks;
 mod charged;
+mod driver;
 mod globals;
 mod host;
 mod mail;
@@ -87,7 +89,13 @@ const fn replacement(library: &'static CStr, entry: Entry) -> Replacement {
 
 /// Puts our functions in the place of Luau's in its open libraries, which must not be frozen yet.
 pub(super) fn replace(stack: &mut Stack<'_>) {
-    let all = [charged::REPLACEMENTS, search::REPLACEMENTS, pattern::REPLACEMENTS, sort::REPLACEMENTS];
+    let all = [
+        callbacks::REPLACEMENTS,
+        charged::REPLACEMENTS,
+        search::REPLACEMENTS,
+        pattern::REPLACEMENTS,
+        sort::REPLACEMENTS,
+    ];
     for Replacement { library, entry } in all.into_iter().flatten() {
         stack.push_globals();
         if let Some(library) = library {

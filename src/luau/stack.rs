@@ -19,6 +19,7 @@ mod tables;
 
 use std::ffi::{CStr, c_int};
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::slice;
 
 use mlua::ffi::{self, lua_State};
@@ -198,10 +199,43 @@ impl<'s> Stack<'s> {
         unsafe { buffer.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) }
     }
 
-    /// A part of the string at an index, or nothing of one that it does not have.
-    pub(super) fn push_part(&mut self, index: i32, part: std::ops::Range<usize>) {
-        let part = self.bytes(index).and_then(|bytes| bytes.get(part)).unwrap_or_default();
-        self.raw_push_bytes(part);
+    /// A string of a part of the string or buffer at an index, or of nothing if it does not have that.
+    pub(super) fn push_part(&mut self, index: i32, part: Range<usize>) {
+        self.raw_push_bytes(self.part(index, part));
+    }
+
+    fn part(&self, index: i32, part: Range<usize>) -> &[u8] {
+        let bytes = self.bytes(index).or_else(|| self.buffer(index));
+        bytes.and_then(|bytes| bytes.get(part)).unwrap_or_default()
+    }
+
+    /// A buffer of so many zeros.
+    pub(super) fn push_zeros(&mut self, bytes: usize) {
+        self.raw_push_buffer(bytes);
+    }
+
+    /// Writes bytes into the buffer at an index, if it has room for them there.
+    pub(super) fn write_to_buffer(&mut self, buffer: i32, at: usize, bytes: &[u8]) {
+        if let Some(place) = self.place_in_buffer(buffer, at, bytes.len()) {
+            // SAFETY: it has so many bytes there.
+            unsafe { place.copy_from(bytes.as_ptr(), bytes.len()) }
+        }
+    }
+
+    /// The same with a part of a string or a buffer.
+    pub(super) fn copy_to_buffer(&mut self, source: i32, part: Range<usize>, buffer: i32, at: usize) {
+        let part: *const [u8] = self.part(source, part);
+        if let Some(place) = self.place_in_buffer(buffer, at, part.len()) {
+            // SAFETY: it has so many bytes there, and so has the part. They may be of the same buffer.
+            unsafe { place.copy_from(part.cast(), part.len()) }
+        }
+    }
+
+    /// Where so many bytes of a buffer are.
+    fn place_in_buffer(&self, buffer: i32, at: usize, bytes: usize) -> Option<*mut u8> {
+        let mut length = 0;
+        let data = self.raw_buffer(buffer, &mut length)?.cast::<u8>();
+        (!data.is_null() && at.checked_add(bytes)? <= length).then(|| data.wrapping_add(at))
     }
 
     /// Pushes an address, and what it is.

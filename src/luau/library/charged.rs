@@ -101,28 +101,6 @@ fn table_move(mut call: Call<'_>) -> Returned<'_> {
     Ok(call.original_results())
 }
 
-/// `table.find`, which goes on behind the array part as long as there are elements.
-fn table_find(mut call: Call<'_>) -> Returned<'_> {
-    let first = integer(&call, 3, 1);
-    let elements = (size(&call, 1).cast_signed() + 1).saturating_sub(first);
-    if elements > 0 || call.kind(1) != Kind::TABLE || call.top() < 2 {
-        call.charge(elements.max(0).cast_unsigned() / SLOTS_COPIED);
-        return Ok(call.original_results());
-    }
-    // Not in the array part: nothing tells how many there are.
-    for index in call.optional_integer(3, 1)?..=i32::MAX {
-        call.charge(1);
-        if call.raw_get_element(1, index) == Kind::NIL {
-            break;
-        }
-        if call.is_equal(2, -1) {
-            return Ok(call.number_result(index.into()));
-        }
-        call.pop(1);
-    }
-    Ok(call.nil())
-}
-
 /// `utf8.codes`, whose iterator skips continuation bytes from wherever it is called.
 fn utf8_codes(call: Call<'_>) -> Returned<'_> {
     const NEXT: Entry = before(c"", |stack| {
@@ -167,7 +145,6 @@ pub(super) const REPLACEMENTS: &[Replacement] = &[
     replacement(c"table", before(c"clone", |stack| size(stack, 1) / SLOTS_COPIED)),
     replacement(c"table", Entry::new(c"concat", table_concat)),
     replacement(c"table", before(c"create", |stack| amount(stack, 1) / SLOTS_COPIED)),
-    replacement(c"table", Entry::new(c"find", table_find)),
     replacement(c"table", before(c"insert", |stack| if stack.top() == 3 { shifted(stack) } else { 0 })),
     replacement(c"table", before(c"maxn", |stack| size(stack, 1) / SLOTS_COPIED)),
     replacement(c"table", Entry::new(c"move", table_move)),
@@ -206,12 +183,12 @@ fn copied_result(stack: &Stack<'_>, _: u32) -> u64 {
 }
 
 /// Bytes of a string or a buffer, elements of a table, 0 for anything else.
-fn size(stack: &Stack<'_>, index: i32) -> u64 {
+pub(super) fn size(stack: &Stack<'_>, index: i32) -> u64 {
     stack.length(index).into()
 }
 
 /// An integer argument, or `default` where there is none. A string is not converted: it stays what it is.
-fn integer(stack: &Stack<'_>, index: i32, default: i64) -> i64 {
+pub(super) fn integer(stack: &Stack<'_>, index: i32, default: i64) -> i64 {
     match stack.kind(index) {
         Kind::NUMBER | Kind::STRING => {
             let number = stack.number(index).unwrap_or_default();

@@ -126,6 +126,19 @@ impl<'a> Call<'a> {
         self.running().charge(units);
     }
 
+    /// Passes so many safepoints in the middle of the running function, which holds nothing that others use. If that ends
+    /// the slice, the function goes on in the next one. This throws if the process is to be killed.
+    #[inline]
+    pub(in crate::luau) fn pass_safepoints(&self, safepoints: u64) {
+        self.running().pass_safepoints(safepoints);
+    }
+
+    /// The same in a function whose arguments bound the time that it takes: where it cannot be left, the VM owes that.
+    #[inline]
+    pub(in crate::luau) fn pass_safepoints_or_owe(&self, safepoints: u64) {
+        self.running().pass_safepoints_or_owe(safepoints);
+    }
+
     /// Takes fuel, which the next safepoint notices.
     #[inline]
     pub(in crate::luau) fn charge_later(&mut self, units: u64) {
