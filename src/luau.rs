@@ -43,6 +43,7 @@ mod slice;
 mod slices;
 mod stack;
 mod state;
+mod string_table;
 mod threads;
 mod transfer;
 

@@ -71,6 +71,9 @@ impl Isolate {
             self.end(process, outcome);
         }
         self.sweep();
+        if let Some(state) = &mut self.state {
+            state.luau.grow_string_table();
+        }
         // Only now is it known which VMs have processes left, for which threads are worth keeping.
         processes.into_iter().for_each(|process| self.drop_thread(process));
         self.measure();

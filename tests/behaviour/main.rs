@@ -22,3 +22,4 @@ mod scheduling;
 mod syscalls;
 mod tasks;
 mod waiting;
+mod whose_bytes;

@@ -95,9 +95,14 @@ impl<'a> Call<'a> {
         }
         // SAFETY: it is live, and does not run while processes do. Between protected calls its stack is empty.
         let mut main = unsafe { Stack::new(self.main_thread()) };
-        let is_loaded = main.load(name, code);
+        let is_loaded = self.slice().charge_state(|| main.load(name, code));
         main.move_to(self, 1);
         is_loaded
+    }
+
+    /// Has the registry keep a value. It belongs to the state, and so does what it grows by.
+    pub(in crate::luau) fn refer_to(&mut self, index: i32) -> Reference {
+        self.running().slice().charge_state(|| self.stack.refer_to(index))
     }
 
     /// Calls `f` with the arguments as a host function sees them. What it copies is charged to the slice.
