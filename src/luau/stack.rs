@@ -35,6 +35,9 @@ pub(super) struct Stack<'s> {
     lifetime: PhantomData<*mut &'s ()>,
 }
 
+/// Bytes of a string that is read as a number: some microseconds.
+const MAX_NUMBER_TEXT: u32 = 1024;
+
 /// The type of a value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Kind(c_int);
@@ -108,9 +111,12 @@ impl<'s> Stack<'s> {
         self.raw_boolean(index).is_some_and(|boolean| boolean != 0)
     }
 
-    /// A number, or a string with one in it.
+    /// A number, or a string with one in it. Long strings are no numbers: reading one takes milliseconds.
     #[inline]
     pub(super) fn number(&self, index: i32) -> Option<f64> {
+        if self.is_long_string(index) {
+            return None;
+        }
         let mut is_number = 0;
         let number = self.raw_number(index, &mut is_number)?;
         (is_number != 0).then_some(number)
@@ -119,9 +125,18 @@ impl<'s> Stack<'s> {
     /// As [`Stack::number`], cut to an integer as Luau does it.
     #[inline]
     pub(super) fn integer(&self, index: i32) -> Option<i32> {
+        if self.is_long_string(index) {
+            return None;
+        }
         let mut is_number = 0;
         let number = self.raw_integer(index, &mut is_number)?;
         (is_number != 0).then_some(number)
+    }
+
+    /// Whether there is a string that is too long to be a number.
+    #[inline]
+    pub(super) fn is_long_string(&self, index: i32) -> bool {
+        self.kind(index) == Kind::STRING && self.length(index) > MAX_NUMBER_TEXT
     }
 
     pub(super) fn vector(&self, index: i32) -> Option<[f32; 3]> {

@@ -15,6 +15,9 @@ pub(super) const REPLACEMENTS: &[Replacement] = &[
     replacement(c"table", Entry::waiting(c"foreachi", foreachi, all_results)),
 ];
 
+/// What it takes to make text of a number.
+const TEXT_MADE: u64 = 5;
+
 /// Loops that get a table and a value.
 static FIND: Driver = Driver::new(
     c"bevy_luau_os.find",
@@ -53,6 +56,7 @@ fn tostring(mut call: Call<'_>) -> Answered<'_> {
         return Ok(Answer::Call { arguments: 1, results: Some(1) });
     }
     call.resize(1);
+    call.charge_later(TEXT_MADE);
     Ok(call.original_results().into())
 }
 
@@ -66,6 +70,7 @@ fn made_text(mut call: Call<'_>) -> Answered<'_> {
 
 /// `table.find(t, value [, init])`, which goes on behind the array part as long as there are elements.
 fn find(mut call: Call<'_>) -> Answered<'_> {
+    call.read_number(3)?;
     let first = integer(&call, 3, 1);
     let elements = (size(&call, 1).cast_signed() + 1).saturating_sub(first);
     let may_call = call.has_metatable(2) && call.kind(2) != Kind::STRING;

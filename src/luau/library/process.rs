@@ -7,6 +7,9 @@ use crate::random::Pcg32;
 /// Bytes that are printed in the time of a safepoint.
 const BYTES_PRINTED: usize = 32;
 
+/// What it takes to make text of a value.
+const TEXT_MADE: u64 = 5;
+
 /// `print(...)`: one line of the process's console.
 pub(super) fn print(mut call: Call<'_>) -> Returned<'_> {
     if call.context().is_none_or(|context| context.console.is_silent()) {
@@ -17,6 +20,7 @@ pub(super) fn print(mut call: Call<'_>) -> Returned<'_> {
     for index in 1..=count {
         call.push_text(index);
         call.replace(index);
+        call.pass_safepoints_or_owe(TEXT_MADE);
     }
     let mut bytes = 0;
     if let Some((stack, console)) = call.stack_and_console() {

@@ -7,6 +7,7 @@ use super::matcher::{Capture, Found, PatternError};
 use super::{classes::ESCAPE, matcher, push_values};
 use crate::luau::library::call::{Answer, Answered, Call, Entry, Failure, Returned};
 use crate::luau::library::driver::Driver;
+use crate::luau::library::text::Text;
 use crate::luau::stack::Kind;
 
 /// The loop.
@@ -27,9 +28,6 @@ const STATE: i32 = 4;
 /// How many functions called each other on the way from the script to those that the loop calls.
 const LEVEL_OF_SEARCH: u16 = 3;
 const LEVEL_OF_ADD: u16 = 4;
-
-/// Bytes that are copied in the time of a safepoint.
-const BYTES_COPIED: usize = 32;
 
 /// How far it is, counted from 0. Kept at the beginning of a buffer, behind which the result grows.
 #[derive(Clone, Copy, Default)]
@@ -95,26 +93,16 @@ impl Progress {
         Ok(found)
     }
 
-    /// Makes room for so many bytes more in the buffer at an index, another one if need be.
-    fn reserve(&self, call: &mut Call<'_>, buffer: i32, bytes: usize) {
-        let (capacity, needed) = (call.length(buffer) as usize, self.length.saturating_add(bytes));
-        if needed > capacity {
-            call.push_zeros(needed.max(2 * capacity));
-            call.copy_to_buffer(buffer, 0..self.length, -1, 0);
-            call.replace(buffer);
-        }
+    /// The result so far, in the buffer at an index.
+    fn text(&self, buffer: i32) -> Text {
+        Text::new(buffer, self.length)
     }
 
     /// Adds a part of the string at an index.
     fn add_part(&mut self, call: &mut Call<'_>, buffer: i32, source: i32, part: Range<usize>) {
-        let bytes = part.len();
-        if bytes == 0 {
-            return;
-        }
-        self.reserve(call, buffer, bytes);
-        call.copy_to_buffer(source, part, buffer, self.length);
-        self.length += bytes;
-        call.pass_safepoints_or_owe((bytes / BYTES_COPIED) as u64);
+        let mut text = self.text(buffer);
+        text.add_part(call, source, part);
+        self.length = text.length();
     }
 
     /// Adds what lies before the match.
@@ -130,8 +118,7 @@ impl Progress {
         } else {
             let length = call.text(SUBJECT).len();
             self.add_part(&mut call, STATE, SUBJECT, self.copied..length);
-            call.charge_later((self.length / BYTES_COPIED) as u64);
-            call.push_part(STATE, Self::BYTES..self.length);
+            self.text(STATE).push_string(&mut call, Self::BYTES);
         }
         call.push_number(self.count as f64);
         Ok(call.top_results(2))
