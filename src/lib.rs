@@ -201,7 +201,9 @@ pub use process::{
 pub use run::{RunProcessesAppExt, RunReport};
 pub use runtime::LuauRuntime;
 pub use script::{CompileError, Script};
-pub use types::{CpuUsage, KillReason, Limits, Metrics, Outcome, Pid, ProcessState, ScriptError, TickBudget};
+pub use types::{
+    CpuUsage, KillReason, Limits, Metrics, Outcome, Pid, ProcessState, ScriptError, TickBudget, VmId,
+};
 pub use value::{Value, ValueError};
 pub use vm::{SignalCommandsExt, Vm, VmCommandsExt, VmExited, VmLimits};
 

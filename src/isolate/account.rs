@@ -47,6 +47,8 @@ pub(super) struct VmAccount {
     /// Nanoseconds of processor time used beyond what past ticks allowed. They were measured, or are what library calls
     /// cost that went on after their slice was over.
     time_debt: u32,
+    /// Bytes in the VM's memory category that another VM left there.
+    foreign_bytes: usize,
     /// The collection after which it will be clear what the VM needs, 0 while it is within its limits, or [`UNKNOWN`].
     collected_by: u32,
 }
@@ -56,7 +58,14 @@ const UNKNOWN: u32 = u32::MAX;
 
 impl VmAccount {
     pub(super) fn new(limits: Arc<Limits>) -> Self {
-        Self { limits, last_tick: 0, last_runner: NOBODY, time_debt: 0, collected_by: UNKNOWN }
+        Self {
+            limits,
+            last_tick: 0,
+            last_runner: NOBODY,
+            time_debt: 0,
+            foreign_bytes: 0,
+            collected_by: UNKNOWN,
+        }
     }
 
     /// A process has ended, or starts again: nothing is held against it.
@@ -64,6 +73,22 @@ impl VmAccount {
         if self.last_runner == process {
             self.last_runner = NOBODY;
         }
+    }
+
+    /// The VM gets a memory category in which others have left so many bytes.
+    pub(super) fn set_foreign_bytes(&mut self, bytes: usize) {
+        self.foreign_bytes = bytes;
+    }
+
+    /// A collection has left so many bytes in the VM's category.
+    pub(super) fn collected(&mut self, bytes: usize) {
+        self.foreign_bytes = self.foreign_bytes.min(bytes);
+    }
+
+    /// What the VM has of so many bytes in its category.
+    #[inline]
+    pub(super) fn own_bytes(&self, bytes: usize) -> usize {
+        bytes.saturating_sub(self.foreign_bytes)
     }
 
     /// Changes what the VM may use.

@@ -189,7 +189,11 @@ impl<'a> Pass<'a> {
                 false => Allowance::unlimited(account.limits.console_bytes),
             });
         }
-        let held_bytes = if self.limits.are_exact { self.slices.category_bytes(record.category) } else { 0 };
+        let held_bytes = if self.limits.are_exact {
+            account.own_bytes(self.slices.category_bytes(record.category))
+        } else {
+            0
+        };
         if held_bytes > self.limits.memory_bytes || account.is_suspect() {
             let coroutines = if self.config.limits { self.slices.coroutines(record.vm) } else { 0 };
             let holdings = Holdings { bytes: held_bytes, coroutines };

@@ -40,6 +40,7 @@ pub struct Limits {
     /// raise an error at more, which does not kill the process.
     pub tasks: usize,
     /// Messages in the mailbox of one process. 256 by default. More are refused, which the sender is told.
+    /// Messages of other VMs may fill three quarters of it: the rest is kept for the VM's own.
     pub mailbox_messages: usize,
     /// Bytes of the messages in the mailbox of one process. 64 KiB by default; see
     /// [`Limits::mailbox_messages`].

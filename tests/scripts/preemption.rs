@@ -41,8 +41,7 @@ fn compare(path: &Path, is_meant: fn(&Ending) -> bool, quanta: &[u32]) -> Result
     if !is_meant(&expected) {
         return Err(format!("uninterrupted it ends with {expected:?}"));
     }
-    let runs: Vec<_> =
-        quanta.iter().map(|&quantum| (quantum, preempted(&name, &source, quantum))).collect();
+    let runs: Vec<_> = quanta.iter().map(|&quantum| (quantum, preempted(&name, &source, quantum))).collect();
     let different = runs.iter().filter(|(_, (ending, _))| *ending != expected);
     let mut problems: Vec<_> =
         different.map(|(quantum, (ending, _))| format!("at quantum {quantum}: {ending:?}")).collect();
