@@ -23,6 +23,7 @@ mod anchors;
 mod arguments;
 mod context;
 mod function_ref;
+mod growth;
 mod host_functions;
 mod library;
 pub(crate) mod mailbox;

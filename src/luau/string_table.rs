@@ -8,10 +8,9 @@ use std::ptr::NonNull;
 
 use super::prefetch::global_state;
 use super::shared::OwnThread;
-use super::state::LuauState;
 
 /// Below this, growing takes no time to speak of.
-const MIN_SIZE: u32 = 1 << 12;
+pub(super) const MIN_SIZE: u32 = 1 << 12;
 
 /// `stringtable` in lstate.h, with which `global_State` begins.
 #[repr(C)]
@@ -48,12 +47,12 @@ impl StringTable {
         unsafe { (*self.0.as_ptr()).buckets }
     }
 
-    fn used(self) -> u32 {
+    pub(super) fn used(self) -> u32 {
         // SAFETY: as above.
         unsafe { (*self.0.as_ptr()).used }
     }
 
-    fn size(self) -> u32 {
+    pub(super) fn size(self) -> u32 {
         // SAFETY: as above.
         unsafe { (*self.0.as_ptr()).size }.unsigned_abs()
     }
@@ -71,60 +70,13 @@ impl StringTable {
         if block.is_null() { size == 2 * self.bytes() } else { size == 0 && block == self.buckets() }
     }
 
-    fn is_crowded(self) -> bool {
+    pub(super) fn is_crowded(self) -> bool {
         self.size() >= MIN_SIZE && self.used() > self.size() / 4 * 3
     }
 
     /// Makes it look as if so many strings were there.
-    fn set_used(self, used: u32) {
+    pub(super) fn set_used(self, used: u32) {
         // SAFETY: as above. Luau only compares the number with the size, and counts.
         unsafe { (*self.0.as_ptr()).used = used }
-    }
-}
-
-impl LuauState {
-    /// Grows the table of strings if it is nearly full.
-    pub(crate) fn grow_string_table(&mut self) {
-        let Some(table) = self.memory.string_table().filter(|table| table.is_crowded()) else { return };
-        let (used, size) = (table.used(), table.size());
-        // It grows with the next string that is new. If there is no memory for that, it stays as it is.
-        table.set_used(size);
-        let text = format!("bevy_luau_os: more than {size} strings");
-        _ = self.protect(|stack| {
-            stack.push_bytes(text.as_bytes());
-            stack.pop(1);
-        });
-        table.set_used(table.used() - size + used);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::luau::{HostFunctions, LuauState};
-
-    #[test]
-    fn it_grows_before_it_is_full_and_counts_what_is_there() {
-        let mut state = LuauState::open(HostFunctions::default()).expect("memory");
-        let table = state.memory.string_table().expect("Luau has changed: look up the layout");
-        let add = |state: &mut LuauState, count: u32| {
-            let before = table.used();
-            for number in before..before + count {
-                let text = format!("a string of its own: {number}");
-                state.protect(|stack| stack.push_bytes(text.as_bytes())).expect("memory");
-            }
-            assert_eq!(table.used() - before, count);
-        };
-        while table.size() < super::MIN_SIZE {
-            add(&mut state, 1);
-        }
-        let size = table.size();
-        for _ in 0..size / 2 {
-            state.grow_string_table();
-            add(&mut state, 1);
-        }
-        assert_eq!(table.size(), 2 * size, "its three quarters were full");
-        state.collect();
-        let collected = table.used();
-        assert!(collected < size / 2, "{collected}");
     }
 }
