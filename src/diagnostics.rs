@@ -65,7 +65,8 @@ fn measure(
     diagnostics.add_measurement(&Paths::RESUMES, || metrics.last_tick_resumes as f64);
     diagnostics.add_measurement(&Paths::TICK_TIME, || metrics.last_tick_time.as_secs_f64() * 1e3);
     diagnostics.add_measurement(&Paths::LATE_TICKS, || metrics.late_ticks as f64);
-    diagnostics.add_measurement(&Paths::ISOLATE_BYTES, || runtime.isolate_bytes() as f64 / f64::from(1 << 20));
+    diagnostics
+        .add_measurement(&Paths::ISOLATE_BYTES, || runtime.isolate_bytes() as f64 / f64::from(1 << 20));
     diagnostics.add_measurement(&Paths::GC_TIME, || {
         metrics.gc_time.saturating_sub(last.gc_time).as_secs_f64() * 1e3
     });

@@ -148,7 +148,7 @@
 //! - Metamethods, callbacks of library functions and string patterns are preempted, too: where Luau cannot break a
 //!   thread, its C stack is kept until the next slice. [`Limits::parked`] is the number of those that a VM may
 //!   have.
-//! - No slice can allocate more than [`Limits::SLICE_BYTES`], nor take its VM far over its memory limit. Nobody is
+//! - No slice can allocate more than [`Limits::slice_bytes`], nor take its VM far over its memory limit. Nobody is
 //!   killed for garbage: the isolate is collected before.
 //! - A slice that takes long is measured. Its VM then pauses until later ticks have paid for it, each with
 //!   [`Limits::time_per_tick`].
@@ -201,7 +201,9 @@ pub use process::{
 pub use run::{RunProcessesAppExt, RunReport};
 pub use runtime::LuauRuntime;
 pub use script::{CompileError, Script};
-pub use types::{CpuUsage, KillReason, Limits, Metrics, Outcome, Pid, ProcessState, ScriptError, TickBudget};
+pub use types::{
+    CpuUsage, KillReason, Limits, Metrics, Outcome, Pid, ProcessState, ScriptError, TickBudget, VmId,
+};
 pub use value::{Value, ValueError};
 pub use vm::{SignalCommandsExt, Vm, VmCommandsExt, VmExited, VmLimits};
 

@@ -24,6 +24,7 @@ mod arguments;
 mod context;
 mod errors;
 mod function_ref;
+mod growth;
 mod host_functions;
 mod library;
 pub(crate) mod mailbox;
@@ -44,6 +45,7 @@ mod slice;
 mod slices;
 mod stack;
 mod state;
+mod string_table;
 mod threads;
 mod transfer;
 

@@ -95,7 +95,8 @@ pub struct LuauOsPlugin {
     /// How many printed lines a second, of all VMs together, are written to the log as well, with the
     /// target `luau_print`. None by default: they are in each VM's [`VmConsole`](crate::VmConsole).
     pub log_prints: Option<NonZeroU32>,
-    /// What the random numbers of all processes depend on; 0 by default.
+    /// What the random numbers of all processes and the [names of VMs](crate::VmId) depend on; 0 by default. Where
+    /// scripts are not to guess each other's addresses, it has to be a secret.
     pub seed: u64,
     /// What the calendar of scripts (`os.time`, `os.date`) shows when virtual time begins, since 1970. By default the
     /// year 2000 begins then, in every run, so that results do not depend on the date. With

@@ -1,6 +1,8 @@
 //! The random generator behind `math.random`: one per process, so that processes do not share a
 //! state and two runs of the same game with the same seed give the same numbers.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 /// PCG32 (O'Neill 2014, XSH-RR), the generator that Luau itself uses.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Pcg32(u64);
@@ -36,12 +38,11 @@ impl Pcg32 {
     }
 }
 
-/// Mixes parts of a seed (splitmix64's finalizer), so that neighbours get unrelated generators.
-pub(crate) fn mix(seed: u64) -> u64 {
-    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
+/// A number for a purpose, from which nobody can tell the seed that it is drawn from.
+pub(crate) fn derive(seed: u64, purpose: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new(); // SipHash
+    (seed, purpose).hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod admission;
 mod handles;
 pub(crate) mod isolates;
+mod names;
 mod placement;
 mod registry;
 mod removal;
@@ -20,10 +21,11 @@ use crate::isolate::{Isolate, IsolateConfig, MAX_EXACT_VMS, MIN_QUANTUM, OpenSta
 use crate::luau::Reply;
 use crate::luau::request::{KernelRequest, SyscallArgs};
 use crate::script::{CompileCache, CompileQueue};
-use crate::types::{Limits, TickBudget};
+use crate::types::{Limits, TickBudget, VmId};
 use crate::value::Value;
 
 use isolates::Isolates;
+use names::VmNames;
 use placement::Placement;
 use requests::Requests;
 
@@ -55,6 +57,8 @@ pub struct LuauRuntime {
     budget: TickBudget,
     #[reflect(ignore)]
     placement: Placement,
+    #[reflect(ignore)]
+    names: VmNames,
     /// Processes that were spawned and not admitted, with the virtual time of their spawning.
     #[reflect(ignore)]
     pending: VecDeque<(Entity, Duration)>,
@@ -95,6 +99,7 @@ impl LuauRuntime {
             workers: settings.workers,
             budget: settings.budget,
             placement: Placement::new(settings.vms_per_isolate, settings.workers),
+            names: VmNames::new(seed),
             pending: VecDeque::new(),
             scripts: CompileCache::default(),
             compiler: CompileQueue::default(),
@@ -103,6 +108,11 @@ impl LuauRuntime {
             next_printed: 0,
             now: Duration::ZERO,
         }
+    }
+
+    /// The VM with a lasting name, if it has ever had a process.
+    pub fn vm(&self, id: VmId) -> Option<Entity> {
+        self.names.find(id)
     }
 
     /// How many isolates are open.

@@ -12,6 +12,7 @@ mod process_state;
 mod statistics;
 mod tick_budget;
 mod virtual_time;
+mod vm_id;
 
 pub use cpu_usage::CpuUsage;
 pub use kill_reason::KillReason;
@@ -21,6 +22,7 @@ pub use outcome::{Outcome, ScriptError};
 pub use pid::Pid;
 pub use process_state::ProcessState;
 pub use tick_budget::TickBudget;
+pub use vm_id::VmId;
 
 pub(crate) use deadline::{Deadline, Steps};
 pub(crate) use indices::{ProcessIndex, VmIndex};

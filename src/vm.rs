@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 
 use crate::process::{Process, Processes};
 use crate::runtime::{Admission, LuauRuntime, ProcessHandle, VmAdmission, VmHandle};
-use crate::types::{Limits, Metrics, PidCounter};
+use crate::types::{Limits, Metrics, PidCounter, VmId};
 
 pub use exit::VmExited;
 pub use signals::{SignalCommandsExt, VmCommandsExt};
@@ -29,13 +29,15 @@ pub use signals::{SignalCommandsExt, VmCommandsExt};
 /// Despawning a VM despawns its processes. Taking the component away, or inserting it again, stops them where they
 /// are and leaves their entities. Neither triggers an event.
 ///
-/// A clone of the component is a new VM, without processes, that is persistent if the old one was.
+/// A clone of the component is a new VM, without processes and with another name, that is persistent if the old one was.
 #[derive(Component, Debug, Default, Reflect)]
 #[component(on_insert = count, on_discard = release)]
 #[reflect(Component, Clone, Debug, Default)]
 #[require(Processes, VmLimits)]
 pub struct Vm {
     persistent: bool,
+    #[reflect(ignore)]
+    id: Option<VmId>,
     #[reflect(ignore)]
     pub(crate) pids: PidCounter,
     #[reflect(ignore)]
@@ -64,15 +66,29 @@ impl Vm {
         self.persistent
     }
 
+    /// Names the VM for its lifetime and beyond: addresses of its processes, which scripts send messages to, begin with
+    /// that. A game that saves VMs gives them the same name when it loads them. Addresses can be guessed if names can.
+    pub fn with_id(mut self, id: VmId) -> Self {
+        self.id = Some(id);
+        self
+    }
+
+    /// The name of the VM. If the game gave it none, one is drawn from the [seed](crate::LuauOsPlugin::seed) when its
+    /// first process starts.
+    pub fn id(&self) -> Option<VmId> {
+        self.id
+    }
+
     /// What the runtime must know of it to take a process on.
     pub(crate) fn admission(&self, entity: Entity, limits: Option<&VmLimits>) -> VmAdmission {
         let limits = limits.cloned().unwrap_or_default().shared();
-        VmAdmission { entity, handle: self.handle, pids: self.pids, limits }
+        VmAdmission { entity, handle: self.handle, id: self.id, pids: self.pids, limits }
     }
 
     /// The runtime has taken a process on.
     pub(crate) fn admitted(&mut self, admission: &Admission) {
         self.handle = Some(admission.vm);
+        self.id = Some(admission.id);
         self.pids = admission.pids;
     }
 }
@@ -84,7 +100,7 @@ fn count(mut world: DeferredWorld, _: HookContext) {
 }
 
 fn release(mut world: DeferredWorld, HookContext { entity, .. }: HookContext) {
-    let handle = world.get::<Vm>(entity).and_then(|vm| vm.handle);
+    let (handle, id) = world.get::<Vm>(entity).map_or((None, None), |vm| (vm.handle, vm.id));
     let members: SmallVec<[Entity; 4]> = world.get::<Processes>(entity).map_or(&[][..], |it| it).into();
     let mut running = SmallVec::<[ProcessHandle; 4]>::new();
     for process in members {
@@ -100,7 +116,7 @@ fn release(mut world: DeferredWorld, HookContext { entity, .. }: HookContext) {
     if let Some(mut runtime) = world.get_resource_mut::<LuauRuntime>() {
         stopped = running.into_iter().filter(|&process| runtime.release_process(process)).count() as u64;
         if let Some(handle) = handle {
-            moved_away = runtime.release_vm(handle);
+            moved_away = runtime.release_vm(entity, id, handle);
         }
     }
     stopped += moved_away.len() as u64;

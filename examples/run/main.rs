@@ -18,6 +18,7 @@ use bevy::time::TimeUpdateStrategy;
 use bevy_luau_os::prelude::*;
 use bevy_luau_os::{CpuUsage, Metrics};
 use clap::Parser;
+use cpu_time::ThreadTime;
 use serde::Serialize;
 
 use load::load;
@@ -62,6 +63,9 @@ struct Exit {
 struct Report<'a> {
     ticks: u64,
     elapsed_s: f64,
+    longest_tick_ms: f64,
+    /// Processor time of the main thread, on which everything runs with `--workers 1`.
+    longest_tick_cpu_ms: f64,
     files: Vec<FileReport<'a>>,
 }
 
@@ -95,12 +99,15 @@ fn main() -> ExitCode {
         app.world_mut().spawn((Process::new(script), ProcessOf(vm)));
         app.world_mut().resource_mut::<Files>().of_vm.insert(vm, i);
     }
-    let elapsed = tick(&mut app, &options);
+    let times = tick(&mut app, &options);
     let reports = close(&app, &options);
     let finished = reports.iter().all(|report| report.outcome == "finished");
     if let Some(path) = &options.report {
         let ticks = app.world().resource::<Metrics>().ticks;
-        let report = Report { ticks, elapsed_s: elapsed.as_secs_f64(), files: reports };
+        let [longest_tick_ms, longest_tick_cpu_ms] =
+            [times.longest_tick, times.longest_tick_cpu].map(|time| time.as_secs_f64() * 1e3);
+        let elapsed_s = times.elapsed.as_secs_f64();
+        let report = Report { ticks, elapsed_s, longest_tick_ms, longest_tick_cpu_ms, files: reports };
         let json = serde_json::to_string_pretty(&report).expect("strings and numbers") + "\n";
         if let Err(error) = std::fs::write(path, json) {
             eprintln!("cannot write {}: {error}", path.display());
@@ -145,19 +152,31 @@ fn record_exit(
     files.exits[file] = Some(Exit { outcome, cpu, ticks: metrics.ticks });
 }
 
-/// Ticks until everything has ended or a limit is reached. Returns how long that took.
-fn tick(app: &mut App, options: &Options) -> Duration {
+/// How long the run took.
+#[derive(Default)]
+struct Times {
+    elapsed: Duration,
+    longest_tick: Duration,
+    longest_tick_cpu: Duration,
+}
+
+/// Ticks until everything has ended or a limit is reached.
+fn tick(app: &mut App, options: &Options) -> Times {
     let began = Instant::now();
+    let mut times = Times::default();
     let limit = options.seconds.map(Duration::from_secs_f64);
     let frame = options.fps.map(|fps| Duration::from_secs_f64(1.0 / fps));
     loop {
-        let tick_began = Instant::now();
+        let (tick_began, tick_began_cpu) = (Instant::now(), ThreadTime::now());
         app.update();
+        times.longest_tick = times.longest_tick.max(tick_began.elapsed());
+        times.longest_tick_cpu = times.longest_tick_cpu.max(tick_began_cpu.elapsed());
         let metrics = app.world().resource::<Metrics>();
         let out_of_ticks = options.ticks.is_some_and(|ticks| metrics.ticks >= ticks);
         let out_of_time = limit.is_some_and(|limit| began.elapsed() >= limit);
         if metrics.processes() == 0 || out_of_ticks || out_of_time {
-            return began.elapsed();
+            times.elapsed = began.elapsed();
+            return times;
         }
         if let Some(frame) = frame {
             std::thread::sleep(frame.saturating_sub(tick_began.elapsed()));

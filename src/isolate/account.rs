@@ -6,6 +6,9 @@ use std::time::Duration;
 use crate::luau::{Allowance, LimitViolation};
 use crate::types::{KillReason, Limits, ProcessIndex};
 
+/// What a safepoint stands for in a library call that counts as many: see `docs/library.md`.
+const NS_PER_SAFEPOINT: u64 = 15;
+
 /// No process.
 const NOBODY: ProcessIndex = ProcessIndex(u32::MAX);
 
@@ -41,8 +44,11 @@ pub(super) struct VmAccount {
     last_tick: u32,
     /// Who had the VM's last slice, or [`NOBODY`]: who is killed when the VM is over a limit.
     last_runner: ProcessIndex,
-    /// Nanoseconds of processor time used beyond what past ticks allowed.
+    /// Nanoseconds of processor time used beyond what past ticks allowed. They were measured, or are what library calls
+    /// cost that went on after their slice was over.
     time_debt: u32,
+    /// Bytes in the VM's memory category that another VM left there.
+    foreign_bytes: usize,
     /// The collection after which it will be clear what the VM needs, 0 while it is within its limits, or [`UNKNOWN`].
     collected_by: u32,
 }
@@ -52,7 +58,14 @@ const UNKNOWN: u32 = u32::MAX;
 
 impl VmAccount {
     pub(super) fn new(limits: Arc<Limits>) -> Self {
-        Self { limits, last_tick: 0, last_runner: NOBODY, time_debt: 0, collected_by: UNKNOWN }
+        Self {
+            limits,
+            last_tick: 0,
+            last_runner: NOBODY,
+            time_debt: 0,
+            foreign_bytes: 0,
+            collected_by: UNKNOWN,
+        }
     }
 
     /// A process has ended, or starts again: nothing is held against it.
@@ -60,6 +73,22 @@ impl VmAccount {
         if self.last_runner == process {
             self.last_runner = NOBODY;
         }
+    }
+
+    /// The VM gets a memory category in which others have left so many bytes.
+    pub(super) fn set_foreign_bytes(&mut self, bytes: usize) {
+        self.foreign_bytes = bytes;
+    }
+
+    /// A collection has left so many bytes in the VM's category.
+    pub(super) fn collected(&mut self, bytes: usize) {
+        self.foreign_bytes = self.foreign_bytes.min(bytes);
+    }
+
+    /// What the VM has of so many bytes in its category.
+    #[inline]
+    pub(super) fn own_bytes(&self, bytes: usize) -> usize {
+        bytes.saturating_sub(self.foreign_bytes)
     }
 
     /// Changes what the VM may use.
@@ -107,14 +136,17 @@ impl VmAccount {
         if is_certain && is_last_runner { Verdict::Kill(exceeded(limits, holdings)) } else { Verdict::Wait }
     }
 
-    /// Why a process is killed whose slice went over a limit. Its VM held so many bytes when the slice began.
-    pub(super) fn kill_reason(&self, violation: LimitViolation, held_bytes: usize) -> KillReason {
+    /// Why a process is killed whose slice went over a limit. Its VM held so many bytes when the slice began; `None`
+    /// where that is not known.
+    pub(super) fn kill_reason(&self, violation: LimitViolation, held_bytes: Option<usize>) -> KillReason {
+        let Limits { memory_bytes, slice_bytes, .. } = *self.limits;
         match violation {
-            LimitViolation::Memory(refused) => {
-                // More than one slice may have, if not more than the VM may.
-                let limit = self.limits.memory_bytes.min(held_bytes + Limits::SLICE_BYTES);
-                KillReason::Memory { limit, used: held_bytes + refused }
-            }
+            LimitViolation::Memory(added) => match held_bytes {
+                Some(held) if memory_bytes.saturating_sub(held) <= slice_bytes => {
+                    KillReason::Memory { limit: memory_bytes, used: held.saturating_add(added) }
+                }
+                _ => KillReason::SliceMemory { limit: slice_bytes, used: added },
+            },
             LimitViolation::Parked { limit, used } => KillReason::Parked { limit, used },
             LimitViolation::CallDepth(used) => KillReason::CallDepth { limit: self.limits.call_depth, used },
         }
@@ -153,6 +185,11 @@ impl VmAccount {
     /// Whether the VM has used less time than it may have.
     pub(super) fn has_time(&self) -> bool {
         self.time_debt == 0 || self.time_debt < nanoseconds(self.limits.time_per_tick)
+    }
+
+    /// A library call of the VM took so many safepoints more than its slice had.
+    pub(super) fn charge_work(&mut self, safepoints: u64) {
+        self.charge_time(Duration::from_nanos(safepoints.saturating_mul(NS_PER_SAFEPOINT)));
     }
 
     /// The VM used processor time.
@@ -260,5 +297,16 @@ mod tests {
         assert!(account.begin_tick(7) && !account.has_time());
         assert!(account.begin_tick(8) && account.has_time());
         assert!(account.begin_tick(20) && account.time_debt == 0);
+    }
+
+    #[test]
+    fn work_beyond_a_slice_is_a_debt_that_does_not_depend_on_a_clock() {
+        let mut account = account(Limits { time_per_tick: Duration::from_micros(100), ..default() });
+        account.begin_tick(5);
+        account.charge_work(15_000); // 225 us
+        let had_time = [6, 7, 8].map(|tick| account.begin_tick(tick) && account.has_time());
+        assert_eq!(had_time, [false, true, true]);
+        account.charge_work(u64::MAX);
+        assert!(account.begin_tick(9) && !account.has_time());
     }
 }

@@ -17,7 +17,7 @@ use super::state::OpenState;
 use crate::luau::Caller;
 use crate::random;
 use crate::script::Script;
-use crate::types::{KillReason, Outcome, Pid, ProcessIndex, ScriptError};
+use crate::types::{KillReason, Outcome, Pid, ProcessIndex, ScriptError, VmId};
 
 /// Processes that are started before the first of them runs.
 const START_BATCH: usize = 16;
@@ -146,14 +146,14 @@ impl Isolate {
         let ProcessOrigin { process, pid, .. } = self.processes.origin(index);
         let category = self.assign_category(index);
         // Not the entity's bits alone: a process that takes over an entity gets other numbers.
-        let seed = random::mix(self.config.seed ^ random::mix(process.to_bits()) ^ u64::from(pid.get()));
+        let seed = random::derive(self.config.seed, (process.to_bits(), pid.get()));
         let caller = Caller::new(pid.get(), vm, seed);
         let OpenState { luau, scripts, .. } = self.state.as_mut().expect("it is open");
         let vms = &mut luau.context().vms;
         if vms.len() <= vm.at() {
-            vms.resize(vm.at() + 1, Entity::PLACEHOLDER);
+            vms.resize(vm.at() + 1, VmId::default());
         }
-        vms[vm.at()] = self.vms.record(vm).vm;
+        vms[vm.at()] = self.vms.record(vm).id;
         let program = scripts.load(luau, &script)?;
         let Some(start) = start else { return luau.start(index, program, category, caller) };
         let Start { name, arguments, function, .. } = *start;
@@ -186,12 +186,14 @@ impl Isolate {
         if vm.category == 0 {
             let (category, is_dirty) = state.categories.take();
             vm.category = category;
+            let left = state.luau.category_bytes(category);
+            self.vms.account_mut(record.vm).set_foreign_bytes(left);
             if is_dirty {
                 self.collector.request();
             }
         }
         if record.category == 0 {
-            record.category = vm.category;
+            record.category = self.vms.record(record.vm).category;
             state.categories.add_thread(record.category);
         }
         record.category

@@ -72,6 +72,7 @@ impl Isolate {
             step_began = now;
             if done {
                 self.collector.finished_steps(luau.object_bytes(), self.processes.live_count());
+                self.vms.collected(|category| luau.category_bytes(category));
             }
             if done || deadline.has_passed_at(now) {
                 break;
@@ -86,6 +87,7 @@ impl Isolate {
         luau.collect(); // ends what steps have begun, and begins anew
         let bytes = luau.object_bytes();
         self.collector.finished_at_once(bytes, self.processes.live_count());
+        self.vms.collected(|category| luau.category_bytes(category));
         bytes
     }
 

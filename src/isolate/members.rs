@@ -7,7 +7,7 @@ use bevy::prelude::*;
 
 use super::Isolate;
 use super::keys::{ProcessKey, VmKey};
-use crate::types::{CpuUsage, Limits, ProcessState, VmIndex};
+use crate::types::{CpuUsage, Limits, ProcessState, VmId, VmIndex};
 
 impl Isolate {
     /// How many VMs live here.
@@ -18,6 +18,11 @@ impl Isolate {
     /// Takes on a VM.
     pub(crate) fn add_vm(&mut self, vm: Entity, limits: Arc<Limits>, spawned_at: Duration) -> VmKey {
         self.vms.add(vm, limits, spawned_at.into())
+    }
+
+    /// Scripts name a VM so. To be called before its first process starts.
+    pub(crate) fn name_vm(&mut self, key: VmKey, id: VmId) {
+        self.vms.record_mut(key.index).id = id;
     }
 
     /// Whether a VM still lives here.
@@ -85,7 +90,9 @@ impl Isolate {
         }
         match (self.vms.record(key.index).category, &self.state) {
             (0, _) | (_, None) => Some(0),
-            (category, Some(state)) => Some(state.luau.category_bytes(category)),
+            (category, Some(state)) => {
+                Some(self.vms.account(key.index).own_bytes(state.luau.category_bytes(category)))
+            }
         }
     }
 

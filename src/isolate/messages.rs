@@ -23,12 +23,14 @@ impl Isolate {
         Ok(luau.context().mail.entry(process).or_default())
     }
 
-    /// Hands a message to a process: to a task that waits for one, or its mailbox.
+    /// Hands a message to a process: to a task that waits for one, or its mailbox. What is not `is_local` comes from
+    /// another VM.
     pub(crate) fn post(
         &mut self,
         process: ProcessKey,
         value: Value,
         sender: Value,
+        is_local: bool,
     ) -> Result<(), &'static str> {
         let vm = self.vm_of(process).ok_or("no such process")?;
         if let Some(wait) = self.waits.next_receiver(process.index) {
@@ -36,7 +38,9 @@ impl Isolate {
             return Ok(());
         }
         let limits = self.vms.limits(vm);
-        let (messages, bytes) = (limits.mailbox_messages, limits.mailbox_bytes);
+        let limits = [limits.mailbox_messages, limits.mailbox_bytes];
+        // A quarter is kept for its own VM.
+        let [messages, bytes] = if is_local { limits } else { limits.map(|limit| limit - limit / 4) };
         self.mailbox(process.index)?.push((value, sender), messages, bytes)
     }
 
@@ -73,11 +77,27 @@ impl Isolate {
         }
     }
 
+    /// Bytes that a VM holds, 0 where VMs are not told apart.
+    fn held_bytes(&self, vm: VmIndex, category: u8) -> usize {
+        match &self.state {
+            Some(state) if category > 0 => {
+                self.vms.account(vm).own_bytes(state.luau.category_bytes(category))
+            }
+            _ => 0,
+        }
+    }
+
     fn call_connection(&mut self, vm: VmIndex, connection: WaitId, payload: &Value) {
         let WaitId { process, task, .. } = connection;
         let limit = self.vms.limits(vm).tasks;
         let Some(record) = self.processes.get(process) else { return };
         let category = record.category;
+        // What comes from outside is no reason to kill a process: it gets none that has no room left.
+        let memory_bytes = self.vms.limits(vm).memory_bytes;
+        let held_bytes = self.held_bytes(vm, category).saturating_add(payload.size());
+        if held_bytes > memory_bytes {
+            return;
+        }
         let Some(luau) = self.luau_mut() else { return };
         if luau.call_connection(process.index, category, task, payload, limit) {
             self.processes.make_runnable(process);

@@ -30,6 +30,9 @@ use crate::value::Value;
 /// work each.
 const MAX_SLICE_TIME: Duration = Duration::from_millis(1);
 
+/// Safepoints beyond its quantum that a slice is not charged for. Its last library call may have counted as some.
+const FORGIVEN_SAFEPOINTS: u64 = 1024;
+
 /// How a process ends after its slice.
 #[derive(Debug)]
 pub(super) enum End {
@@ -53,6 +56,7 @@ pub(super) struct PassReport {
 #[derive(Clone, Copy, Debug)]
 struct Running {
     process: ProcessKey,
+    quantum: u32,
     /// Bytes that its VM held when it began.
     held_bytes: usize,
 }
@@ -107,7 +111,7 @@ impl LimitsInForce {
         Self {
             set: ptr::null(),
             memory_bytes: usize::MAX,
-            slice_bytes: if config.limits { Limits::SLICE_BYTES } else { usize::MAX },
+            slice_bytes: usize::MAX,
             are_exact: config.limits && config.exact_memory,
         }
     }
@@ -144,7 +148,7 @@ impl<'a> Pass<'a> {
             counted: u32::from(quantum == config.quantum),
             max_bytes: if time.deadline.is_never() { usize::MAX } else { max_bytes },
             next,
-            running: Running { process: ProcessKey::NONE, held_bytes: 0 },
+            running: Running { process: ProcessKey::NONE, quantum: 0, held_bytes: 0 },
             report: PassReport::default(),
         })
     }
@@ -170,7 +174,7 @@ impl<'a> Pass<'a> {
         }
         let account = &mut self.vms.accounts[record.vm.at()];
         let is_first_of_tick = account.begin_tick(self.time.number);
-        if !account.has_time() && self.clock.is_timed() {
+        if !account.has_time() {
             queue.keep(process);
             return None;
         }
@@ -178,12 +182,19 @@ impl<'a> Pass<'a> {
             self.limits.set = &*account.limits;
             self.limits.memory_bytes =
                 if self.limits.are_exact { account.limits.memory_bytes } else { usize::MAX };
+            if self.config.limits {
+                self.limits.slice_bytes = account.limits.slice_bytes;
+            }
             self.slices.allow(&match self.config.limits {
                 true => account.allowance(),
                 false => Allowance::unlimited(account.limits.console_bytes),
             });
         }
-        let held_bytes = if self.limits.are_exact { self.slices.category_bytes(record.category) } else { 0 };
+        let held_bytes = if self.limits.are_exact {
+            account.own_bytes(self.slices.category_bytes(record.category))
+        } else {
+            0
+        };
         if held_bytes > self.limits.memory_bytes || account.is_suspect() {
             let coroutines = if self.config.limits { self.slices.coroutines(record.vm) } else { 0 };
             let holdings = Holdings { bytes: held_bytes, coroutines };
@@ -204,7 +215,7 @@ impl<'a> Pass<'a> {
         self.report.vm_ticks += u64::from(is_first_of_tick);
         record.state = ProcessState::Running;
         let memory_bytes = (self.limits.memory_bytes - held_bytes).min(self.limits.slice_bytes);
-        self.running = Running { process, held_bytes };
+        self.running = Running { process, quantum, held_bytes };
         Some(Grant { quantum, memory_bytes })
     }
 
@@ -216,9 +227,10 @@ impl<'a> Pass<'a> {
     }
 
     /// Takes what a slice leaves beyond safepoints: output, requests, time used, its end.
+    /// It went so many safepoints beyond its quantum.
     #[cold]
-    fn take_outcome(&mut self, end: SliceEnd) {
-        let Running { process, held_bytes } = self.running;
+    fn take_outcome(&mut self, end: SliceEnd, overdraft: u64) {
+        let Running { process, held_bytes, .. } = self.running;
         let ProcessTable { records, queue, .. } = &mut *self.processes;
         let record = &mut records[process.index.at()];
         let account = &mut self.vms.accounts[record.vm.at()];
@@ -252,10 +264,15 @@ impl<'a> Pass<'a> {
                 let (function, message) = (function.into(), message.into());
                 Some(End::Killed(KillReason::HostPanic { function, message }))
             }
-            SliceEnd::Exceeded(violation) => Some(End::Killed(account.kill_reason(violation, held_bytes))),
+            SliceEnd::Exceeded(violation) => {
+                let held_bytes = self.limits.are_exact.then_some(held_bytes);
+                Some(End::Killed(account.kill_reason(violation, held_bytes)))
+            }
         };
-        if let Some(time) = self.clock.slice_time() {
-            account.charge_time(time);
+        match self.clock.slice_time() {
+            Some(time) => account.charge_time(time),
+            None if overdraft > FORGIVEN_SAFEPOINTS && self.config.limits => account.charge_work(overdraft),
+            None => {}
         }
         // Some of its tasks may wait while others run.
         for (task, request) in context.requests.drain(..).filter(|_| end.is_none()) {
@@ -295,18 +312,19 @@ impl Batch for Pass<'_> {
     /// Takes note of what a slice did. The pass stops where the deadline is past, or too much memory is in use.
     #[inline(always)]
     fn after_slice(&mut self, report: SliceReport) -> ControlFlow<()> {
-        let process = self.running.process;
+        let Running { process, quantum, .. } = self.running;
         let ProcessTable { records, queue, .. } = &mut *self.processes;
         let record = &mut records[process.index.at()];
         record.safepoints += report.safepoints;
         record.state = ProcessState::Runnable;
+        let overdraft = report.safepoints.saturating_sub(quantum.into());
         match report.outcome {
-            None if !self.clock.measures_slices() => {
+            None if !self.clock.measures_slices() && overdraft <= FORGIVEN_SAFEPOINTS => {
                 record.slices = record.slices.saturating_add(self.counted);
                 self.report.resumes += u64::from(self.counted);
                 queue.keep(process);
             }
-            outcome => self.take_outcome(outcome.unwrap_or(SliceEnd::Preempted)),
+            outcome => self.take_outcome(outcome.unwrap_or(SliceEnd::Preempted), overdraft),
         }
         if self.clock.count(report.safepoints) { self.check() } else { ControlFlow::Continue(()) }
     }

@@ -44,10 +44,6 @@ impl PassClock {
         }
     }
 
-    pub(super) fn is_timed(&self) -> bool {
-        self.stopwatch.is_some()
-    }
-
     #[inline]
     pub(super) fn measures_slices(&self) -> bool {
         self.measures_slices

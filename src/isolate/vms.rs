@@ -10,12 +10,14 @@ use super::account::VmAccount;
 use super::exit::{VmStatus, VmSummary};
 use super::keys::VmKey;
 use crate::console::ConsoleBuffer;
-use crate::types::{CpuUsage, Limits, VirtualTime, VmIndex};
+use crate::types::{CpuUsage, Limits, VirtualTime, VmId, VmIndex};
 
 /// What is known of a VM.
 #[derive(Debug)]
 pub(super) struct VmRecord {
     pub(super) vm: Entity,
+    /// What scripts call it.
+    pub(super) id: VmId,
     spawned_at: VirtualTime,
     /// What ended processes used.
     cpu: CpuUsage,
@@ -36,6 +38,7 @@ impl VmRecord {
     fn new(vm: Entity, spawned_at: VirtualTime, generation: u32) -> Self {
         Self {
             vm,
+            id: VmId::default(),
             spawned_at,
             cpu: CpuUsage::default(),
             ended: 0,
@@ -135,6 +138,15 @@ impl VmTable {
             self.free.push(index);
         }
         is_unused
+    }
+
+    /// A collection is over. `bytes` tells what each memory category has.
+    pub(super) fn collected(&mut self, bytes: impl Fn(u8) -> usize) {
+        for (record, account) in self.records.iter().zip(&mut self.accounts) {
+            if record.category > 0 {
+                account.collected(bytes(record.category));
+            }
+        }
     }
 
     pub(super) fn record(&self, index: VmIndex) -> &VmRecord {

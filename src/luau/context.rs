@@ -1,7 +1,6 @@
 //! What the functions that scripts call share with the isolate: the process that runs, and what it leaves behind.
 
 use bevy::platform::collections::HashMap;
-use bevy::prelude::Entity;
 
 use super::function_ref::{DroppedFunctions, FunctionRef};
 use super::host_functions::HostFunctions;
@@ -12,7 +11,7 @@ use super::stack::Reference;
 use super::threads::TaskId;
 use crate::console::ConsoleBuffer;
 use crate::random::Pcg32;
-use crate::types::{ProcessIndex, VmIndex};
+use crate::types::{ProcessIndex, VmId, VmIndex};
 use crate::value::Value;
 
 /// What the host functions of a slice read and write.
@@ -36,8 +35,8 @@ pub(crate) struct Context {
     pub(crate) replies: Replies,
     /// Messages, by their receiver.
     pub(crate) mail: HashMap<ProcessIndex, Mailbox>,
-    /// The VMs, by [`VmIndex`].
-    pub(crate) vms: Vec<Entity>,
+    /// What scripts call the VMs, by [`VmIndex`].
+    pub(crate) vms: Vec<VmId>,
     /// What the process gave to `process.exit`.
     pub(crate) exit_results: Vec<Value>,
     /// Where the process that runs is kept.
@@ -107,9 +106,9 @@ impl Context {
     }
 
     /// Its VM.
-    pub(super) fn vm(&mut self) -> Entity {
+    pub(super) fn vm(&mut self) -> VmId {
         let vm = self.caller().vm.at();
-        self.vms.get(vm).copied().unwrap_or(Entity::PLACEHOLDER)
+        self.vms.get(vm).copied().unwrap_or_default()
     }
 
     /// Hands over the function with a registry reference.

@@ -12,13 +12,17 @@
 //! replaced or capped. `docs/library.md` lists every function with its cost and what was done.
 
 mod call;
+mod callbacks;
 mod charged;
+mod driver;
+mod formats;
 mod globals;
 mod host;
 mod inspect;
 mod json;
 mod mail;
 mod missing;
+mod numbers;
 mod pattern;
 mod process;
 mod reload;
@@ -27,6 +31,7 @@ mod search;
 mod sort;
 mod system;
 mod task;
+mod text;
 mod time;
 mod wait;
 
@@ -34,7 +39,7 @@ use std::ffi::CStr;
 
 use call::Entry;
 
-use super::stack::Stack;
+use super::stack::{Kind, Stack};
 
 pub(super) use globals::connect;
 pub(super) use host::push_all as push_host_functions;
@@ -107,6 +112,7 @@ const fn replacement(library: &'static CStr, entry: Entry) -> Replacement {
 /// Puts our functions in the place of Luau's in its open libraries, which must not be frozen yet.
 pub(super) fn replace(stack: &mut Stack<'_>) {
     let all = [
+        callbacks::REPLACEMENTS,
         charged::REPLACEMENTS,
         search::REPLACEMENTS,
         pattern::REPLACEMENTS,
@@ -115,16 +121,25 @@ pub(super) fn replace(stack: &mut Stack<'_>) {
         inspect::REPLACEMENTS,
     ];
     for Replacement { library, entry } in all.into_iter().flatten() {
-        stack.push_globals();
-        if let Some(library) = library {
-            stack.raw_get_field(-1, library);
-        }
-        stack.raw_get_field(-1, entry.name);
+        replace_one(stack, *library, entry);
+    }
+    for &(library, names) in numbers::NAMES {
+        names.iter().for_each(|name| replace_one(stack, Some(library), &numbers::entry(name)));
+    }
+}
+
+/// Puts one of ours in the place of Luau's function of the same name, if there is one.
+fn replace_one(stack: &mut Stack<'_>, library: Option<&CStr>, entry: &Entry) {
+    stack.push_globals();
+    if let Some(library) = library {
+        stack.raw_get_field(-1, library);
+    }
+    if stack.raw_get_field(-1, entry.name) == Kind::FUNCTION {
         // SAFETY: these are C functions of Luau's libraries, which have no upvalues and no continuations.
         unsafe { stack.stand_in(-1, entry) };
         stack.raw_set_field(-2, entry.name);
-        stack.resize(0);
     }
+    stack.resize(0);
 }
 
 /// Gives nil a metatable that says more of the errors of calling and indexing it.

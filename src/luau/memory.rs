@@ -12,6 +12,7 @@ use std::ptr;
 use self::blocks::{Blocks, index_of};
 use self::pages::Pages;
 use super::slice::{LimitViolation, Slice, SliceEnd};
+use super::string_table::StringTable;
 
 /// Bytes beyond which a block takes noticeable time to fill. Larger than the pages that Luau takes for
 /// its small objects: those are paid for by the safepoints of the code that makes them.
@@ -31,6 +32,8 @@ pub(super) struct Memory {
     pages: Pages,
     /// The slice that is charged. Valid for as long as the state is, or null: then nobody is.
     slice: *const Slice,
+    /// Whose growth is refused to nobody. `None` where it was not found.
+    string_table: Option<StringTable>,
 }
 
 impl Default for Memory {
@@ -43,6 +46,7 @@ impl Default for Memory {
             blocks: Blocks::default(),
             pages: Pages::default(),
             slice: ptr::null(),
+            string_table: None,
         }
     }
 }
@@ -76,6 +80,27 @@ impl Memory {
     /// What slices may allocate beyond what they are allowed, until they are refused more.
     pub(super) fn allow_slack(&mut self, slack: usize) {
         self.slack = slack;
+    }
+
+    /// Where the strings of the state are, if that is known.
+    pub(super) fn string_table(&self) -> Option<StringTable> {
+        self.string_table
+    }
+
+    pub(super) fn set_string_table(&mut self, table: Option<StringTable>) {
+        self.string_table = table;
+    }
+
+    /// Whether a block of so many bytes is there.
+    pub(super) fn has_block(&self, data: *mut c_void, size: usize) -> bool {
+        self.blocks.contain(data, size)
+    }
+
+    /// Whether what is changed belongs to the state, and so to none of its VMs.
+    fn is_shared(&self, data: *mut c_void, new_size: usize) -> bool {
+        // SAFETY: by the contract of `charged_to`.
+        let is_charged_to_state = unsafe { self.slice.as_ref() }.is_some_and(Slice::charges_state);
+        is_charged_to_state || self.string_table.is_some_and(|table| table.grows(data, new_size))
     }
 
     /// Whether `size` more bytes may be had, replacing `old_size`. Only slices have limits.
@@ -167,14 +192,18 @@ pub(super) unsafe extern "C" fn allocate(
     let memory = unsafe { &mut *memory.cast::<Memory>() };
     // Of what is new, `old_size` says of which type it is to be.
     let old_size = if data.is_null() { 0 } else { old_size };
+    let is_shared = memory.is_shared(data, new_size);
     // SAFETY: by the contract.
     let old = unsafe { Old::new(data, old_size) };
     if new_size == 0 {
         memory.used -= old_size;
+        if is_shared {
+            memory.used_before = memory.used_before.wrapping_sub(old_size);
+        }
         memory.free(old);
         return ptr::null_mut();
     }
-    if !memory.permits(old_size, new_size) {
+    if !is_shared && !memory.permits(old_size, new_size) {
         return ptr::null_mut();
     }
     let new = match old {
@@ -183,6 +212,9 @@ pub(super) unsafe extern "C" fn allocate(
     };
     if !new.is_null() {
         memory.used = memory.used - old_size + new_size;
+        if is_shared {
+            memory.used_before = memory.used_before.wrapping_add(new_size).wrapping_sub(old_size);
+        }
     }
     new
 }

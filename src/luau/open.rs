@@ -16,6 +16,7 @@ use super::shared::Shared;
 use super::slice::Slice;
 use super::stack::{Reference, Stack};
 use super::state::LuauState;
+use super::string_table::StringTable;
 use super::{library, records, slice};
 use crate::script::Script;
 use crate::types::ScriptError;
@@ -60,12 +61,21 @@ impl LuauState {
             state.protect(|stack| build_sandbox(stack, sandbox.0, push_host_functions))?;
         state.unload(sandbox);
         state.knows_layout = knows_layout(&mut state.main());
+        state.find_string_table();
         state.control_collector(ffi::LUA_GCSETSTEPSIZE, GC_STEP_KIB);
         let finds_callbacks = state.protect(finds_callbacks)?;
         // SAFETY: callbacks are found if that says so.
         unsafe { slice::install(state.main_thread(), finds_callbacks) };
         state.collect();
         Ok(state)
+    }
+
+    /// Tells the allocator where the strings of the state are.
+    fn find_string_table(&mut self) {
+        let is_block = |data, size| self.memory.has_block(data, size);
+        // SAFETY: the layout is known if that says so. The memory goes with the state.
+        let table = self.knows_layout.then(|| unsafe { StringTable::find(self.main_thread(), is_block) });
+        self.memory.set_string_table(table.flatten());
     }
 
     /// What there is of a state before Luau's part of it.

@@ -13,7 +13,7 @@ use super::state::LuauState;
 use crate::types::ProcessIndex;
 use layout::{ThreadLayout, prefetch_thread};
 
-pub(super) use layout::{finds_callbacks, knows_layout, userdata};
+pub(super) use layout::{finds_callbacks, global_state, knows_layout, userdata};
 pub(crate) use lines::prefetch;
 use lines::{prefetch_at, prefetch_line};
 

@@ -6,9 +6,8 @@
 use std::any::Any;
 use std::time::Duration;
 
-use bevy::prelude::*;
-
 use super::function_ref::FunctionRef;
+use crate::types::VmId;
 use crate::value::Value;
 
 /// What a task asks for.
@@ -69,21 +68,20 @@ pub(crate) enum Program {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Address {
     /// `None`: the VM of the process that speaks.
-    pub(crate) vm: Option<Entity>,
+    pub(crate) vm: Option<VmId>,
     pub(crate) pid: u32,
 }
 
 impl Address {
     /// How scripts of other VMs write it.
-    pub(crate) fn text(vm: Entity, pid: u32) -> String {
-        format!("{:x}:{pid}", vm.to_bits())
+    pub(crate) fn text(vm: VmId, pid: u32) -> String {
+        format!("{vm}:{pid}")
     }
 
     /// What [`Address::text`] wrote.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (vm, pid) = text.split_once(':')?;
-        let vm = Entity::try_from_bits(u64::from_str_radix(vm, 16).ok()?)?;
-        Some(Self { vm: Some(vm), pid: pid.parse().ok()? })
+        Some(Self { vm: Some(vm.parse().ok()?), pid: pid.parse().ok()? })
     }
 }
 
@@ -93,7 +91,7 @@ mod tests {
 
     #[test]
     fn an_address_is_read_as_it_was_written() {
-        let vm = Entity::from_bits((3 << 32) | 77);
+        let vm = VmId(77);
         assert_eq!(Address::parse(&Address::text(vm, 12)), Some(Address { vm: Some(vm), pid: 12 }));
         for text in ["", "12", ":1", "x:1", "1:", "1:-1", "ffffffffffffffffff:1"] {
             assert_eq!(Address::parse(text), None, "{text}");

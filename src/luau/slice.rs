@@ -90,6 +90,8 @@ pub(crate) struct Slice {
     coroutines: RefCell<Vec<u32>>,
     /// How many there may be of a VM.
     coroutine_limit: Cell<u32>,
+    /// Whether what is allocated belongs to the state, and so to none of its VMs.
+    charges_state: Cell<bool>,
 }
 
 /// How the process that is ready goes on.
@@ -126,6 +128,7 @@ impl Slice {
             parked_vm: Cell::new(0),
             coroutines: RefCell::new(Vec::new()),
             coroutine_limit: Cell::new(0),
+            charges_state: Cell::new(false),
         }
     }
 

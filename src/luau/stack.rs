@@ -19,6 +19,7 @@ mod tables;
 
 use std::ffi::{CStr, c_int};
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::slice;
 
 use mlua::ffi::{self, lua_State};
@@ -33,6 +34,9 @@ pub(super) struct Stack<'s> {
     thread: *mut lua_State,
     lifetime: PhantomData<*mut &'s ()>,
 }
+
+/// Bytes of a string that is read as a number: some microseconds.
+const MAX_NUMBER_TEXT: u32 = 1024;
 
 /// The type of a value.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -107,9 +111,12 @@ impl<'s> Stack<'s> {
         self.raw_boolean(index).is_some_and(|boolean| boolean != 0)
     }
 
-    /// A number, or a string with one in it.
+    /// A number, or a string with one in it. Long strings are no numbers: reading one takes milliseconds.
     #[inline]
     pub(super) fn number(&self, index: i32) -> Option<f64> {
+        if self.is_long_string(index) {
+            return None;
+        }
         let mut is_number = 0;
         let number = self.raw_number(index, &mut is_number)?;
         (is_number != 0).then_some(number)
@@ -118,9 +125,18 @@ impl<'s> Stack<'s> {
     /// As [`Stack::number`], cut to an integer as Luau does it.
     #[inline]
     pub(super) fn integer(&self, index: i32) -> Option<i32> {
+        if self.is_long_string(index) {
+            return None;
+        }
         let mut is_number = 0;
         let number = self.raw_integer(index, &mut is_number)?;
         (is_number != 0).then_some(number)
+    }
+
+    /// Whether there is a string that is too long to be a number.
+    #[inline]
+    pub(super) fn is_long_string(&self, index: i32) -> bool {
+        self.kind(index) == Kind::STRING && self.length(index) > MAX_NUMBER_TEXT
     }
 
     pub(super) fn vector(&self, index: i32) -> Option<[f32; 3]> {
@@ -198,10 +214,43 @@ impl<'s> Stack<'s> {
         unsafe { buffer.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) }
     }
 
-    /// A part of the string at an index, or nothing of one that it does not have.
-    pub(super) fn push_part(&mut self, index: i32, part: std::ops::Range<usize>) {
-        let part = self.bytes(index).and_then(|bytes| bytes.get(part)).unwrap_or_default();
-        self.raw_push_bytes(part);
+    /// A string of a part of the string or buffer at an index, or of nothing if it does not have that.
+    pub(super) fn push_part(&mut self, index: i32, part: Range<usize>) {
+        self.raw_push_bytes(self.part(index, part));
+    }
+
+    fn part(&self, index: i32, part: Range<usize>) -> &[u8] {
+        let bytes = self.bytes(index).or_else(|| self.buffer(index));
+        bytes.and_then(|bytes| bytes.get(part)).unwrap_or_default()
+    }
+
+    /// A buffer of so many zeros.
+    pub(super) fn push_zeros(&mut self, bytes: usize) {
+        self.raw_push_buffer(bytes);
+    }
+
+    /// Writes bytes into the buffer at an index, if it has room for them there.
+    pub(super) fn write_to_buffer(&mut self, buffer: i32, at: usize, bytes: &[u8]) {
+        if let Some(place) = self.place_in_buffer(buffer, at, bytes.len()) {
+            // SAFETY: it has so many bytes there.
+            unsafe { place.copy_from(bytes.as_ptr(), bytes.len()) }
+        }
+    }
+
+    /// The same with a part of a string or a buffer.
+    pub(super) fn copy_to_buffer(&mut self, source: i32, part: Range<usize>, buffer: i32, at: usize) {
+        let part: *const [u8] = self.part(source, part);
+        if let Some(place) = self.place_in_buffer(buffer, at, part.len()) {
+            // SAFETY: it has so many bytes there, and so has the part. They may be of the same buffer.
+            unsafe { place.copy_from(part.cast(), part.len()) }
+        }
+    }
+
+    /// Where so many bytes of a buffer are.
+    fn place_in_buffer(&self, buffer: i32, at: usize, bytes: usize) -> Option<*mut u8> {
+        let mut length = 0;
+        let data = self.raw_buffer(buffer, &mut length)?.cast::<u8>();
+        (!data.is_null() && at.checked_add(bytes)? <= length).then(|| data.wrapping_add(at))
     }
 
     /// Pushes an address, and what it is.

@@ -10,7 +10,7 @@ use super::LuauRuntime;
 use super::handles::{ProcessHandle, VmHandle};
 use crate::isolate::{Isolate, Start};
 use crate::script::Script;
-use crate::types::{Limits, Pid, PidCounter, TickBudget};
+use crate::types::{Limits, Pid, PidCounter, TickBudget, VmId};
 
 /// Bytes of source that are compiled in less than 50 microseconds.
 const SHORT_SOURCE: usize = 512;
@@ -20,6 +20,8 @@ pub(crate) struct VmAdmission {
     pub(crate) entity: Entity,
     /// Where it lives, if it had a process before.
     pub(crate) handle: Option<VmHandle>,
+    /// The name that it has, or is to have.
+    pub(crate) id: Option<VmId>,
     pub(crate) pids: PidCounter,
     pub(crate) limits: Arc<Limits>,
 }
@@ -36,6 +38,7 @@ pub(crate) struct ProcessAdmission<'a> {
 /// What an admitted process and its VM have got.
 pub(crate) struct Admission {
     pub(crate) vm: VmHandle,
+    pub(crate) id: VmId,
     pub(crate) pid: Pid,
     /// The VM's counter after that.
     pub(crate) pids: PidCounter,
@@ -79,7 +82,13 @@ impl LuauRuntime {
     pub(crate) fn admit(&mut self, vm: VmAdmission, process: ProcessAdmission) -> Admission {
         let is_current = |handle: &VmHandle| self.isolates[handle.isolate].has_vm(handle.key);
         let handle = vm.handle.filter(is_current);
-        let handle = handle.unwrap_or_else(|| self.place_vm(vm.entity, vm.limits, process.spawned_at));
+        let (handle, id) = match (handle, vm.id) {
+            (Some(handle), Some(id)) => (handle, id),
+            _ => {
+                let id = self.names.name(vm.entity, vm.id);
+                (self.place_vm(vm.entity, id, vm.limits, process.spawned_at), id)
+            }
+        };
         let mut pids = vm.pids;
         let pid = pids.next(|pid| self.isolates[handle.isolate].has_pid(handle.key, pid));
         let script = self.scripts.intern(process.script);
@@ -91,13 +100,15 @@ impl LuauRuntime {
             isolate.retain_exit(handle.key, pid.get());
             self.reply(parent, Ok(smallvec![f64::from(pid.get()).into()]));
         }
-        Admission { vm: handle, pid, pids, process: ProcessHandle { isolate: handle.isolate, key } }
+        Admission { vm: handle, id, pid, pids, process: ProcessHandle { isolate: handle.isolate, key } }
     }
 
-    fn place_vm(&mut self, vm: Entity, limits: Arc<Limits>, spawned_at: Duration) -> VmHandle {
+    fn place_vm(&mut self, vm: Entity, id: VmId, limits: Arc<Limits>, spawned_at: Duration) -> VmHandle {
         let open = || Isolate::new(self.config, self.registry.functions.clone());
         let isolate = self.placement.choose(&mut self.isolates, open);
-        let key = self.isolates.get_mut(isolate).add_vm(vm, limits, spawned_at);
+        let isolate_of_vm = self.isolates.get_mut(isolate);
+        let key = isolate_of_vm.add_vm(vm, limits, spawned_at);
+        isolate_of_vm.name_vm(key, id);
         VmHandle { isolate, key }
     }
 

@@ -8,6 +8,7 @@ use super::handles::{ProcessHandle, VmHandle};
 use crate::console::ConsoleBuffer;
 use crate::isolate::{Exit, Isolate, VmSummary};
 use crate::luau::LuauState;
+use crate::types::VmId;
 
 fn close_in_background(state: LuauState) {
     match AsyncComputeTaskPool::try_get() {
@@ -29,7 +30,15 @@ impl LuauRuntime {
 
     /// Removes a VM. Stops the processes that still run there although the ECS does not count them among the VM's own
     /// any more, and returns their entities.
-    pub(crate) fn release_vm(&mut self, VmHandle { isolate, key }: VmHandle) -> Vec<Entity> {
+    pub(crate) fn release_vm(
+        &mut self,
+        vm: Entity,
+        id: Option<VmId>,
+        VmHandle { isolate, key }: VmHandle,
+    ) -> Vec<Entity> {
+        if let Some(id) = id {
+            self.names.forget(id, vm);
+        }
         let stopped = self.isolates.get_mut(isolate).remove_processes_of(key);
         self.isolates.get_mut(isolate).remove_vm(key);
         if self.isolates[isolate].vms() > 0 {

@@ -62,7 +62,13 @@ pub(crate) struct AdaptiveBudget {
 
 impl Default for AdaptiveBudget {
     fn default() -> Self {
-        Self { game: 0.0, recent: [0.0; RECENT], tickless_interval: 0.0, frames_with_tick: FRAMES_WITH_TICK, confidence: 1.0 }
+        Self {
+            game: 0.0,
+            recent: [0.0; RECENT],
+            tickless_interval: 0.0,
+            frames_with_tick: FRAMES_WITH_TICK,
+            confidence: 1.0,
+        }
     }
 }
 

@@ -20,6 +20,9 @@ use crate::vm::{Vm, VmLimits};
 /// What it takes to compile source that a script has made up, on whatever thread: its VM pays for that.
 const COMPILE_NS_PER_BYTE: u64 = 40;
 
+/// What the name of a process ends with whose source was made by a script.
+const SPAWNED: &str = ":spawned";
+
 /// Answers what scripts have asked the kernel, until the deadline. The rest is answered in the next tick.
 pub(super) fn answer_kernel_requests(world: &mut World, deadline: Deadline) {
     let mut steps = deadline.steps();
@@ -47,8 +50,9 @@ fn answer(world: &mut World, posted: Posted<Box<KernelRequest>>) -> Option<Reply
             let parent = world.get::<Process>(process)?;
             let name = parent.shared_name();
             let (script, function) = match program {
+                // A name does not grow from one generation to the next.
                 Program::Source(source) => {
-                    let name = format!("{name}:spawned");
+                    let name = format!("{}{SPAWNED}", name.strip_suffix(SPAWNED).unwrap_or(&name));
                     let script = match parent.script() {
                         Some(parent) => parent.child(name, source),
                         None => Script::new(name, source),
@@ -109,17 +113,19 @@ fn answer(world: &mut World, posted: Posted<Box<KernelRequest>>) -> Option<Reply
             })))
         }
         KernelRequest::Send { to, value } => {
-            let receiver = find(world, to.vm.unwrap_or(vm), to.pid);
-            let is_local = to.vm.is_none_or(|it| it == vm);
+            let target = to.vm.map_or(Some(vm), |id| world.resource::<LuauRuntime>().vm(id));
+            let receiver = target.and_then(|target| find(world, target, to.pid));
+            let is_local = target == Some(vm);
             let sender = if is_local {
                 f64::from(caller.get()).into()
             } else {
-                (&*Address::text(vm, caller.get())).into()
+                let id = world.get::<Vm>(vm).and_then(Vm::id).unwrap_or_default();
+                (&*Address::text(id, caller.get())).into()
             };
             let mut runtime = world.resource_mut::<LuauRuntime>();
-            let posted = receiver
-                .ok_or("no such process")
-                .and_then(|(_, handle)| runtime.isolate_mut(handle.isolate).post(handle.key, value, sender));
+            let posted = receiver.ok_or("no such process").and_then(|(_, handle)| {
+                runtime.isolate_mut(handle.isolate).post(handle.key, value, sender, is_local)
+            });
             Some(Ok(done(posted)))
         }
     }

@@ -111,9 +111,9 @@ impl Kind {
             // CALL, RETURN, JUMPBACK, FORNLOOP, FORGLOOP, JUMPX
             21 | 22 | JUMPBACK | 57 | 58 | 67 => Self::Safepoint,
             69 => Self::Coverage,
-            // JUMPIFLE, JUMPIFLT, JUMPIFNOTLE, JUMPIFNOTLT; arithmetic; MINUS, LENGTH; SUBRK, DIVRK;
+            // JUMPIFLE, JUMPIFLT, JUMPIFNOTLE, JUMPIFNOTLT; arithmetic; MINUS, LENGTH; FORNPREP; SUBRK, DIVRK;
             // IDIV, IDIVK
-            28 | 29 | 31 | 32 | 33..=44 | 51 | 52 | 71 | 72 | 81 | 82 => Self::Conversion,
+            28 | 29 | 31 | 32 | 33..=44 | 51 | 52 | 56 | 71 | 72 | 81 | 82 => Self::Conversion,
             // GETGLOBAL, SETGLOBAL; GETTABLE, SETTABLE and their kin; NAMECALL; JUMPIFEQ, JUMPIFNOTEQ; CONCAT; SETLIST;
             // FASTCALL and its kin
             7 | 8 | 13..=18 | 20 | 27 | 30 | 49 | 55 | 60 | 68 | 73..=75 => Self::Lookup,

@@ -6,13 +6,20 @@ use thiserror::Error;
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KillReason {
-    /// Its VM's processes held more memory than [`Limits::memory_bytes`](crate::Limits::memory_bytes), or
-    /// it asked for more at once than one slice may have.
-    #[error("memory: its VM needs {used} bytes, of {limit}")]
+    /// Its VM's processes held more memory than [`Limits::memory_bytes`](crate::Limits::memory_bytes).
+    #[error("memory: its VM needs {used} bytes, of {limit} (memory_bytes)")]
     Memory {
         /// The VM's limit.
         limit: usize,
         /// What was held, and what was asked for on top.
+        used: usize,
+    },
+    /// One of its slices would have allocated more than [`Limits::slice_bytes`](crate::Limits::slice_bytes).
+    #[error("memory: one slice needs {used} bytes, of {limit} (slice_bytes)")]
+    SliceMemory {
+        /// The VM's limit.
+        limit: usize,
+        /// What the slice had allocated, and what it asked for on top.
         used: usize,
     },
     /// Its VM had more coroutines than [`Limits::coroutines`](crate::Limits::coroutines).

@@ -18,8 +18,12 @@ pub struct Limits {
     /// waits. One slice may pass the limit by [`Limits::memory_slack`]; more is refused.
     ///
     /// Only kept where VMs are told apart, that is with up to 255 [VMs on an
-    /// isolate](crate::LuauOsPlugin::vms_per_isolate); otherwise only [`Limits::SLICE_BYTES`] holds.
+    /// isolate](crate::LuauOsPlugin::vms_per_isolate); otherwise only [`Limits::slice_bytes`] holds.
     pub memory_bytes: usize,
+    /// Bytes that one slice may allocate, garbage included, whatever its VM may hold. 32 MiB by default, more than
+    /// [`Limits::memory_bytes`] lets a VM have by default. It matters where a VM may hold much: filling a block of
+    /// memory cannot be interrupted, and takes half a millisecond for each MiB.
+    pub slice_bytes: usize,
     /// Processes at a time. 64 by default.
     pub processes: u32,
     /// Coroutines at a time, all processes together. 1,000 by default. Those that are garbage do not
@@ -36,6 +40,7 @@ pub struct Limits {
     /// raise an error at more, which does not kill the process.
     pub tasks: usize,
     /// Messages in the mailbox of one process. 256 by default. More are refused, which the sender is told.
+    /// Messages of other VMs may fill three quarters of it: the rest is kept for the VM's own.
     pub mailbox_messages: usize,
     /// Bytes of the messages in the mailbox of one process. 64 KiB by default; see
     /// [`Limits::mailbox_messages`].
@@ -54,10 +59,6 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Bytes that one slice may allocate, whatever the VM's limit. 4 MiB: the time to fill so much
-    /// memory is what a tick can bear.
-    pub const SLICE_BYTES: usize = 4 << 20;
-
     /// By how many bytes one slice may pass [`memory_bytes`](Limits::memory_bytes) before it is refused
     /// more: an eighth of the limit, at least 64 KiB and at most 1 MiB. It may have produced garbage.
     pub fn memory_slack(&self) -> usize {
@@ -69,6 +70,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             memory_bytes: 8 << 20,
+            slice_bytes: 32 << 20,
             processes: 64,
             coroutines: 1_000,
             call_depth: 20_000,

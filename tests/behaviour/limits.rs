@@ -86,10 +86,20 @@ fn one_slice_cannot_have_more_than_a_tick_can_bear() {
     let mut app = common::app();
     let limits = Limits { memory_bytes: 1 << 30, ..default() };
     let reason = killed(outcome(&mut app, limits, "local b = buffer.create(2^26) while true do end"));
-    let KillReason::Memory { limit, used } = reason else { panic!("{reason}") };
-    assert!(limit < Limits::SLICE_BYTES + (1 << 17), "{limit} bytes");
+    let KillReason::SliceMemory { limit, used } = reason else { panic!("{reason}") };
     // What the slice has freed is taken off.
-    assert!(used.abs_diff(1 << 26) < 1 << 17, "{used} bytes");
+    assert!(limit == 32 << 20 && used.abs_diff(1 << 26) < 1 << 17, "{used} bytes");
+    assert!(reason.to_string().ends_with("of 33554432 (slice_bytes)"), "{reason}");
+}
+
+#[test]
+fn a_vm_that_may_have_much_may_have_it_at_once() {
+    let mut app = common::app();
+    let limits = Limits { memory_bytes: 256 << 20, ..default() };
+    let source =
+        "local b = buffer.create(2^24) for i = 1, 9 do b = buffer.create(2^24) end return buffer.len(b)";
+    let Outcome::Finished(values) = outcome(&mut app, limits, source) else { panic!() };
+    assert_eq!(values[0].as_f64(), Some(f64::from(1 << 24)));
 }
 
 #[test]

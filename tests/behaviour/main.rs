@@ -25,3 +25,4 @@ mod scheduling;
 mod syscalls;
 mod tasks;
 mod waiting;
+mod whose_bytes;

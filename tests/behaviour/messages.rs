@@ -56,7 +56,10 @@ fn two_runs_of_processes_that_talk_across_isolates_are_the_same() {
             );
         }
         ticks(&mut app, 3);
-        let addresses: Vec<String> = vms.iter().map(|vm| format!("{:x}:1", vm.to_bits())).collect();
+        let addresses: Vec<String> = vms
+            .iter()
+            .map(|&vm| format!("{}:1", app.world().get::<Vm>(vm).and_then(Vm::id).expect("it has a process")))
+            .collect();
         app.world_mut().commands().broadcast_signal("go", addresses);
         app.world_mut().flush();
         ticks(&mut app, 100);

@@ -36,8 +36,17 @@ enum Expected {
 }
 
 /// The variants of [`KillReason`](bevy_luau_os::KillReason).
-const REASONS: [&str; 8] =
-    ["Memory", "Coroutines", "CallDepth", "Parked", "Requested", "HostPanic", "Processes", "SourceSize"];
+const REASONS: [&str; 9] = [
+    "Memory",
+    "SliceMemory",
+    "Coroutines",
+    "CallDepth",
+    "Parked",
+    "Requested",
+    "HostPanic",
+    "Processes",
+    "SourceSize",
+];
 
 impl Expectation {
     /// What the first line of a script says.

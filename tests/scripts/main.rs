@@ -5,6 +5,7 @@
 //! | `tests/hostile/*` | hurt nobody else, and end as their first line says |
 //! | `tests/scripts/golden` | print what the file beside them says, at every quantum |
 //! | `tests/scripts/pass`, `fault` | return or fail at every quantum as they do on a plain Luau state |
+//! | `tests/scripts/ordinary` | the same, programs of ordinary size with the default limits |
 //! | `tests/scripts/library` | print at every quantum what they print on a plain Luau state |
 //!
 //! `cargo test --test scripts hostile/cpu` runs the scripts whose paths contain that.
@@ -52,6 +53,7 @@ fn check_of(folder: &Path) -> Check {
     match folder.file_name().and_then(|name| name.to_str()) {
         Some("golden") => golden::check,
         Some("pass") => preemption::returns_the_same,
+        Some("ordinary") => preemption::is_ordinary,
         Some("fault") => preemption::fails_the_same,
         Some("library") => library::prints_the_same,
         _ => |_| Err("nothing is said about the scripts of this folder".to_owned()),

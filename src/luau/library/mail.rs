@@ -56,7 +56,7 @@ pub(super) fn connect(mut call: Call<'_>) -> Returned<'_> {
     }
     call.request(id, Request::Connect { name });
     call.push_number(id.into());
-    call.push_closure(&Entry::new(c"disconnect", disconnect));
+    call.push_closure(&Entry::new(c"disconnect", disconnect), 1);
     Ok(call.top_results(1))
 }
 

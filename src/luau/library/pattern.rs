@@ -1,138 +1,104 @@
-//! Patterns: `string.match`, `gmatch`, `gsub`, and `string.find` where its needle is one.
+//! Patterns: `string.match`, `gmatch`, and `string.find` where its needle is one. `string.gsub` is in [`gsub`].
 //!
-//! Luau calls the interrupt whenever it matches the rest of a pattern, so backtracking is counted and
-//! stopped. What it does between two such calls is limited here: going through a repetition
-//! (subject times the longest set), reading the pattern, copying a replacement.
+//! Matching passes safepoints of its own. Where it takes longer than a slice, its C stack is kept for the next one.
 
-use memchr::memchr_iter;
+mod classes;
+mod gsub;
+mod matcher;
 
 use super::call::{Call, Entry, Failure, Returned};
-use super::{BYTES_COPIED, Replacement, replacement};
-use crate::luau::stack::Kind;
-
-/// Bytes of the subject times bytes of the longest set, `[...]`, of the pattern: a millisecond.
-const MAX_SCAN: usize = 1 << 20;
-
-/// Bytes of a pattern.
-const MAX_PATTERN: usize = 1 << 13;
-
-/// Uses of captures, `%1`, in the replacement of `string.gsub`, which is made for every match.
-const MAX_ESCAPES: usize = 1 << 8;
+use super::{Replacement, replacement};
+use matcher::{Capture, Found, Matcher, PatternError};
 
 /// What they are called, and where.
 pub(super) const REPLACEMENTS: &[Replacement] = &[
     replacement(c"string", Entry::new(c"gmatch", gmatch)),
-    replacement(c"string", Entry::new(c"gsub", gsub)),
+    replacement(c"string", Entry::waiting(c"gsub", gsub::gsub, gsub::replaced)),
     replacement(c"string", Entry::new(c"match", r#match)),
 ];
+
+/// What [`gmatch`] returns. It has the subject, the pattern, and where to go on.
+const NEXT_MATCH: Entry = Entry::new(c"", next_match);
+
+impl From<PatternError> for Failure {
+    fn from(error: PatternError) -> Self {
+        Self::text(error.to_string())
+    }
+}
 
 /// `string.match(s, pattern [, init])`. Arguments are read in Luau's order, so that errors are the same.
 fn r#match(mut call: Call<'_>) -> Returned<'_> {
     call.string_argument(1)?;
     call.string_argument(2)?;
-    let length = call.text(1).len();
-    let init = start(call.optional_integer(3, 1)?, length);
-    check("match", length.saturating_sub(init), call.text(2))?;
-    Ok(call.original_results())
+    let init = start(call.optional_integer(3, 1)?, call.text(1).len());
+    let Some(found) = find_from(&call, init)? else { return Ok(call.nil()) };
+    let count = push_values(&mut call, 1, &found)?;
+    Ok(call.top_results(count))
 }
 
-/// `string.gmatch(s, pattern)`.
+/// `string.find(s, pattern [, init])`, of a pattern.
+pub(super) fn find(mut call: Call<'_>, init: usize) -> Returned<'_> {
+    let Some(found) = find_from(&call, init)? else { return Ok(call.nil()) };
+    call.push_number((found.start + 1) as f64);
+    call.push_number(found.end as f64);
+    let mut count = 2;
+    if found.captures() > 0 {
+        count += push_values(&mut call, 1, &found)?;
+    }
+    Ok(call.top_results(count))
+}
+
+/// `string.gmatch(s, pattern)`. In this function `^` means nothing.
 fn gmatch(mut call: Call<'_>) -> Returned<'_> {
     call.string_argument(1)?;
     call.string_argument(2)?;
-    check("gmatch", call.text(1).len(), call.text(2))?;
-    Ok(call.original_results())
+    call.resize(2);
+    call.push_number(0.0);
+    call.push_closure(&NEXT_MATCH, 3);
+    Ok(call.top_results(1))
 }
 
-/// `string.gsub(s, pattern, replacement [, limit])`.
-fn gsub(mut call: Call<'_>) -> Returned<'_> {
-    call.string_argument(1)?;
-    call.string_argument(2)?;
-    check("gsub", call.text(1).len(), call.text(2))?;
-    if call.kind(3) == Kind::STRING {
-        let escapes = memchr_iter(b'%', call.text(3)).count();
-        if escapes > MAX_ESCAPES {
-            return Err(Failure::text(format!(
-                "string.gsub with {escapes} escapes in the replacement; the limit is {MAX_ESCAPES}"
-            )));
+fn next_match(mut call: Call<'_>) -> Returned<'_> {
+    const PLACE: u8 = 3;
+    call.resize(0);
+    (1..=PLACE).for_each(|upvalue| call.push_upvalue(upvalue));
+    let (from, length) = (call.number(PLACE.into()).unwrap_or_default() as usize, call.text(1).len());
+    let found = matcher(&call, call.text(2)).find(from..=length)?;
+    let Some(found) = found else { return Ok(call.nothing()) };
+    // At least one byte further.
+    call.push_number(found.end.max(found.start + 1).max(from) as f64);
+    call.replace_upvalue(PLACE);
+    let count = push_values(&mut call, 1, &found)?;
+    Ok(call.top_results(count))
+}
+
+/// The pattern at 2 in the subject at 1, from a place on.
+fn find_from(call: &Call<'_>, init: usize) -> Result<Option<Found>, PatternError> {
+    let (length, pattern) = (call.text(1).len(), call.text(2));
+    match pattern {
+        [b'^', pattern @ ..] => matcher(call, pattern).find((init..=length).take(1)),
+        pattern => matcher(call, pattern).find(init..=length),
+    }
+}
+
+/// To find a pattern in the subject at 1.
+fn matcher<'c>(call: &'c Call<'_>, pattern: &'c [u8]) -> Matcher<'c, impl Fn(u64)> {
+    Matcher::new(call.text(1), pattern, |safepoints| call.pass_safepoints(safepoints))
+}
+
+/// Pushes the captures of a match in the string at an index.
+fn push_values(call: &mut Call<'_>, subject: i32, found: &Found) -> Result<u32, PatternError> {
+    for index in 0..found.values() {
+        match found.value(index)? {
+            Capture::Text(start, end) => call.push_part(subject, start..end),
+            Capture::Position(at) | Capture::Unfinished(at) => call.push_number((at + 1) as f64),
         }
     }
-    // The result is below the count.
-    Ok(call.original(|stack, _| u64::from(stack.length(-2)) / BYTES_COPIED))
-}
-
-/// Refuses a pattern that could keep `function` busy for too long between two looks at the interrupt.
-pub(super) fn check(function: &str, subject: usize, pattern: &[u8]) -> Result<(), Failure> {
-    let length = pattern.len();
-    if length > MAX_PATTERN {
-        return Err(Failure::text(format!(
-            "string.{function} with a pattern of {length} bytes; the limit is {MAX_PATTERN}"
-        )));
-    }
-    let set = longest_set(pattern);
-    if subject.saturating_mul(set) > MAX_SCAN {
-        return Err(Failure::text(format!(
-            "string.{function} of {subject} bytes with a pattern whose longest set has {set} bytes; the product is \
-             limited to {MAX_SCAN}"
-        )));
-    }
-    Ok(())
+    Ok(found.values() as u32)
 }
 
 /// Where to start, counted from 0, for an argument counted from 1 or from the end.
 pub(super) fn start(init: i32, length: usize) -> usize {
     let init = if init < 0 { i64::from(init) + length as i64 + 1 } else { init.into() };
     init.max(1) as usize - 1
-}
-
-/// Bytes between the brackets of the longest set of a pattern, and 1 if there is none.
-fn longest_set(pattern: &[u8]) -> usize {
-    let (mut longest, mut at) = (1, 0);
-    while let Some(&byte) = pattern.get(at) {
-        at += 1;
-        match byte {
-            b'%' => at += 1,
-            b'[' => {
-                let opened = at;
-                // As Luau's `classend`: what comes first does not close the set.
-                at += usize::from(pattern.get(at) == Some(&b'^'));
-                loop {
-                    at += if pattern.get(at) == Some(&b'%') { 2 } else { 1 };
-                    if pattern.get(at).is_none_or(|&byte| byte == b']') {
-                        break;
-                    }
-                }
-                longest = longest.max(at.min(pattern.len()) - opened.min(pattern.len()));
-                at += 1;
-            }
-            _ => {}
-        }
-    }
-    longest
-}
-
-#[cfg(test)]
-mod tests {
-    use super::longest_set;
-
-    #[test]
-    fn sets_end_where_luau_ends_them() {
-        for (pattern, longest) in [
-            ("", 1),
-            ("abc.*%d+", 1),
-            ("[ab]", 2),
-            ("%[abcdef]", 1),
-            ("%f[%w]x[abc]y[ab]", 3),
-            ("[]]", 1),
-            ("[^]ab]", 4),
-            ("[%]ab]", 4),
-            ("[a-z%]", 5),
-            ("[", 1),
-            ("[%", 1),
-            ("[^", 1),
-            ("%", 1),
-        ] {
-            assert_eq!(longest_set(pattern.as_bytes()), longest, "{pattern}");
-        }
-    }
 }

@@ -7,6 +7,9 @@ use crate::random::Pcg32;
 /// Bytes that are printed in the time of a safepoint.
 const BYTES_PRINTED: usize = 32;
 
+/// What it takes to make text of a value.
+const TEXT_MADE: u64 = 5;
+
 /// `print(...)`: one line of the process's console.
 pub(super) fn print(call: Call<'_>) -> Returned<'_> {
     print_line(call, b"")
@@ -26,6 +29,7 @@ fn print_line<'a>(mut call: Call<'a>, mark: &[u8]) -> Returned<'a> {
     for index in 1..=count {
         call.push_text(index);
         call.replace(index);
+        call.pass_safepoints_or_owe(TEXT_MADE);
     }
     let mut bytes = 0;
     if let Some((stack, console)) = call.stack_and_console() {

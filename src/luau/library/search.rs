@@ -29,8 +29,7 @@ fn find(mut call: Call<'_>) -> Returned<'_> {
     }
     let is_plain = call.boolean(4) || !needle.iter().any(|byte| SPECIALS.contains(byte));
     if !is_plain {
-        pattern::check("find", subject.len() - init, needle)?;
-        return Ok(call.original_results());
+        return pattern::find(call, init);
     }
     let (needle_length, found) = (needle.len(), memmem::find(&subject[init..], needle));
     let searched = found.unwrap_or(subject.len() - init) + needle_length;
@@ -62,8 +61,8 @@ fn split(mut call: Call<'_>) -> Returned<'_> {
         if separator == 0 && next.is_none() {
             break;
         }
-        if part % 4 == 0 {
-            call.charge(1);
+        if part % 32 == 0 {
+            call.pass_safepoints_or_owe(8);
         }
         call.push_part(1, from..next.unwrap_or(length));
         call.raw_set_element(-2, part);

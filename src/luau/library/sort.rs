@@ -4,20 +4,13 @@
 //! less often, and between a comparator and the caller of `sort` are two functions instead of one, which
 //! shows in tracebacks and in the positions of errors that a comparator raises at level 3 and above.
 
-use std::ffi::CStr;
-use std::sync::LazyLock;
-
 use super::call::{Answer, Answered, Call, Entry, Failure, Returned};
+use super::driver::Driver;
 use super::{Replacement, replacement};
 use crate::luau::stack::Kind;
-use crate::script::Bytecode;
 
 /// The algorithm: a chunk that gets a table and a comparator.
-static ALGORITHM: LazyLock<Bytecode> =
-    LazyLock::new(|| Bytecode::nameless(include_str!("sort.luau")).expect("sort.luau compiles"));
-
-/// Where the loaded algorithm is, in the registry.
-const LOADED: &CStr = c"bevy_luau_os.sort";
+static ALGORITHM: Driver = Driver::new(c"bevy_luau_os.sort", include_str!("sort.luau"));
 
 pub(super) const REPLACEMENTS: &[Replacement] =
     &[replacement(c"table", Entry::waiting(c"sort", sort, sorted))];
@@ -51,7 +44,7 @@ fn sort(mut call: Call<'_>) -> Answered<'_> {
         call.charge(u64::from((comparisons / 2).unsigned_abs()));
         return Ok(call.original_results().into());
     }
-    push_algorithm(&mut call)?;
+    ALGORITHM.push(&mut call)?;
     call.insert(1);
     if !has_comparator {
         call.push_function(&LESS_THAN);
@@ -63,21 +56,6 @@ fn sort(mut call: Call<'_>) -> Answered<'_> {
 /// When the algorithm has returned.
 fn sorted(call: Call<'_>) -> Answered<'_> {
     Ok(call.nothing().into())
-}
-
-/// Pushes the algorithm. A state loads it when it is first needed: most never do, and it would take a tenth of
-/// a fresh isolate.
-fn push_algorithm(call: &mut Call<'_>) -> Result<(), Failure> {
-    if call.push_registered(LOADED) == Kind::FUNCTION {
-        return Ok(());
-    }
-    call.pop(1);
-    if !call.load_library(c"=[C]", &ALGORITHM) {
-        return Err(Failure::value());
-    }
-    call.push_value(-1);
-    call.register(LOADED);
-    Ok(())
 }
 
 /// How many elements the table at 1 has, if they are few, and all quick to compare.

@@ -33,6 +33,12 @@ impl Blocks {
         data
     }
 
+    /// Whether a block of so many bytes is there.
+    pub(super) fn contain(&self, data: *mut c_void, size: usize) -> bool {
+        // SAFETY: each begins with a header, and nobody refers to it now.
+        self.0.iter().any(|block| block.data() == data && unsafe { block.0.as_ref() }.size == size)
+    }
+
     /// Where a block is, and its size.
     pub(super) fn get(&mut self, index: usize) -> (*mut c_void, usize) {
         let block = &mut self.0[index];

@@ -164,6 +164,17 @@ pub(in crate::luau) unsafe fn userdata(thread: *const lua_State) -> *mut c_void 
     unsafe { (*callbacks.cast::<ffi::lua_Callbacks>()).userdata }
 }
 
+/// What all threads of a state share: its `global_State`.
+///
+/// # Safety
+///
+/// The thread must be live, and its layout [known](knows_layout).
+pub(in crate::luau) unsafe fn global_state(thread: *const lua_State) -> *mut c_void {
+    // SAFETY: by the contract.
+    let layout = unsafe { ThreadLayout::new(thread) };
+    layout.word(Word::Global).cast_mut().cast()
+}
+
 /// Starts loading the `lua_State` of a thread that will be resumed soon.
 #[inline]
 pub(super) fn prefetch_thread(thread: *const lua_State) {

@@ -32,6 +32,27 @@ impl Slice {
         }
     }
 
+    /// Whether what is allocated now is charged to the state.
+    pub(in super::super) fn charges_state(&self) -> bool {
+        self.charges_state.get()
+    }
+
+    /// Calls `f`, which makes something that all VMs share: what it allocates is charged to the state.
+    pub(in super::super) fn charge_state<R>(&self, f: impl FnOnce() -> R) -> R {
+        /// Also where `f` throws.
+        struct Reset<'a>(&'a Slice);
+
+        impl Drop for Reset<'_> {
+            fn drop(&mut self) {
+                self.0.charges_state.set(false);
+            }
+        }
+
+        self.charges_state.set(true);
+        let _reset = Reset(self);
+        f()
+    }
+
     /// Charges the slice, if it runs, for a large block that Luau is about to fill. `false` if it cannot have it because
     /// it is to be killed.
     pub(in super::super) fn charge_block(&self, bytes: usize) -> bool {

@@ -44,6 +44,39 @@ pub(super) fn out_of_fuel(slice: &Slice, thread: Running<'_>) {
     }
 }
 
+impl Running<'_> {
+    /// Passes so many safepoints in a C function. If that ends the slice, the process is parked there. Throws if it is to
+    /// be killed, or cannot be parked.
+    #[inline]
+    pub(in super::super) fn pass_safepoints(self, safepoints: u64) {
+        if self.ends_slice(safepoints) {
+            park(self.slice(), self);
+        }
+    }
+
+    /// The same where the process need not be parked: it goes on if it cannot.
+    #[inline]
+    pub(in super::super) fn pass_safepoints_or_owe(self, safepoints: u64) {
+        if self.ends_slice(safepoints) {
+            park_or_go_on(self.slice(), self);
+        }
+    }
+
+    #[inline]
+    fn ends_slice(self, safepoints: u64) -> bool {
+        let slice = self.slice();
+        safepoints > 0 && slice.is_running() && slice.fuel.charge(safepoints) && !may_go_on(slice)
+    }
+}
+
+/// As [`park`], but goes on where the process cannot be parked.
+#[cold]
+fn park_or_go_on(slice: &Slice, thread: Running<'_>) {
+    if slice.is_marked_for_kill() || parking_place(slice, thread).is_ok() {
+        park(slice, thread);
+    }
+}
+
 /// Stops here until the next slice of the process, or throws if it is to be killed.
 #[cold]
 fn park(slice: &Slice, thread: Running<'_>) {

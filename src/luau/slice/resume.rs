@@ -55,7 +55,7 @@ pub(in super::super) unsafe fn run_aside(
 ) -> c_int {
     debug_assert!(!slice.is_running() && slice.is_at_rest(), "the last slice has left something");
     // SAFETY: by the contract.
-    drop(unsafe { slice.ready(process, false, quantum) });
+    unsafe { slice.ready(process, quantum) };
     slice.fuel.refill(i64::from(quantum) + 1);
     slice.yielder.set(ptr::null());
     slice.bottom.set(thread);

@@ -118,11 +118,6 @@ impl Stack<'_> {
         self.raw_status() == ffi::LUA_OK && self.raw_compare_less(a, b)
     }
 
-    /// `a == b`. As for [`Stack::is_less`].
-    pub(in crate::luau) fn is_equal(&mut self, a: i32, b: i32) -> bool {
-        self.raw_status() == ffi::LUA_OK && self.raw_compare_equal(a, b)
-    }
-
     /// Makes one string of the topmost strings and numbers.
     pub(in crate::luau) fn concat(&mut self, values: u16) {
         self.raw_concat(values.into());

@@ -144,7 +144,6 @@ at_two_indices! { valid:
 
 // Where there must be values.
 at_two_indices! { taken:
-    raw_compare_equal = lua_equal;
     raw_compare_less = lua_lessthan;
 }
 

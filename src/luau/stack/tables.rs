@@ -82,6 +82,15 @@ impl Stack<'_> {
         self.raw_push_metatable(index).is_some_and(|is_pushed| is_pushed != 0)
     }
 
+    /// Whether a value has a metatable.
+    pub(in crate::luau) fn has_metatable(&mut self, index: i32) -> bool {
+        let has_one = self.push_metatable(index);
+        if has_one {
+            self.pop(1);
+        }
+        has_one
+    }
+
     /// Gives a table the one on top as its metatable, and takes that off.
     pub(in crate::luau) fn set_metatable(&mut self, table: i32) {
         if self.raw_set_metatable(table).is_none() {

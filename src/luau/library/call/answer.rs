@@ -56,8 +56,8 @@ pub(in crate::luau) struct Failure(pub(super) Box<Cause>);
 pub(super) enum Cause {
     /// Said after the function's name.
     Named(Cow<'static, str>),
-    /// Said as it is.
-    Text(Cow<'static, str>),
+    /// Said as it is, with the position of a caller: 1 is the direct one.
+    Text(u16, Cow<'static, str>),
     /// What is wrong with an argument, said as Luau's own functions say it.
     Argument(c_int, &'static str),
     /// An argument has to be something else.
@@ -82,7 +82,13 @@ impl Failure {
     /// A whole message, with the function's name in it.
     #[cold]
     pub(in crate::luau) fn text(message: impl Into<Cow<'static, str>>) -> Self {
-        Self(Box::new(Cause::Text(message.into())))
+        Self::text_at(1, message)
+    }
+
+    /// The same, where so many functions called each other on the way from the script.
+    #[cold]
+    pub(in crate::luau) fn text_at(level: u16, message: impl Into<Cow<'static, str>>) -> Self {
+        Self(Box::new(Cause::Text(level, message.into())))
     }
 
     /// An argument is not as it should be.

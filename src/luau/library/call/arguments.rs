@@ -7,6 +7,9 @@ use crate::luau::stack::Kind;
 use crate::luau::transfer::{self, Copies};
 use crate::value::Value;
 
+/// Bytes of a number in a string that are read in the time of a safepoint.
+const BYTES_CONVERTED: u32 = 4;
+
 /// The longest wait: it is endless for a game, and no clock overflows.
 const MAX_SECONDS: f64 = 1e9;
 
@@ -21,6 +24,31 @@ impl Call<'_> {
     #[inline]
     pub(in crate::luau) fn optional_integer(&self, index: i32, default: i32) -> Result<i32, Failure> {
         if self.is_none_or_nil(index) { Ok(default) } else { self.integer_argument(index) }
+    }
+
+    /// Makes numbers of the arguments from one on that are strings with numbers in them, as the function would.
+    pub(in crate::luau) fn read_numbers(&mut self, first: i32) -> Result<(), Failure> {
+        (first..=self.top()).try_for_each(|index| self.read_number(index))
+    }
+
+    /// The same of one argument. What is no number stays as it is, but for long strings, which are refused.
+    #[inline]
+    pub(in crate::luau) fn read_number(&mut self, index: i32) -> Result<(), Failure> {
+        if self.kind(index) == Kind::STRING { self.read_text(index) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn read_text(&mut self, index: i32) -> Result<(), Failure> {
+        if self.is_long_string(index) {
+            return Err(Failure::expected(index, "number"));
+        }
+        let safepoints = u64::from(self.length(index) / BYTES_CONVERTED + 4);
+        if let Some(number) = self.number(index) {
+            self.push_number(number);
+            self.replace(index);
+        }
+        self.pass_safepoints_or_owe(safepoints);
+        Ok(())
     }
 
     pub(in crate::luau) fn number_argument(&self, index: i32) -> Result<f64, Failure> {

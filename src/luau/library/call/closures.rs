@@ -18,9 +18,9 @@ impl Stack<'_> {
         self.push_named(entry, entry.name, 0);
     }
 
-    /// Pushes a function of ours with the value on top as its upvalue.
-    pub(in crate::luau) fn push_closure(&mut self, entry: &Entry) {
-        self.push_named(entry, entry.name, 1);
+    /// Pushes a function of ours with the topmost values as its upvalues.
+    pub(in crate::luau) fn push_closure(&mut self, entry: &Entry, upvalues: u8) {
+        self.push_named(entry, entry.name, upvalues.into());
     }
 
     fn push_named(&mut self, entry: &Entry, name: &CStr, upvalues: c_int) {
@@ -42,7 +42,7 @@ impl Stack<'_> {
         // SAFETY: by the contract something is there.
         let original = unsafe { ffi::lua_tocfunction(self.thread(), index) }.expect("a function of Luau's");
         self.push_address(original as *const c_void, Tag::Original);
-        self.push_closure(entry);
+        self.push_closure(entry, 1);
         self.replace(if index < 0 { index - 1 } else { index });
     }
 
@@ -111,6 +111,23 @@ impl<'a> Call<'a> {
         let entry = self.address_in_upvalue(Tag::Host).cast::<HostEntry>();
         // SAFETY: only `push_host_function` makes such upvalues, of entries that live as long as the state.
         unsafe { entry.as_ref() }
+    }
+
+    /// Pushes an upvalue of the running function, counted from 1. Nil if it has none there.
+    pub(in crate::luau) fn push_upvalue(&mut self, number: u8) {
+        // SAFETY: a C function runs. Any of its upvalues may be asked for, and Luau makes room.
+        unsafe { ffi::lua_pushvalue(self.thread(), ffi::lua_upvalueindex(number.into())) }
+    }
+
+    /// Moves the value on top to an upvalue of the running function, if it has that.
+    pub(in crate::luau) fn replace_upvalue(&mut self, number: u8) {
+        let index = ffi::lua_upvalueindex(number.into());
+        // SAFETY: as above.
+        let is_there = unsafe { ffi::lua_type(self.thread(), index) } != ffi::LUA_TNONE;
+        if is_there && self.top() > 0 {
+            // SAFETY: there is such an upvalue, and a value on top.
+            unsafe { ffi::lua_replace(self.thread(), index) }
+        }
     }
 
     /// The number that a closure has as its upvalue.

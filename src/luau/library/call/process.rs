@@ -95,9 +95,14 @@ impl<'a> Call<'a> {
         }
         // SAFETY: it is live, and does not run while processes do. Between protected calls its stack is empty.
         let mut main = unsafe { Stack::new(self.main_thread()) };
-        let is_loaded = main.load(name, code);
+        let is_loaded = self.slice().charge_state(|| main.load(name, code));
         main.move_to(self, 1);
         is_loaded
+    }
+
+    /// Has the registry keep a value. It belongs to the state, and so does what it grows by.
+    pub(in crate::luau) fn refer_to(&mut self, index: i32) -> Reference {
+        self.running().slice().charge_state(|| self.stack.refer_to(index))
     }
 
     /// Calls `f` with the arguments as a host function sees them. What it copies is charged to the slice.
@@ -124,6 +129,19 @@ impl<'a> Call<'a> {
     #[inline]
     pub(in crate::luau) fn charge(&mut self, units: u64) {
         self.running().charge(units);
+    }
+
+    /// Passes so many safepoints in the middle of the running function, which holds nothing that others use. If that ends
+    /// the slice, the function goes on in the next one. This throws if the process is to be killed.
+    #[inline]
+    pub(in crate::luau) fn pass_safepoints(&self, safepoints: u64) {
+        self.running().pass_safepoints(safepoints);
+    }
+
+    /// The same in a function whose arguments bound the time that it takes: where it cannot be left, the VM owes that.
+    #[inline]
+    pub(in crate::luau) fn pass_safepoints_or_owe(&self, safepoints: u64) {
+        self.running().pass_safepoints_or_owe(safepoints);
     }
 
     /// Takes fuel, which the next safepoint notices.

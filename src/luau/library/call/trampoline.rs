@@ -147,12 +147,12 @@ impl<'a> Call<'a> {
         match *failure.0 {
             Cause::Named(why) => {
                 let message = format!("{}: {why}", self.own_name());
-                self.push_error(&message);
+                self.push_error(1, &message);
             }
-            Cause::Text(message) => self.push_error(&message),
+            Cause::Text(level, message) => self.push_error(level, &message),
             Cause::Argument(index, why) => {
                 let message = format!("invalid argument #{index} to '{}' ({why})", self.own_name());
-                self.push_error(&message);
+                self.push_error(1, &message);
             }
             Cause::Type(index, expected) => {
                 let (name, kind) = (self.own_name(), self.kind(index));
@@ -163,7 +163,7 @@ impl<'a> Call<'a> {
                         self.kind_name(kind)
                     ),
                 };
-                self.push_error(&message);
+                self.push_error(1, &message);
             }
             Cause::Value => {}
         }
@@ -175,9 +175,9 @@ impl<'a> Call<'a> {
         self.frame(0, |frame| frame.name.to_string_lossy().into_owned()).unwrap_or_default()
     }
 
-    /// Pushes an error message with the position of the call.
-    fn push_error(&mut self, message: &str) {
-        self.push_position(1);
+    /// Pushes an error message with the position of a caller.
+    fn push_error(&mut self, level: u16, message: &str) {
+        self.push_position(level);
         self.push_bytes(transfer::bounded(message, transfer::MAX_MESSAGE).as_bytes());
         self.concat(2);
     }

@@ -1,0 +1,39 @@
+//! Loops in Luau that stand behind functions which call code of scripts: it is preempted there, and can wait.
+
+use std::ffi::CStr;
+use std::sync::OnceLock;
+
+use super::call::{Call, Failure};
+use crate::luau::stack::Kind;
+use crate::script::Bytecode;
+
+/// A chunk of ours. It has no line numbers, and its name is `[C]`: positions in errors and tracebacks are where they are
+/// with Luau's own functions, but for the functions of the chunk between a callback and its caller.
+pub(super) struct Driver {
+    /// Where it is in the registry when it is loaded.
+    name: &'static CStr,
+    source: &'static str,
+    code: OnceLock<Bytecode>,
+}
+
+impl Driver {
+    pub(super) const fn new(name: &'static CStr, source: &'static str) -> Self {
+        Self { name, source, code: OnceLock::new() }
+    }
+
+    /// Pushes its main function. A state loads it when it is first needed: most never do, and it would take a tenth of a
+    /// fresh isolate.
+    pub(super) fn push(&self, call: &mut Call<'_>) -> Result<(), Failure> {
+        if call.push_registered(self.name) == Kind::FUNCTION {
+            return Ok(());
+        }
+        call.pop(1);
+        let code = self.code.get_or_init(|| Bytecode::nameless(self.source).expect("it is ours"));
+        if !call.load_library(c"=[C]", code) {
+            return Err(Failure::value());
+        }
+        call.push_value(-1);
+        call.register(self.name);
+        Ok(())
+    }
+}
