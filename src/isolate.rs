@@ -62,8 +62,8 @@ pub(crate) struct Isolate {
     collector: Collector,
     outbox: Outbox,
     stats: IsolateStats,
-    /// Slices took long when it last ran.
-    is_slow: bool,
+    /// Nanoseconds that slices took on average when it last ran.
+    slice_time: u32,
 }
 
 impl Isolate {
@@ -78,7 +78,7 @@ impl Isolate {
             collector: Collector::default(),
             outbox: Outbox::default(),
             stats: IsolateStats::default(),
-            is_slow: false,
+            slice_time: 0,
         }
     }
 

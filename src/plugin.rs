@@ -41,11 +41,15 @@ pub struct LuauOsPlugin {
     /// Safepoints (loop back-edges, calls, returns) that a process may pass in one slice; at least 2.
     ///
     /// 1,000 by default: some 10 to 50 microseconds of ordinary code, enough for the decision of a
-    /// robot in one tick, and little enough that a hundred endless loops fit into a frame. It is also the speed of a
-    /// script that computes for long: at 60 ticks a second, 60,000 turns of a loop a second.
+    /// robot in one tick, and little enough that a hundred endless loops fit into a frame. A script that computes for
+    /// long gets one slice after the other while the [budget](Self::budget) of the tick and the
+    /// [time](crate::Limits::time_per_tick) of its VM last.
     pub quantum: u32,
     /// What a tick may cost. 4 ms by default: the game's frame rate is not ours to spend.
     pub budget: TickBudget,
+    /// How many slices a runnable process gets in each tick with [`TickBudget::Unlimited`]. 1 by default. With a limited
+    /// budget there are as many as fit in.
+    pub passes_per_tick: u32,
     /// The schedule whose every run is a tick. [`FixedUpdate`] by default.
     ///
     /// Any other will do, also one that the game runs itself: for rollback, in tests, or on a server without Bevy's
@@ -109,6 +113,7 @@ impl Default for LuauOsPlugin {
         Self {
             quantum: 1_000,
             budget: TickBudget::default(),
+            passes_per_tick: 1,
             schedule: FixedUpdate.intern(),
             tick_rate: Some(60.0),
             max_ticks_per_frame: 2,
@@ -178,6 +183,7 @@ impl LuauOsPlugin {
             self.quantum
         );
         assert!(self.vms_per_isolate > 0, "LuauOsPlugin::vms_per_isolate is 0; it must be at least 1");
+        assert!(self.passes_per_tick > 0, "LuauOsPlugin::passes_per_tick is 0: nothing would run");
         assert!(self.max_ticks_per_frame > 0, "LuauOsPlugin::max_ticks_per_frame is 0: nothing would run");
         if let Some(rate) = self.tick_rate {
             // Bevy's virtual clock advances by 250 ms a frame at most.
@@ -203,6 +209,7 @@ impl LuauOsPlugin {
         let workers = self.workers.or(std::thread::available_parallelism().ok());
         RuntimeSettings {
             quantum: self.quantum,
+            passes_per_tick: self.passes_per_tick,
             syscall_timeout: self.syscall_timeout,
             seed: self.seed,
             epoch: self.epoch,

@@ -56,6 +56,8 @@ pub struct LuauRuntime {
     workers: usize,
     budget: TickBudget,
     #[reflect(ignore)]
+    passes_per_tick: u32,
+    #[reflect(ignore)]
     placement: Placement,
     #[reflect(ignore)]
     names: VmNames,
@@ -98,6 +100,7 @@ impl LuauRuntime {
             requests: Requests::default(),
             workers: settings.workers,
             budget: settings.budget,
+            passes_per_tick: settings.passes_per_tick,
             placement: Placement::new(settings.vms_per_isolate, settings.workers),
             names: VmNames::new(seed),
             pending: VecDeque::new(),
@@ -144,6 +147,11 @@ impl LuauRuntime {
     /// Sets what a tick may cost, from the next tick on.
     pub fn set_budget(&mut self, budget: TickBudget) {
         self.budget = budget;
+    }
+
+    /// How many passes a tick has that is not limited.
+    pub(crate) fn passes_per_tick(&self) -> u32 {
+        self.passes_per_tick
     }
 
     /// The quantum: safepoints that a process may pass in one slice.

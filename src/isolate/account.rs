@@ -44,9 +44,8 @@ pub(super) struct VmAccount {
     last_tick: u32,
     /// Who had the VM's last slice, or [`NOBODY`]: who is killed when the VM is over a limit.
     last_runner: ProcessIndex,
-    /// Nanoseconds of processor time used beyond what past ticks allowed. They were measured, or are what library calls
-    /// cost that went on after their slice was over.
-    time_debt: u32,
+    /// Nanoseconds of processor time used in this tick, or beyond what past ticks allowed.
+    used_time: u32,
     /// Bytes in the VM's memory category that another VM left there.
     foreign_bytes: usize,
     /// The collection after which it will be clear what the VM needs, 0 while it is within its limits, or [`UNKNOWN`].
@@ -62,7 +61,7 @@ impl VmAccount {
             limits,
             last_tick: 0,
             last_runner: NOBODY,
-            time_debt: 0,
+            used_time: 0,
             foreign_bytes: 0,
             collected_by: UNKNOWN,
         }
@@ -164,37 +163,31 @@ impl VmAccount {
         }
     }
 
-    /// Pays off debt if it is the VM's first turn in `tick`. `true` if it is.
+    /// The VM has a turn in `tick`. It may use so many nanoseconds in each. `true` if it is the first.
     #[inline]
-    pub(super) fn begin_tick(&mut self, tick: u32) -> bool {
+    pub(super) fn begin_tick(&mut self, tick: u32, allowed: u32) -> bool {
         // No branch: every other turn may be its VM's first, or every third.
         let ticks = tick.wrapping_sub(self.last_tick);
         self.last_tick = tick;
-        if self.time_debt > 0 {
-            self.pay(ticks);
-        }
+        self.used_time = self.used_time.saturating_sub(allowed.saturating_mul(ticks));
         ticks > 0
     }
 
-    #[cold]
-    fn pay(&mut self, ticks: u32) {
-        let allowed = nanoseconds(self.limits.time_per_tick);
-        self.time_debt = self.time_debt.saturating_sub(allowed.saturating_mul(ticks));
-    }
-
-    /// Whether the VM has used less time than it may have.
-    pub(super) fn has_time(&self) -> bool {
-        self.time_debt == 0 || self.time_debt < nanoseconds(self.limits.time_per_tick)
+    /// Whether the VM has used less than so many nanoseconds.
+    #[inline]
+    pub(super) fn has_time(&self, allowed: u32) -> bool {
+        self.used_time == 0 || self.used_time < allowed
     }
 
     /// A library call of the VM took so many safepoints more than its slice had.
     pub(super) fn charge_work(&mut self, safepoints: u64) {
-        self.charge_time(Duration::from_nanos(safepoints.saturating_mul(NS_PER_SAFEPOINT)));
+        self.charge_time(safepoints.saturating_mul(NS_PER_SAFEPOINT).try_into().unwrap_or(u32::MAX));
     }
 
-    /// The VM used processor time.
-    pub(super) fn charge_time(&mut self, time: Duration) {
-        self.time_debt = self.time_debt.saturating_add(nanoseconds(time));
+    /// The VM used so many nanoseconds of processor time.
+    #[inline]
+    pub(super) fn charge_time(&mut self, time: u32) {
+        self.used_time = self.used_time.saturating_add(time);
     }
 }
 
@@ -207,7 +200,8 @@ fn exceeded(limits: &Limits, Holdings { bytes: used, coroutines }: Holdings) -> 
     }
 }
 
-fn nanoseconds(time: Duration) -> u32 {
+/// As [`VmAccount`] counts them.
+pub(super) fn nanoseconds(time: Duration) -> u32 {
     time.as_nanos().try_into().unwrap_or(u32::MAX)
 }
 
@@ -287,26 +281,34 @@ mod tests {
         ));
     }
 
+    /// Whether it has time in each of these ticks, with 100 microseconds in each.
+    fn had_time<const N: usize>(account: &mut VmAccount, ticks: [u32; N]) -> [bool; N] {
+        ticks.map(|tick| {
+            account.begin_tick(tick, 100_000);
+            account.has_time(100_000)
+        })
+    }
+
     #[test]
     fn time_beyond_the_allowance_is_paid_off_by_later_ticks() {
-        let mut account = account(Limits { time_per_tick: Duration::from_micros(100), ..default() });
-        assert!(account.begin_tick(5) && account.has_time());
-        account.charge_time(Duration::from_micros(350));
-        assert!(!account.begin_tick(5) && !account.has_time());
-        assert!(account.begin_tick(6) && !account.has_time());
-        assert!(account.begin_tick(7) && !account.has_time());
-        assert!(account.begin_tick(8) && account.has_time());
-        assert!(account.begin_tick(20) && account.time_debt == 0);
+        let mut account = account(default());
+        assert!(account.begin_tick(5, 100_000) && account.has_time(100_000));
+        account.charge_time(350_000);
+        assert!(!account.begin_tick(5, 100_000), "it has begun");
+        assert_eq!(had_time(&mut account, [5, 6, 7, 8]), [false, false, false, true]);
+        assert!(account.begin_tick(20, 100_000) && account.used_time == 0);
+        account.charge_time(u32::MAX);
+        assert_eq!(had_time(&mut account, [21]), [false]);
+        assert!(account.begin_tick(22, 0) && !account.has_time(0), "there is no time at all");
     }
 
     #[test]
     fn work_beyond_a_slice_is_a_debt_that_does_not_depend_on_a_clock() {
-        let mut account = account(Limits { time_per_tick: Duration::from_micros(100), ..default() });
-        account.begin_tick(5);
+        let mut account = account(default());
+        account.begin_tick(5, 100_000);
         account.charge_work(15_000); // 225 us
-        let had_time = [6, 7, 8].map(|tick| account.begin_tick(tick) && account.has_time());
-        assert_eq!(had_time, [false, true, true]);
+        assert_eq!(had_time(&mut account, [6, 7, 8]), [false, true, true]);
         account.charge_work(u64::MAX);
-        assert!(account.begin_tick(9) && !account.has_time());
+        assert_eq!(had_time(&mut account, [9]), [false]);
     }
 }

@@ -29,4 +29,6 @@ pub(crate) struct TickTime {
     pub(crate) now: Duration,
     /// When the phase under way has to stop.
     pub(crate) deadline: Deadline,
+    /// Passes over an isolate that follow each other, at most.
+    pub(crate) passes: u32,
 }

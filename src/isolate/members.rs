@@ -6,6 +6,7 @@ use std::time::Duration;
 use bevy::prelude::*;
 
 use super::Isolate;
+use super::account::nanoseconds;
 use super::keys::{ProcessKey, VmKey};
 use crate::types::{CpuUsage, Limits, ProcessState, VmId, VmIndex};
 
@@ -40,7 +41,7 @@ impl Isolate {
     /// Work that was done elsewhere costs the VM of a process so much of its time.
     pub(crate) fn charge_time(&mut self, process: ProcessKey, time: Duration) {
         if let Some(vm) = self.vm_of(process) {
-            self.vms.account_mut(vm).charge_time(time);
+            self.vms.account_mut(vm).charge_time(nanoseconds(time));
         }
     }
 
@@ -110,7 +111,7 @@ impl Isolate {
     /// State and cost of a process, if it has not ended.
     pub(crate) fn process_info(&self, process: ProcessKey) -> Option<(ProcessState, CpuUsage)> {
         let record = self.processes.get(process)?;
-        Some((if record.is_suspended { ProcessState::Suspended } else { record.state }, record.cpu()))
+        Some((if record.is_suspended() { ProcessState::Suspended } else { record.state }, record.cpu()))
     }
 
     /// Takes a process's turns away until [`Isolate::resume`].

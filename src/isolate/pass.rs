@@ -8,14 +8,14 @@ use std::ptr;
 use std::time::Duration;
 
 use super::Isolate;
-use super::account::{Collections, Holdings, Verdict};
+use super::account::{Collections, Holdings, Verdict, nanoseconds};
 use super::collector::Collector;
 use super::config::{IsolateConfig, MIN_QUANTUM, TickTime};
 use super::keys::ProcessKey;
 use super::outbox::Outbox;
 use super::pass_clock::PassClock;
 use super::prefetch::prefetch_next;
-use super::processes::{ProcessRecord, ProcessTable};
+use super::processes::{Pause, ProcessRecord, ProcessTable};
 use super::vms::VmTable;
 use super::waits::Waits;
 use crate::console::ConsoleBuffer;
@@ -27,8 +27,8 @@ use crate::types::{KillReason, Limits, ProcessIndex, ProcessState};
 use crate::value::Value;
 
 /// With a time budget a slice that has taken so long ends as if its quantum were used up: its safepoints stand for much
-/// work each.
-const MAX_SLICE_TIME: Duration = Duration::from_millis(1);
+/// work each. A VM can go beyond its time by so much.
+const MAX_SLICE_TIME: Duration = Duration::from_micros(250);
 
 /// Safepoints beyond its quantum that a slice is not charged for. Its last library call may have counted as some.
 const FORGIVEN_SAFEPOINTS: u64 = 1024;
@@ -48,8 +48,10 @@ pub(super) struct PassReport {
     pub(super) ended: Vec<(ProcessIndex, End)>,
     pub(super) resumes: u64,
     pub(super) vm_ticks: u64,
-    /// Whether slices took long at last, if that was measured.
-    pub(super) is_slow: Option<bool>,
+    /// Passes beyond the first.
+    pub(super) further_passes: u32,
+    /// Nanoseconds that the last slices took on average.
+    pub(super) slice_time: u32,
 }
 
 /// Whose slice runs, or ran last.
@@ -79,7 +81,13 @@ pub(super) struct Pass<'a> {
     outbox: &'a mut Outbox,
     config: IsolateConfig,
     time: TickTime,
+    /// The pause of processes that yield in this tick.
+    yielded: Pause,
     clock: PassClock,
+    /// Whether VMs are held to the time that they may use.
+    is_timed: bool,
+    /// Slices that had been run when the current pass began.
+    resumes_before_pass: u64,
     limits: LimitsInForce,
     collections: Collections,
     quantum: u32,
@@ -102,6 +110,8 @@ struct LimitsInForce {
     memory_bytes: usize,
     /// Bytes that a slice may allocate, if its VM may have so many.
     slice_bytes: usize,
+    /// Nanoseconds that a VM may use in a tick.
+    time: u32,
     /// Whether VMs are held to their memory limits.
     are_exact: bool,
 }
@@ -112,6 +122,7 @@ impl LimitsInForce {
             set: ptr::null(),
             memory_bytes: usize::MAX,
             slice_bytes: usize::MAX,
+            time: u32::MAX,
             are_exact: config.limits && config.exact_memory,
         }
     }
@@ -125,7 +136,7 @@ impl<'a> Pass<'a> {
         time: TickTime,
         next: Option<&'a Isolate>,
     ) -> Option<Self> {
-        let Isolate { config, state, processes, vms, waits, collector, outbox, is_slow, .. } = isolate;
+        let Isolate { config, state, processes, vms, waits, collector, outbox, slice_time, .. } = isolate;
         let (config, luau) = (*config, &mut state.as_mut()?.luau);
         luau.context().now = time.now.as_secs_f64();
         luau.context().epoch = config.epoch.as_secs_f64();
@@ -142,7 +153,10 @@ impl<'a> Pass<'a> {
             outbox,
             config,
             time,
-            clock: PassClock::start(time.deadline, quantum, is_timed, *is_slow),
+            yielded: Pause::in_tick(time.number),
+            clock: PassClock::start(time.deadline, quantum, *slice_time),
+            is_timed,
+            resumes_before_pass: 0,
             limits: LimitsInForce::new(&config),
             quantum,
             counted: u32::from(quantum == config.quantum),
@@ -156,7 +170,7 @@ impl<'a> Pass<'a> {
     /// Runs slices until nobody is left in the pass, or it has to stop.
     pub(super) fn run(mut self) -> PassReport {
         Slices::run_batch(&mut self);
-        self.report.is_slow = self.clock.stop();
+        self.report.slice_time = self.clock.stop();
         self.report
     }
 
@@ -169,26 +183,30 @@ impl<'a> Pass<'a> {
             return None; // it has ended while it was queued
         }
         let mut quantum = self.quantum;
-        if record.is_suspended || record.priority != NORMAL_PRIORITY || record.slices == 0 {
-            quantum = special_quantum(record, quantum)?;
+        if record.pause != Pause::NONE || record.priority != NORMAL_PRIORITY || record.slices == 0 {
+            if record.pause == self.yielded {
+                queue.keep(process);
+            }
+            quantum = special_quantum(record, quantum, self.yielded)?;
         }
         let account = &mut self.vms.accounts[record.vm.at()];
-        let is_first_of_tick = account.begin_tick(self.time.number);
-        if !account.has_time() {
-            queue.keep(process);
-            return None;
-        }
         if !ptr::eq(self.limits.set, &*account.limits) {
             self.limits.set = &*account.limits;
             self.limits.memory_bytes =
                 if self.limits.are_exact { account.limits.memory_bytes } else { usize::MAX };
             if self.config.limits {
                 self.limits.slice_bytes = account.limits.slice_bytes;
+                self.limits.time = nanoseconds(account.limits.time_per_tick);
             }
             self.slices.allow(&match self.config.limits {
                 true => account.allowance(),
                 false => Allowance::unlimited(account.limits.console_bytes),
             });
+        }
+        let is_first_of_tick = account.begin_tick(self.time.number, self.limits.time);
+        if !account.has_time(self.limits.time) {
+            queue.keep(process);
+            return None;
         }
         let held_bytes = if self.limits.are_exact {
             account.own_bytes(self.slices.category_bytes(record.category))
@@ -219,6 +237,19 @@ impl<'a> Pass<'a> {
         Some(Grant { quantum, memory_bytes })
     }
 
+    /// Begins another pass, if there is to be one and it is of use.
+    #[cold]
+    fn begin_further_pass(&mut self) -> bool {
+        let ran = self.report.resumes > self.resumes_before_pass;
+        let is_wanted = ran && self.report.further_passes + 1 < self.time.passes;
+        if is_wanted {
+            self.report.further_passes += 1;
+            self.resumes_before_pass = self.report.resumes;
+            self.processes.queue.begin_pass();
+        }
+        is_wanted
+    }
+
     /// Whether the pass goes on.
     #[cold]
     fn check(&mut self) -> ControlFlow<()> {
@@ -226,10 +257,10 @@ impl<'a> Pass<'a> {
         if is_over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    /// Takes what a slice leaves beyond safepoints: output, requests, time used, its end.
-    /// It went so many safepoints beyond its quantum.
+    /// Takes what a slice of so many safepoints, some of them beyond its quantum, leaves beyond that: output, requests,
+    /// time used, its end.
     #[cold]
-    fn take_outcome(&mut self, end: SliceEnd, overdraft: u64) {
+    fn take_outcome(&mut self, end: SliceEnd, safepoints: u64, overdraft: u64) {
         let Running { process, held_bytes, .. } = self.running;
         let ProcessTable { records, queue, .. } = &mut *self.processes;
         let record = &mut records[process.index.at()];
@@ -251,7 +282,11 @@ impl<'a> Pass<'a> {
         }
         let mut waits = false;
         let end = match end {
-            SliceEnd::Preempted | SliceEnd::Yielded => None,
+            SliceEnd::Preempted => None,
+            SliceEnd::Yielded => {
+                record.pause = self.yielded;
+                None
+            }
             SliceEnd::Waiting => {
                 waits = true;
                 None
@@ -269,10 +304,14 @@ impl<'a> Pass<'a> {
                 Some(End::Killed(account.kill_reason(violation, held_bytes)))
             }
         };
-        match self.clock.slice_time() {
-            Some(time) => account.charge_time(time),
-            None if overdraft > FORGIVEN_SAFEPOINTS && self.config.limits => account.charge_work(overdraft),
-            None => {}
+        let is_measured = self.clock.measures_slices();
+        let time = if is_measured { self.clock.measure(safepoints) } else { self.clock.slice_time() };
+        record.time += u64::from(time);
+        if self.is_timed {
+            account.charge_time(time);
+        }
+        if overdraft > FORGIVEN_SAFEPOINTS && self.config.limits && !(self.is_timed && is_measured) {
+            account.charge_work(overdraft);
         }
         // Some of its tasks may wait while others run.
         for (task, request) in context.requests.drain(..).filter(|_| end.is_none()) {
@@ -301,7 +340,10 @@ impl Batch for Pass<'_> {
     #[inline(always)]
     fn next_turn(&mut self) -> Option<Turn> {
         loop {
-            let process = self.processes.queue.next_in_pass()?;
+            let Some(process) = self.processes.queue.next_in_pass() else {
+                self.begin_further_pass().then_some(())?;
+                continue;
+            };
             prefetch_next(self.slices.state(), self.processes.queue.upcoming(), self.next);
             if let Some(Grant { quantum, memory_bytes }) = self.grant(process) {
                 return Some(self.slices.ready(process.index, quantum, memory_bytes));
@@ -322,22 +364,34 @@ impl Batch for Pass<'_> {
             None if !self.clock.measures_slices() && overdraft <= FORGIVEN_SAFEPOINTS => {
                 record.slices = record.slices.saturating_add(self.counted);
                 self.report.resumes += u64::from(self.counted);
+                let time = self.clock.slice_time();
+                record.time += u64::from(time);
+                if self.is_timed {
+                    self.vms.accounts[record.vm.at()].charge_time(time);
+                }
                 queue.keep(process);
             }
-            outcome => self.take_outcome(outcome.unwrap_or(SliceEnd::Preempted), overdraft),
+            outcome => {
+                let end = outcome.unwrap_or(SliceEnd::Preempted);
+                self.take_outcome(end, report.safepoints, overdraft);
+            }
         }
         if self.clock.count(report.safepoints) { self.check() } else { ControlFlow::Continue(()) }
     }
 }
 
 /// The quantum of a process whose priority is not the usual one, or that has had a part of its first slice. `None` if
-/// it is suspended.
+/// it pauses.
 #[cold]
-fn special_quantum(record: &mut ProcessRecord, usual: u32) -> Option<u32> {
-    if record.is_suspended {
+fn special_quantum(record: &mut ProcessRecord, usual: u32, yielded: Pause) -> Option<u32> {
+    if record.is_suspended() {
         record.state = ProcessState::Suspended; // until it is resumed
         return None;
     }
+    if record.pause == yielded {
+        return None;
+    }
+    record.pause = Pause::NONE;
     let scaled = u64::from(usual) * u64::from(record.priority) / u64::from(NORMAL_PRIORITY);
     let quantum = u32::try_from(scaled).unwrap_or(u32::MAX).max(MIN_QUANTUM);
     let passed = if record.slices == 0 { record.safepoints as u32 } else { 0 };

@@ -181,10 +181,16 @@ impl VmTable {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn add(vms: &mut VmTable) -> VmKey {
         vms.add(Entity::PLACEHOLDER, Arc::default(), VirtualTime::MAX)
+    }
+
+    fn cpu(safepoints: u64, slices: u64) -> CpuUsage {
+        CpuUsage { safepoints, slices, time: Duration::from_nanos(slices * 10) }
     }
 
     #[test]
@@ -211,13 +217,13 @@ mod tests {
         let record = vms.record_mut(vm.index);
         record.live = 4;
         record.process_removed();
-        record.process_ended(CpuUsage { safepoints: 5, slices: 1 });
+        record.process_ended(cpu(5, 1));
         assert!(matches!(record.exit_settled(), VmStatus::ProcessIsDone), "two live");
-        record.process_ended(CpuUsage { safepoints: 6, slices: 2 });
-        record.process_ended(CpuUsage { safepoints: 7, slices: 3 });
+        record.process_ended(cpu(6, 2));
+        record.process_ended(cpu(7, 3));
         assert!(matches!(record.exit_settled(), VmStatus::VmEndsLater));
         let VmStatus::VmIsDone(summary) = record.exit_settled() else { panic!("nobody is left") };
-        assert_eq!((summary.processes, summary.cpu), (3, CpuUsage { safepoints: 18, slices: 6 }));
+        assert_eq!((summary.processes, summary.cpu), (3, cpu(18, 6)));
         assert!(record.has_no_processes());
     }
 }

@@ -13,4 +13,5 @@ pub(crate) struct RuntimeSettings {
     pub(crate) vms_per_isolate: usize,
     pub(crate) workers: usize,
     pub(crate) budget: TickBudget,
+    pub(crate) passes_per_tick: u32,
 }

@@ -43,7 +43,8 @@ pub(crate) fn admit(
     if !runtime.isolates.busy().any(Isolate::can_start) {
         place_pending(runtime, place_until, &mut scripts, &mut processes, &mut vms);
     }
-    let time = TickTime { number: metrics.ticks as u32, now: runtime.now, deadline: timer.deadline };
+    let time =
+        TickTime { number: metrics.ticks as u32, now: runtime.now, deadline: timer.deadline, passes: 1 };
     metrics.add(&start(runtime, time));
     tick.end_phase(timer);
 }

@@ -175,7 +175,7 @@ mod tests {
             (format!("{} f() {}", add.repeat(30), add.repeat(20)), 30),
             (format!("if c then {} else {} end {}", add.repeat(30), add.repeat(20), add.repeat(5)), 35),
             (format!("while c do {} end", add.repeat(7)), 7),
-            (format!("for i = 1, 9 do {} if i then break end {} end", add.repeat(7), add.repeat(9)), 16),
+            (format!("for i = 1, 9 do {} if i then break end {} end", add.repeat(7), add.repeat(9)), 17),
             (format!("x = c and {} or 2", ["(a < b)"; 50].join(" and ")), 50),
             (format!("x = {{ {} }}", ["k = 1, 's', f"; 500].join(",")), 0),
             ("local a = ... x = math.max(a, 1) ".to_owned() + &"x = math.floor(a) * 2 ".repeat(40), 40),

@@ -1,5 +1,7 @@
 //! What processes use of the processor.
 
+use std::time::Duration;
+
 use bevy::prelude::*;
 
 /// What a process has used of the processor.
@@ -11,11 +13,15 @@ pub struct CpuUsage {
     pub safepoints: u64,
     /// Slices run.
     pub slices: u64,
+    /// Time that they took. Slices of 256 safepoints and more are measured, shorter ones are charged for what those
+    /// before them took on average.
+    pub time: Duration,
 }
 
 impl std::ops::AddAssign for CpuUsage {
     fn add_assign(&mut self, other: Self) {
         self.safepoints += other.safepoints;
         self.slices += other.slices;
+        self.time += other.time;
     }
 }

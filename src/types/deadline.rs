@@ -1,6 +1,6 @@
 //! When work has to stop.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Steps between two reads of the clock. A step takes about a microsecond, a read some 30 nanoseconds.
 const STEPS_PER_CHECK: u32 = 32;
@@ -29,6 +29,11 @@ impl Deadline {
     /// Whether it has passed when it is `now`.
     pub(crate) fn has_passed_at(self, now: Instant) -> bool {
         self.0.is_some_and(|deadline| now >= deadline)
+    }
+
+    /// The time that is left when it is `now`.
+    pub(crate) fn left(self, now: Instant) -> Duration {
+        self.0.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(now))
     }
 
     #[cfg(test)]

@@ -50,8 +50,9 @@ pub struct Limits {
     /// Bytes of printed text that are kept until the game takes them: the newest. 4 KiB by default. With
     /// 0, `print` does nothing.
     pub console_bytes: usize,
-    /// Processor time in each tick. 200 microseconds by default, ten times what a slice of ordinary code
-    /// takes. What is used beyond that is a debt: the VM does not run until later ticks have paid it off.
+    /// Time in each tick, for the slices of all processes together. 1 ms by default: a quarter of the plugin's default
+    /// [budget](crate::LuauOsPlugin::budget). What is used beyond that is a debt: the VM does not run until later ticks
+    /// have paid it off.
     ///
     /// It is measured where slices take noticeably longer than their quantum should, and not with
     /// [`TickBudget::Unlimited`](crate::TickBudget::Unlimited), whose results must not depend on a clock.
@@ -80,7 +81,7 @@ impl Default for Limits {
             mailbox_bytes: 64 * 1024,
             source_bytes: 256 * 1024,
             console_bytes: 4 * 1024,
-            time_per_tick: Duration::from_micros(200),
+            time_per_tick: Duration::from_millis(1),
         }
     }
 }

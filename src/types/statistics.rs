@@ -8,6 +8,8 @@ use std::time::Duration;
 pub(crate) struct IsolateStats {
     /// Isolates that do not hold up the pass over all of them any more.
     pub(crate) isolate_passes: u64,
+    /// Passes over an isolate beyond the first, while it was the only one.
+    pub(crate) further_passes: u64,
     pub(crate) resumes: u64,
     pub(crate) starting_resumes: u64,
     pub(crate) vm_ticks: u64,
@@ -26,6 +28,7 @@ impl IsolateStats {
 impl AddAssign for IsolateStats {
     fn add_assign(&mut self, other: Self) {
         self.isolate_passes += other.isolate_passes;
+        self.further_passes += other.further_passes;
         self.resumes += other.resumes;
         self.starting_resumes += other.starting_resumes;
         self.vm_ticks += other.vm_ticks;
