@@ -25,6 +25,7 @@ mod prefetch;
 mod processes;
 mod requests;
 mod run_queue;
+mod share;
 mod slices;
 mod start;
 mod state;

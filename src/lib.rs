@@ -202,10 +202,10 @@ pub use run::{RunProcessesAppExt, RunReport};
 pub use runtime::LuauRuntime;
 pub use script::{CompileError, Script};
 pub use types::{
-    CpuUsage, KillReason, Limits, Metrics, Outcome, Pid, ProcessState, ScriptError, TickBudget, VmId,
+    CpuUsage, KillReason, Limits, Metrics, Outcome, Pid, ProcessState, ScriptError, Share, TickBudget, VmId,
 };
 pub use value::{Value, ValueError};
-pub use vm::{SignalCommandsExt, Vm, VmCommandsExt, VmExited, VmLimits};
+pub use vm::{SignalCommandsExt, Vm, VmCommandsExt, VmExited, VmInfo, VmLimits};
 
 /// The README's examples, compiled.
 #[cfg(doctest)]
@@ -217,7 +217,7 @@ pub mod prelude {
     pub use crate::{
         HostFunctionAppExt, Limits, LuauOsPlugin, LuauOsSystems, LuauRuntime, LuauScript, Outcome, Priority,
         Process, ProcessCommandsExt, ProcessExited, ProcessOf, ProcessState, Processes, ReplyTo,
-        RunProcessesAppExt, Script, SignalCommandsExt, Syscall, SyscallAppExt, TickBudget, Vm, VmCommandsExt,
-        VmConsole, VmExited, VmLimits,
+        RunProcessesAppExt, Script, Share, SignalCommandsExt, Syscall, SyscallAppExt, TickBudget, Vm,
+        VmCommandsExt, VmConsole, VmExited, VmLimits,
     };
 }

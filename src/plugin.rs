@@ -16,7 +16,7 @@ use crate::isolate::MIN_QUANTUM;
 use crate::runtime::{HostRegistry, LuauRuntime, RuntimeSettings};
 use crate::scheduler::{self, Tick};
 use crate::types::Metrics;
-use crate::types::TickBudget;
+use crate::types::{Share, TickBudget};
 
 /// 2000-01-01 00:00:00 UTC.
 const YEAR_2000: Duration = Duration::from_secs(946_684_800);
@@ -50,6 +50,8 @@ pub struct LuauOsPlugin {
     /// How many slices a runnable process gets in each tick with [`TickBudget::Unlimited`]. 1 by default. With a limited
     /// budget there are as many as fit in.
     pub passes_per_tick: u32,
+    /// Between whom the processor is shared out: processes, or VMs.
+    pub share: Share,
     /// The schedule whose every run is a tick. [`FixedUpdate`] by default.
     ///
     /// Any other will do, also one that the game runs itself: for rollback, in tests, or on a server without Bevy's
@@ -114,6 +116,7 @@ impl Default for LuauOsPlugin {
             quantum: 1_000,
             budget: TickBudget::default(),
             passes_per_tick: 1,
+            share: Share::default(),
             schedule: FixedUpdate.intern(),
             tick_rate: Some(60.0),
             max_ticks_per_frame: 2,
@@ -210,6 +213,7 @@ impl LuauOsPlugin {
         RuntimeSettings {
             quantum: self.quantum,
             passes_per_tick: self.passes_per_tick,
+            share: self.share,
             syscall_timeout: self.syscall_timeout,
             seed: self.seed,
             epoch: self.epoch,

@@ -91,11 +91,19 @@ impl FromReflect for LuauRuntime {
 
 impl LuauRuntime {
     pub(crate) fn new(settings: RuntimeSettings, registry: HostRegistry) -> Self {
-        let RuntimeSettings { quantum, syscall_timeout, seed, epoch, .. } = settings;
+        let RuntimeSettings { quantum, share, syscall_timeout, seed, epoch, .. } = settings;
         let exact_memory = settings.vms_per_isolate <= MAX_EXACT_VMS;
         Self {
             isolates: Isolates::default(),
-            config: IsolateConfig { quantum, syscall_timeout, seed, epoch, exact_memory, limits: true },
+            config: IsolateConfig {
+                quantum,
+                share,
+                syscall_timeout,
+                seed,
+                epoch,
+                exact_memory,
+                limits: true,
+            },
             registry,
             requests: Requests::default(),
             workers: settings.workers,

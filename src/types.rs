@@ -9,6 +9,7 @@ mod metrics;
 mod outcome;
 mod pid;
 mod process_state;
+mod share;
 mod statistics;
 mod tick_budget;
 mod virtual_time;
@@ -21,6 +22,7 @@ pub use metrics::Metrics;
 pub use outcome::{Outcome, ScriptError};
 pub use pid::Pid;
 pub use process_state::ProcessState;
+pub use share::Share;
 pub use tick_budget::TickBudget;
 pub use vm_id::VmId;
 

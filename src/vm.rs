@@ -18,6 +18,7 @@ use crate::runtime::{Admission, LuauRuntime, ProcessHandle, VmAdmission, VmHandl
 use crate::types::{Limits, Metrics, PidCounter, VmId};
 
 pub use exit::VmExited;
+pub use info::VmInfo;
 pub use signals::{SignalCommandsExt, VmCommandsExt};
 
 /// A simulated computer: an entity that owns processes.

@@ -179,6 +179,11 @@ impl VmAccount {
         self.used_time == 0 || self.used_time < allowed
     }
 
+    /// What later ticks have to pay for.
+    pub(super) fn debt(&self) -> Duration {
+        Duration::from_nanos(self.used_time.into()).saturating_sub(self.limits.time_per_tick)
+    }
+
     /// A library call of the VM took so many safepoints more than its slice had.
     pub(super) fn charge_work(&mut self, safepoints: u64) {
         self.charge_time(safepoints.saturating_mul(NS_PER_SAFEPOINT).try_into().unwrap_or(u32::MAX));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::types::Deadline;
+use crate::types::{Deadline, Share};
 
 /// A slice of one safepoint gets nowhere: the one at which a thread broke is passed again.
 pub(crate) const MIN_QUANTUM: u32 = 2;
@@ -11,6 +11,7 @@ pub(crate) const MIN_QUANTUM: u32 = 2;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct IsolateConfig {
     pub(crate) quantum: u32,
+    pub(crate) share: Share,
     pub(crate) syscall_timeout: Duration,
     pub(crate) seed: u64,
     /// What the game's calendar shows at the start of virtual time, since 1970.

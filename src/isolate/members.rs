@@ -97,6 +97,17 @@ impl Isolate {
         }
     }
 
+    /// What the processes of a VM have cost, what it owes, and how many of them there are.
+    pub(crate) fn vm_usage(&self, key: VmKey) -> Option<(CpuUsage, Duration, u32)> {
+        if !self.vms.is_current(key) {
+            return None;
+        }
+        let (record, account) = (self.vms.record(key.index), self.vms.account(key.index));
+        let mut cpu = record.summary().cpu;
+        self.processes.live_on(key.index).for_each(|process| cpu += self.processes[process.index].cpu());
+        Some((cpu, account.debt(), record.live))
+    }
+
     /// The VM of a process, if that has not ended.
     pub(crate) fn vm_of(&self, process: ProcessKey) -> Option<VmIndex> {
         Some(self.processes.get(process)?.vm)

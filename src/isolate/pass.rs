@@ -16,6 +16,7 @@ use super::outbox::Outbox;
 use super::pass_clock::PassClock;
 use super::prefetch::prefetch_next;
 use super::processes::{Pause, ProcessRecord, ProcessTable};
+use super::share::weighted;
 use super::vms::VmTable;
 use super::waits::Waits;
 use crate::console::ConsoleBuffer;
@@ -23,7 +24,7 @@ use crate::luau::request::Request;
 use crate::luau::{
     Allowance, Batch, NORMAL_PRIORITY, Slice, SliceEnd, SliceLimits, SliceReport, Slices, Turn,
 };
-use crate::types::{KillReason, Limits, ProcessIndex, ProcessState};
+use crate::types::{KillReason, Limits, ProcessIndex, ProcessState, Share};
 use crate::value::Value;
 
 /// With a time budget a slice that has taken so long ends as if its quantum were used up: its safepoints stand for much
@@ -112,6 +113,8 @@ struct LimitsInForce {
     slice_bytes: usize,
     /// Nanoseconds that a VM may use in a tick.
     time: u32,
+    /// The quantum that all processes of a VM share, or 0 where each has its own.
+    quantum: u32,
     /// Whether VMs are held to their memory limits.
     are_exact: bool,
 }
@@ -123,6 +126,7 @@ impl LimitsInForce {
             memory_bytes: usize::MAX,
             slice_bytes: usize::MAX,
             time: u32::MAX,
+            quantum: 0,
             are_exact: config.limits && config.exact_memory,
         }
     }
@@ -197,6 +201,9 @@ impl<'a> Pass<'a> {
             if self.config.limits {
                 self.limits.slice_bytes = account.limits.slice_bytes;
                 self.limits.time = nanoseconds(account.limits.time_per_tick);
+                if self.config.share == Share::PerVm && self.counted > 0 {
+                    self.limits.quantum = weighted(self.quantum, account.limits.cpu_weight);
+                }
             }
             self.slices.allow(&match self.config.limits {
                 true => account.allowance(),
@@ -207,6 +214,15 @@ impl<'a> Pass<'a> {
         if !account.has_time(self.limits.time) {
             queue.keep(process);
             return None;
+        }
+        if self.limits.quantum > 0 {
+            let shared = self.vms.shares.quantum(process.index, record.vm.at(), self.limits.quantum);
+            let Some(shared) = shared else {
+                queue.keep(process);
+                self.resumes_before_pass = u64::MAX; // it will have its turn
+                return None;
+            };
+            quantum = scaled(shared, record);
         }
         let held_bytes = if self.limits.are_exact {
             account.own_bytes(self.slices.category_bytes(record.category))
@@ -240,12 +256,16 @@ impl<'a> Pass<'a> {
     /// Begins another pass, if there is to be one and it is of use.
     #[cold]
     fn begin_further_pass(&mut self) -> bool {
-        let ran = self.report.resumes > self.resumes_before_pass;
+        let ran = self.report.resumes != self.resumes_before_pass;
         let is_wanted = ran && self.report.further_passes + 1 < self.time.passes;
         if is_wanted {
             self.report.further_passes += 1;
             self.resumes_before_pass = self.report.resumes;
-            self.processes.queue.begin_pass();
+            let ProcessTable { records, queue, .. } = &mut *self.processes;
+            queue.begin_pass();
+            if self.config.share == Share::PerVm {
+                self.vms.shares.begin_pass(records, queue.upcoming());
+            }
         }
         is_wanted
     }
@@ -392,8 +412,13 @@ fn special_quantum(record: &mut ProcessRecord, usual: u32, yielded: Pause) -> Op
         return None;
     }
     record.pause = Pause::NONE;
-    let scaled = u64::from(usual) * u64::from(record.priority) / u64::from(NORMAL_PRIORITY);
-    let quantum = u32::try_from(scaled).unwrap_or(u32::MAX).max(MIN_QUANTUM);
+    let quantum = scaled(usual, record);
     let passed = if record.slices == 0 { record.safepoints as u32 } else { 0 };
     Some(quantum.saturating_sub(passed).max(1))
+}
+
+/// A quantum by the priority of a process.
+fn scaled(quantum: u32, record: &ProcessRecord) -> u32 {
+    let scaled = u64::from(quantum) * u64::from(record.priority) / u64::from(NORMAL_PRIORITY);
+    u32::try_from(scaled).unwrap_or(u32::MAX).max(MIN_QUANTUM)
 }

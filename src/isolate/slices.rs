@@ -4,13 +4,16 @@ use super::Isolate;
 use super::config::TickTime;
 use super::pass::{End, Pass, PassReport};
 use super::run_queue::RunQueue;
-use crate::types::{Outcome, ProcessIndex};
+use crate::types::{Outcome, ProcessIndex, Share};
 
 impl Isolate {
     /// A pass over all isolates begins. What this one did not get done of its last pass comes first.
     pub(crate) fn begin_pass(&mut self) {
         if self.processes.queue.pass_is_over() {
             self.processes.queue.begin_pass();
+            if self.config.share == Share::PerVm {
+                self.vms.shares.begin_pass(&self.processes.records, self.processes.queue.upcoming());
+            }
         }
         self.collector.skipped_in_round = false;
     }
@@ -104,7 +107,7 @@ mod tests {
     use crate::luau::HostFunctions;
     use crate::luau::request::{ExternalRequest, KernelRequest};
     use crate::script::Script;
-    use crate::types::{Deadline, KillReason, Pid, ProcessState};
+    use crate::types::{Deadline, KillReason, Limits, Pid, ProcessState};
 
     /// An isolate with one VM, whose ticks take a second of virtual time.
     struct Bench {
@@ -119,6 +122,7 @@ mod tests {
         fn new() -> Self {
             let config = IsolateConfig {
                 quantum: 10,
+                share: Share::PerProcess,
                 syscall_timeout: Duration::from_secs(10),
                 seed: 0,
                 epoch: Duration::ZERO,
@@ -197,6 +201,30 @@ mod tests {
         bench.tick(Deadline::NEVER);
         assert_eq!([yields, waits].map(|process| bench.slices(process)), [3, 3]);
         assert_eq!(bench.isolate.take_stats().further_passes, 1, "the one in which nobody ran");
+    }
+
+    #[test]
+    fn the_processes_of_a_vm_share_what_it_gets_where_vms_share_the_processor() {
+        let mut bench = Bench::new();
+        (bench.isolate.config.share, bench.isolate.config.quantum) = (Share::PerVm, 640);
+        let alone = bench.spawn(ENDLESS);
+        let limits = [100, 300].map(|cpu_weight| Limits { cpu_weight, ..default() });
+        let vms =
+            limits.map(|limits| bench.isolate.add_vm(Entity::PLACEHOLDER, limits.into(), Duration::ZERO));
+        let many = vms.map(|vm| {
+            bench.vm = vm;
+            [ENDLESS; 10].map(|source| bench.spawn(source))
+        });
+        bench.tick(Deadline::NEVER);
+        let safepoints =
+            |bench: &Bench, process| bench.isolate.process_info(process).expect("it lives").1.safepoints;
+        let before = safepoints(&bench, alone);
+        (0..10).for_each(|_| bench.tick(Deadline::NEVER));
+        assert_eq!(safepoints(&bench, alone) - before, 6_400);
+        let used = vms.map(|vm| bench.isolate.vm_usage(vm).expect("it is there").0.safepoints);
+        assert!((6_300..6_700).contains(&used[0]) && (19_000..19_500).contains(&used[1]), "{used:?}");
+        let all = many.concat().into_iter();
+        assert!(all.clone().all(|process| bench.slices(process) == 11), "each has a slice in each pass");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use bevy::prelude::*;
 use super::account::VmAccount;
 use super::exit::{VmStatus, VmSummary};
 use super::keys::VmKey;
+use super::share::VmShares;
 use crate::console::ConsoleBuffer;
 use crate::types::{CpuUsage, Limits, VirtualTime, VmId, VmIndex};
 
@@ -89,6 +90,7 @@ impl VmRecord {
 pub(super) struct VmTable {
     pub(super) records: Vec<VmRecord>,
     pub(super) accounts: Vec<VmAccount>,
+    pub(super) shares: VmShares,
     /// The index that became free last is taken first.
     free: Vec<VmIndex>,
     first_generation: u32,

@@ -9,7 +9,7 @@ use bevy::reflect::{FromType, ReflectFromReflect};
 use crate::console::VmConsole;
 use crate::process::{Priority, Process, ProcessOf, Processes};
 use crate::runtime::LuauRuntime;
-use crate::types::{CpuUsage, Limits, Metrics, Pid, ProcessState, TickBudget};
+use crate::types::{CpuUsage, Limits, Metrics, Pid, ProcessState, Share, TickBudget};
 use crate::vm::{Vm, VmLimits};
 
 pub(super) fn register_types(app: &mut App) {
@@ -26,6 +26,7 @@ pub(super) fn register_types(app: &mut App) {
         .register_type::<Limits>()
         .register_type::<Pid>()
         .register_type::<ProcessState>()
+        .register_type::<Share>()
         .register_type::<TickBudget>();
     let registry = app.world().resource::<AppTypeRegistry>().clone();
     let mut registry = registry.write();

@@ -79,6 +79,7 @@ mod tests {
     fn open() -> Isolate {
         let config = IsolateConfig {
             quantum: 2,
+            share: Default::default(),
             syscall_timeout: Duration::ZERO,
             seed: 0,
             epoch: Duration::ZERO,

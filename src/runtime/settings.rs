@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::types::TickBudget;
+use crate::types::{Share, TickBudget};
 
 /// See the fields of [`LuauOsPlugin`](crate::LuauOsPlugin).
 pub(crate) struct RuntimeSettings {
@@ -14,4 +14,5 @@ pub(crate) struct RuntimeSettings {
     pub(crate) workers: usize,
     pub(crate) budget: TickBudget,
     pub(crate) passes_per_tick: u32,
+    pub(crate) share: Share,
 }

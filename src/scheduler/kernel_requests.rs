@@ -12,7 +12,7 @@ use crate::luau::request::{Address, KernelRequest, Program};
 use crate::process::{Process, ProcessOf, Processes};
 use crate::runtime::{LuauRuntime, ProcessHandle};
 use crate::script::Script;
-use crate::types::{Deadline, KillReason};
+use crate::types::{Deadline, KillReason, TickBudget};
 use crate::value::Value;
 use crate::value::Values;
 use crate::vm::{Vm, VmLimits};
@@ -160,6 +160,7 @@ fn info(world: &mut World, vm: Entity, pid: u32) -> Option<Value> {
     let process = world.get::<Process>(entity)?;
     let runtime = world.resource::<LuauRuntime>();
     let info = runtime.process_info(process)?;
+    let is_timed = runtime.budget() != TickBudget::Unlimited;
     let memory = world.get::<Vm>(vm).and_then(|vm| runtime.vm_bytes(vm));
     let spawned_at = runtime.isolates[handle.isolate].spawned_at(handle.key);
     let age = runtime.now.saturating_sub(spawned_at?).as_secs_f64();
@@ -175,6 +176,10 @@ fn info(world: &mut World, vm: Entity, pid: u32) -> Option<Value> {
         ("age".into(), age.into()),
         ("mailbox".into(), (mailbox as f64).into()),
     ];
+    // Without a budget, scripts see nothing that differs from run to run.
+    if is_timed {
+        entries.push(("time".into(), info.cpu.time.as_secs_f64().into()));
+    }
     entries.extend(memory.map(|bytes| ("memory".into(), (bytes as f64).into())));
     Some(Value::Table(entries))
 }

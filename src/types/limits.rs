@@ -57,6 +57,9 @@ pub struct Limits {
     /// It is measured where slices take noticeably longer than their quantum should, and not with
     /// [`TickBudget::Unlimited`](crate::TickBudget::Unlimited), whose results must not depend on a clock.
     pub time_per_tick: Duration,
+    /// The VM's part of the processor among others, with [`Share::PerVm`](crate::Share::PerVm): one of 200 gets twice as
+    /// much as one of 100, which is the default, as with control groups in Linux.
+    pub cpu_weight: u32,
 }
 
 impl Limits {
@@ -82,6 +85,7 @@ impl Default for Limits {
             source_bytes: 256 * 1024,
             console_bytes: 4 * 1024,
             time_per_tick: Duration::from_millis(1),
+            cpu_weight: 100,
         }
     }
 }

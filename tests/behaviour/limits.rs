@@ -6,7 +6,6 @@ use std::time::Duration;
 use bevy::prelude::*;
 use bevy_luau_os::prelude::*;
 use bevy_luau_os::{KillReason, Value};
-use cpu_time::ThreadTime;
 
 use crate::common::{self, SPIN, info, runtime};
 
@@ -201,31 +200,75 @@ fn limits_can_be_changed_while_processes_run() {
 #[test]
 fn a_vm_that_takes_long_is_slowed_down_and_others_are_not() {
     let mut app = common::app_with(LuauOsPlugin {
-        budget: TickBudget::Time(Duration::from_millis(200)),
-        quantum: 10,
+        budget: TickBudget::Time(Duration::from_secs(10)),
         workers: NonZeroUsize::new(1),
         ..common::plugin()
     });
     // Each pass over so many holes takes long and is not interrupted.
     let slow = "local t = table.create(100000, 1) table.clear(t) while true do for _ in t do end end";
-    let vm = vm_with(&mut app, Limits { time_per_tick: Duration::from_secs(4), ..default() });
-    let slow = common::process(&mut app, vm, slow);
-    let fair = common::vm(&mut app);
-    let fair = common::process(&mut app, fair, SPIN);
-    let slices = |app: &App, process| info(app, process).cpu.slices;
+    let time_per_tick = Duration::from_micros(100);
+    let processes = [(slow, time_per_tick), (SPIN, 10 * time_per_tick)].map(|(source, time_per_tick)| {
+        let vm = vm_with(&mut app, Limits { time_per_tick, ..default() });
+        common::process(&mut app, vm, source)
+    });
+    common::ticks(&mut app, 200);
+    let [slow, fair] = processes.map(|process| info(&app, process).cpu);
+    // What a slice took too much is paid for by the next ticks.
+    assert!((15..=30).contains(&slow.time.as_millis()), "{slow:?}");
+    assert!((190..=210).contains(&fair.time.as_millis()), "{fair:?}");
+    assert!(slow.slices < fair.slices && fair.slices > 200, "{slow:?}, {fair:?}");
+}
+
+#[test]
+fn a_lone_vm_gets_slice_after_slice_and_many_share_the_budget() {
+    let time = |vms: usize| {
+        let mut app = common::app_with(LuauOsPlugin {
+            budget: TickBudget::Time(Duration::from_millis(20)),
+            workers: NonZeroUsize::new(1),
+            ..common::plugin()
+        });
+        let processes = common::spinners(&mut app, vms);
+        common::ticks(&mut app, 50);
+        let slices: Vec<_> = processes.iter().map(|&process| info(&app, process).cpu.slices).collect();
+        let times = processes.iter().map(|&process| info(&app, process).cpu.time);
+        (times.sum::<Duration>(), slices)
+    };
+    let (alone, _) = time(1);
+    assert!((45..=55).contains(&alone.as_millis()), "a millisecond in each tick: {alone:?}");
+    let (shared, slices) = time(400);
+    assert!(shared < Duration::from_millis(50 * 25), "the budget, and no more: {shared:?}");
+    let (min, max) = (slices.iter().min(), slices.iter().max());
+    assert!(max.zip(min).is_some_and(|(max, min)| max - min <= 1), "{slices:?}");
+}
+
+#[test]
+fn without_a_budget_a_tick_has_as_many_passes_as_it_is_told() {
+    let mut app = common::app_with(LuauOsPlugin { passes_per_tick: 5, ..common::plugin() });
+    let [spins, waits, yields] =
+        [SPIN, "while true do task.wait() end", "while true do coroutine.yield() end"].map(|source| {
+            let vm = common::vm(&mut app);
+            common::process(&mut app, vm, source)
+        });
+    common::ticks(&mut app, 1);
+    let before = [spins, waits, yields].map(|process| info(&app, process).cpu.slices);
     common::ticks(&mut app, 10);
-    // All else that these ticks do is nothing against it.
-    let (began, before) = (ThreadTime::now(), slices(&app, slow));
-    common::ticks(&mut app, 20);
-    let one_slice = began.elapsed().div_f64((slices(&app, slow) - before) as f64);
-    let limits = Limits { time_per_tick: one_slice / 10, ..default() };
-    app.world_mut().entity_mut(vm).insert(VmLimits::from(limits));
-    let before = [slow, fair].map(|process| slices(&app, process));
-    common::ticks(&mut app, 300);
-    let [slow, fair] =
-        [(slow, before[0]), (fair, before[1])].map(|(process, before)| slices(&app, process) - before);
-    // One in ten ticks if all take the same time, two if the first after a calm tick is not measured. On a busy machine
-    // they do not: a slice in each tick would be 300.
-    assert!((8..=200).contains(&slow), "{slow} slices of {one_slice:?}");
-    assert!(fair >= 270, "{fair} slices");
+    let after = [spins, waits, yields].map(|process| info(&app, process).cpu.slices);
+    assert_eq!([0, 1, 2].map(|i| after[i] - before[i]), [50, 10, 10]);
+}
+
+#[test]
+fn vms_share_the_processor_whatever_the_number_of_their_processes() {
+    let mut app = common::app_with(LuauOsPlugin { share: Share::PerVm, ..common::plugin() });
+    let vms = [(1, 100), (40, 100), (40, 200)].map(|(processes, cpu_weight)| {
+        let vm = vm_with(&mut app, Limits { cpu_weight, ..default() });
+        (0..processes).for_each(|_| _ = common::process(&mut app, vm, SPIN));
+        vm
+    });
+    common::ticks(&mut app, 101);
+    let used = vms.map(|vm| {
+        let vm = app.world().get::<Vm>(vm).expect("it is there");
+        runtime(&app).vm_info(vm).expect("it has processes").cpu.safepoints
+    });
+    let share = |vm: usize| used[vm] as f64 / used[0] as f64;
+    assert!((0.95..1.05).contains(&share(1)) && (1.9..2.1).contains(&share(2)), "{used:?}");
 }
