@@ -75,6 +75,9 @@ pub struct LuauRuntime {
     /// The isolate whose prints are taken next.
     #[reflect(ignore)]
     next_printed: usize,
+    /// The isolate whose errors of tasks are taken next.
+    #[reflect(ignore)]
+    next_task_errors: usize,
     /// Virtual time of the current tick.
     #[reflect(ignore)]
     pub(crate) now: Duration,
@@ -93,7 +96,15 @@ impl LuauRuntime {
         let exact_memory = settings.vms_per_isolate <= MAX_EXACT_VMS;
         Self {
             isolates: Isolates::default(),
-            config: IsolateConfig { quantum, syscall_timeout, seed, epoch, exact_memory, limits: true },
+            config: IsolateConfig {
+                quantum,
+                syscall_timeout,
+                seed,
+                epoch,
+                exact_memory,
+                limits: true,
+                ends_on_task_error: settings.task_errors_end_process,
+            },
             registry,
             requests: Requests::default(),
             workers: settings.workers,
@@ -106,6 +117,7 @@ impl LuauRuntime {
             idle_states: Vec::new(),
             next_exits: 0,
             next_printed: 0,
+            next_task_errors: 0,
             now: Duration::ZERO,
         }
     }

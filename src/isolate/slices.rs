@@ -61,9 +61,10 @@ impl Isolate {
             self.processes.queue = RunQueue::default(); // whoever is queued has ended
             return;
         };
-        let PassReport { ended, resumes, vm_ticks, is_slow } = pass.run();
+        let PassReport { ended, resumes, vm_ticks, tasks_failed, is_slow } = pass.run();
         self.stats.resumes += resumes;
         self.stats.vm_ticks += vm_ticks;
+        self.stats.tasks_failed += tasks_failed;
         self.is_slow = is_slow.unwrap_or(self.is_slow);
         let processes: Vec<ProcessIndex> = ended.iter().map(|&(process, _)| process).collect();
         for (process, end) in ended {
@@ -122,6 +123,7 @@ mod tests {
                 epoch: Duration::ZERO,
                 exact_memory: true,
                 limits: true,
+                ends_on_task_error: false,
             };
             let mut isolate = Isolate::new(config, HostFunctions::default());
             let vm = isolate.add_vm(Entity::PLACEHOLDER, default(), Duration::ZERO);
