@@ -45,7 +45,7 @@ use waits::Waits;
 
 pub(crate) use categories::MAX_EXACT_VMS;
 pub(crate) use config::{IsolateConfig, MIN_QUANTUM, TickTime};
-pub(crate) use exit::{Exit, VmStatus, VmSummary};
+pub(crate) use exit::{Exit, TaskError, VmStatus, VmSummary};
 pub(crate) use keys::{ProcessKey, RequestId, VmKey};
 pub(crate) use requests::Posted;
 pub(crate) use start::Start;

@@ -84,10 +84,11 @@
 //! and `debug.traceback`. `os.clock` tells the game's virtual time, and `math.random` has a seed for each process.
 //! There is no access to files or the network, no `loadstring` and no `getfenv`.
 //!
-//! `task.wait(seconds)` suspends the process for that much virtual time. `task.spawn`, `task.defer`, `task.delay`
-//! and `task.cancel` are those of Roblox. A process ends when its main chunk and all its tasks have ended, and
-//! fails with the first error that leaves one of them. It cannot wait in a metamethod or in a callback of a library
-//! function.
+//! `task.wait(seconds)` suspends the coroutine that calls it for that much virtual time, as in Roblox, and so do all
+//! functions that wait. `task.spawn`, `task.defer`, `task.delay` and `task.cancel` are those of Roblox, too, and
+//! `task.join` waits for the end of a thread. A process ends when its main chunk and all its tasks have ended. An error
+//! ends the task that it leaves, which is a [`TaskFailed`]; one of the main chunk ends the process. Nothing can wait in
+//! a metamethod or in a callback of a library function.
 //!
 //! A process can start other processes of its VM, wait for their ends, and exchange messages with any process of
 //! any VM. The [guide for script authors](guide::scripts) has all of it.
@@ -197,6 +198,7 @@ pub use diagnostics::LuauOsDiagnosticsPlugin;
 pub use plugin::{LuauOsPlugin, LuauOsSystems};
 pub use process::{
     Priority, Process, ProcessCommandsExt, ProcessExited, ProcessInfo, ProcessOf, Processes, ScriptSource,
+    TaskFailed,
 };
 pub use run::{RunProcessesAppExt, RunReport};
 pub use runtime::LuauRuntime;
@@ -217,7 +219,7 @@ pub mod prelude {
     pub use crate::{
         HostFunctionAppExt, Limits, LuauOsPlugin, LuauOsSystems, LuauRuntime, LuauScript, Outcome, Priority,
         Process, ProcessCommandsExt, ProcessExited, ProcessOf, ProcessState, Processes, ReplyTo,
-        RunProcessesAppExt, Script, Share, SignalCommandsExt, Syscall, SyscallAppExt, TickBudget, Vm,
-        VmCommandsExt, VmConsole, VmExited, VmLimits,
+        RunProcessesAppExt, Script, Share, SignalCommandsExt, Syscall, SyscallAppExt, TaskFailed, TickBudget,
+        Vm, VmCommandsExt, VmConsole, VmExited, VmLimits,
     };
 }

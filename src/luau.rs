@@ -30,6 +30,7 @@ mod library;
 pub(crate) mod mailbox;
 mod memory;
 mod modules;
+mod notes;
 mod open;
 mod prefetch;
 mod processes;

@@ -108,6 +108,9 @@ pub struct LuauOsPlugin {
     /// year 2000 begins then, in every run, so that results do not depend on the date. With
     /// `SystemTime::now().duration_since(UNIX_EPOCH)` scripts have the date of the player, and of the server another.
     pub epoch: Duration,
+    /// Whether an error that leaves a task ends its process, as one that leaves its main chunk always does. By default it
+    /// ends that task alone, is written to the console, and triggers [`TaskFailed`](crate::TaskFailed).
+    pub task_errors_end_process: bool,
 }
 
 impl Default for LuauOsPlugin {
@@ -126,6 +129,7 @@ impl Default for LuauOsPlugin {
             log_prints: None,
             seed: 0,
             epoch: YEAR_2000,
+            task_errors_end_process: false,
         }
     }
 }
@@ -217,6 +221,7 @@ impl LuauOsPlugin {
             syscall_timeout: self.syscall_timeout,
             seed: self.seed,
             epoch: self.epoch,
+            task_errors_end_process: self.task_errors_end_process,
             vms_per_isolate: self.vms_per_isolate,
             workers: workers.map_or(1, NonZeroUsize::get),
             budget: self.budget,

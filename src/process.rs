@@ -5,6 +5,7 @@ mod exit;
 mod info;
 mod priority;
 mod relationship;
+mod task_failed;
 
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ pub use exit::ProcessExited;
 pub use info::ProcessInfo;
 pub use priority::Priority;
 pub use relationship::{ProcessOf, Processes};
+pub use task_failed::TaskFailed;
 
 /// One running Luau program. Spawn it with a [`ProcessOf`] that names its VM:
 ///

@@ -77,6 +77,9 @@ pub struct LuauRuntime {
     /// The isolate whose prints are taken next.
     #[reflect(ignore)]
     next_printed: usize,
+    /// The isolate whose errors of tasks are taken next.
+    #[reflect(ignore)]
+    next_task_errors: usize,
     /// Virtual time of the current tick.
     #[reflect(ignore)]
     pub(crate) now: Duration,
@@ -103,6 +106,7 @@ impl LuauRuntime {
                 epoch,
                 exact_memory,
                 limits: true,
+                ends_on_task_error: settings.task_errors_end_process,
             },
             registry,
             requests: Requests::default(),
@@ -117,6 +121,7 @@ impl LuauRuntime {
             idle_states: Vec::new(),
             next_exits: 0,
             next_printed: 0,
+            next_task_errors: 0,
             now: Duration::ZERO,
         }
     }

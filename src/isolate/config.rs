@@ -20,6 +20,8 @@ pub(crate) struct IsolateConfig {
     pub(crate) exact_memory: bool,
     /// Whether VMs are held to their limits.
     pub(crate) limits: bool,
+    /// Whether the error of a task ends its process.
+    pub(crate) ends_on_task_error: bool,
 }
 
 /// What isolates need to know of the tick under way.

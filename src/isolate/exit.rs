@@ -5,7 +5,7 @@ use std::time::Duration;
 use bevy::prelude::*;
 
 use super::keys::ProcessKey;
-use crate::types::{CpuUsage, Outcome, Pid};
+use crate::types::{CpuUsage, Outcome, Pid, ScriptError};
 
 /// A process that has ended.
 #[derive(Debug)]
@@ -19,6 +19,17 @@ pub(crate) struct Exit {
     pub(crate) cpu: CpuUsage,
     pub(crate) outcome: Outcome,
     pub(crate) vm_status: VmStatus,
+}
+
+/// An error that has ended a task.
+#[derive(Debug)]
+pub(crate) struct TaskError {
+    pub(crate) process: Entity,
+    /// Which process of that entity.
+    pub(crate) key: ProcessKey,
+    pub(crate) vm: Entity,
+    pub(crate) pid: Pid,
+    pub(crate) error: ScriptError,
 }
 
 /// What an exit leaves to do.

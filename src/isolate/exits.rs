@@ -3,7 +3,7 @@
 use bevy::prelude::*;
 
 use super::Isolate;
-use super::exit::{Exit, VmSummary};
+use super::exit::{Exit, TaskError, VmSummary};
 use super::keys::ProcessKey;
 use super::processes::ProcessOrigin;
 use crate::console::ConsoleBuffer;
@@ -93,6 +93,16 @@ impl Isolate {
                 return Some((record.vm, record.summary()));
             }
         }
+    }
+
+    /// Whether tasks have failed of which the ECS has not heard.
+    pub(crate) fn has_task_errors(&self) -> bool {
+        self.outbox.has_task_errors()
+    }
+
+    /// Takes the error of a task that has waited longest.
+    pub(crate) fn take_task_error(&mut self) -> Option<TaskError> {
+        self.outbox.pop_task_error()
     }
 
     /// Whether some VM may have printed something.

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::exit::TaskError;
 use super::keys::WaitId;
 use super::sweep::SweepAt;
 use crate::luau::request::ExternalRequest;
@@ -9,6 +10,9 @@ use crate::types::{Outcome, ProcessIndex, VmIndex};
 
 /// A return without results. Hundreds of thousands of processes may end so in one tick.
 const USUAL_OUTCOME: Outcome = Outcome::Finished(Vec::new());
+
+/// Errors of tasks that are kept until the ECS takes them.
+const MAX_TASK_ERRORS: usize = 1024;
 
 /// See the [module](self).
 #[derive(Default)]
@@ -18,6 +22,7 @@ pub(super) struct Outbox {
     vms_without_processes: Vec<VmIndex>,
     /// VMs with something new on their console.
     printed: Vec<VmIndex>,
+    task_errors: VecDeque<TaskError>,
     requests: Vec<(WaitId, ExternalRequest)>,
     sweep_requests_at: SweepAt,
 }
@@ -74,6 +79,22 @@ impl Outbox {
         !self.printed.is_empty()
     }
 
+    /// Keeps an error of a task. Of very many the oldest are forgotten: they are in the console.
+    pub(super) fn push_task_error(&mut self, error: TaskError) {
+        if self.task_errors.len() == MAX_TASK_ERRORS {
+            self.task_errors.pop_front();
+        }
+        self.task_errors.push_back(error);
+    }
+
+    pub(super) fn pop_task_error(&mut self) -> Option<TaskError> {
+        self.task_errors.pop_front()
+    }
+
+    pub(super) fn has_task_errors(&self) -> bool {
+        !self.task_errors.is_empty()
+    }
+
     pub(super) fn push_request(&mut self, wait: WaitId, request: ExternalRequest) {
         self.requests.push((wait, request));
     }
@@ -101,6 +122,7 @@ impl Outbox {
         !self.has_exits()
             && self.vms_without_processes.is_empty()
             && !self.has_printed()
+            && !self.has_task_errors()
             && self.requests.is_empty()
     }
 

@@ -11,16 +11,16 @@ use super::Isolate;
 use super::account::{Collections, Holdings, Verdict, nanoseconds};
 use super::collector::Collector;
 use super::config::{IsolateConfig, MIN_QUANTUM, TickTime};
+use super::exit::TaskError;
 use super::keys::ProcessKey;
 use super::outbox::Outbox;
 use super::pass_clock::PassClock;
 use super::prefetch::prefetch_next;
-use super::processes::{Pause, ProcessRecord, ProcessTable};
+use super::processes::{Pause, ProcessOrigin, ProcessRecord, ProcessTable};
 use super::share::weighted;
 use super::vms::VmTable;
 use super::waits::Waits;
 use crate::console::ConsoleBuffer;
-use crate::luau::request::Request;
 use crate::luau::{
     Allowance, Batch, NORMAL_PRIORITY, Slice, SliceEnd, SliceLimits, SliceReport, Slices, Turn,
 };
@@ -49,6 +49,7 @@ pub(super) struct PassReport {
     pub(super) ended: Vec<(ProcessIndex, End)>,
     pub(super) resumes: u64,
     pub(super) vm_ticks: u64,
+    pub(super) tasks_failed: u64,
     /// Passes beyond the first.
     pub(super) further_passes: u32,
     /// Nanoseconds that the last slices took on average.
@@ -144,6 +145,7 @@ impl<'a> Pass<'a> {
         let (config, luau) = (*config, &mut state.as_mut()?.luau);
         luau.context().now = time.now.as_secs_f64();
         luau.context().epoch = config.epoch.as_secs_f64();
+        luau.context().ends_on_task_error = config.ends_on_task_error;
         // Without a deadline the results must not depend on a clock.
         let is_timed = !time.deadline.is_never() && config.limits;
         let max_bytes = collector.max_bytes(processes.live_count());
@@ -282,7 +284,7 @@ impl<'a> Pass<'a> {
     #[cold]
     fn take_outcome(&mut self, end: SliceEnd, safepoints: u64, overdraft: u64) {
         let Running { process, held_bytes, .. } = self.running;
-        let ProcessTable { records, queue, .. } = &mut *self.processes;
+        let ProcessTable { records, origins, queue, .. } = &mut *self.processes;
         let record = &mut records[process.index.at()];
         let account = &mut self.vms.accounts[record.vm.at()];
         let slices = if end == SliceEnd::Preempted { self.counted } else { 1 };
@@ -299,6 +301,12 @@ impl<'a> Pass<'a> {
             }
             let new = || Box::new(ConsoleBuffer::new(account.limits.console_bytes));
             vm.console.get_or_insert_with(new).append(&mut context.console);
+        }
+        for error in context.task_errors.drain(..) {
+            self.report.tasks_failed += 1;
+            let ProcessOrigin { process: entity, pid, .. } = origins[process.index.at()];
+            let vm = self.vms.records[record.vm.at()].vm;
+            self.outbox.push_task_error(TaskError { process: entity, key: process, vm, pid, error });
         }
         let mut waits = false;
         let end = match end {
@@ -335,9 +343,6 @@ impl<'a> Pass<'a> {
         }
         // Some of its tasks may wait while others run.
         for (task, request) in context.requests.drain(..).filter(|_| end.is_none()) {
-            if matches!(request, Request::Cancel) {
-                context.replies.take(process.index, task);
-            }
             let timeout = self.config.syscall_timeout;
             let posted = self.waits.begin((process, task), record.vm, request, self.time.now, timeout);
             if let Some((wait, request)) = posted {

@@ -87,7 +87,7 @@ pub(super) struct ProcessOrigin {
 #[derive(Debug, Default)]
 pub(super) struct ProcessTable {
     pub(super) records: Vec<ProcessRecord>,
-    origins: Vec<ProcessOrigin>,
+    pub(super) origins: Vec<ProcessOrigin>,
     /// The index that became free last is taken first.
     free: Vec<ProcessIndex>,
     first_generation: u32,

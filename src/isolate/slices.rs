@@ -64,10 +64,11 @@ impl Isolate {
             self.processes.queue = RunQueue::default(); // whoever is queued has ended
             return;
         };
-        let PassReport { ended, resumes, vm_ticks, further_passes, slice_time } = pass.run();
+        let PassReport { ended, resumes, vm_ticks, tasks_failed, further_passes, slice_time } = pass.run();
         self.stats.resumes += resumes;
         self.stats.further_passes += u64::from(further_passes);
         self.stats.vm_ticks += vm_ticks;
+        self.stats.tasks_failed += tasks_failed;
         self.slice_time = slice_time;
         let processes: Vec<ProcessIndex> = ended.iter().map(|&(process, _)| process).collect();
         for (process, end) in ended {
@@ -128,6 +129,7 @@ mod tests {
                 epoch: Duration::ZERO,
                 exact_memory: true,
                 limits: true,
+                ends_on_task_error: false,
             };
             let mut isolate = Isolate::new(config, HostFunctions::default());
             let vm = isolate.add_vm(Entity::PLACEHOLDER, default(), Duration::ZERO);

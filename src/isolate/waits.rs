@@ -1,4 +1,7 @@
 //! What the tasks of an isolate wait for. A process all of whose tasks wait is in no queue.
+//!
+//! Who waits, the scheduler of the process knows (`luau/threads.rs`): it is told when a wait ends here, and tells us
+//! ([`Request::Cancel`]) when one ends there.
 
 pub(super) mod retained_exits;
 pub(super) mod subscribers;
@@ -112,6 +115,9 @@ impl Waits {
             }
             Request::Signal { name, timeout } => {
                 self.subscribers.listen(vm, name, Listener::Once(wait));
+                self.pend(wait, timeout.map(|timeout| now.saturating_add(timeout.max(MIN_WAIT))));
+            }
+            Request::Join { timeout } => {
                 self.pend(wait, timeout.map(|timeout| now.saturating_add(timeout.max(MIN_WAIT))));
             }
             Request::Connect { name } => self.subscribers.listen(vm, name, Listener::Connection(wait)),

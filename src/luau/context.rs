@@ -11,8 +11,8 @@ use super::stack::Reference;
 use super::threads::TaskId;
 use crate::console::ConsoleBuffer;
 use crate::random::Pcg32;
-use crate::types::{ProcessIndex, VmId, VmIndex};
-use crate::value::Value;
+use crate::types::{ProcessIndex, ScriptError, VmId, VmIndex};
+use crate::value::{Value, Values};
 
 /// What the host functions of a slice read and write.
 pub(crate) struct Context {
@@ -43,6 +43,12 @@ pub(crate) struct Context {
     pub(super) index: ProcessIndex,
     /// The path of the host function that panicked in this slice, and what it said.
     pub(super) host_panic: Option<(String, String)>,
+    /// Errors of its tasks in this slice, which ended them.
+    pub(crate) task_errors: Vec<ScriptError>,
+    /// Whether the error of a task ends its process.
+    pub(crate) ends_on_task_error: bool,
+    /// The thread of the task whose error ended the process.
+    pub(super) failed_task: Option<Reference>,
     pub(super) dropped_functions: DroppedFunctions,
     /// Whether a process ever handed over a function.
     pub(super) has_handed_over: bool,
@@ -91,6 +97,9 @@ impl Context {
             exit_results: Vec::new(),
             index: ProcessIndex(0),
             host_panic: None,
+            task_errors: Vec::new(),
+            ends_on_task_error: false,
+            failed_task: None,
             dropped_functions: DroppedFunctions::default(),
             has_handed_over: false,
         }
@@ -120,6 +129,26 @@ impl Context {
     /// The oldest message that the process that runs has not received.
     pub(super) fn take_message(&mut self) -> Option<Message> {
         self.mail.get_mut(&self.index)?.pop()
+    }
+
+    /// A task has got a message that it did not receive.
+    pub(super) fn put_back(&mut self, task: TaskId, mut message: Values) {
+        // A timeout is one value.
+        if let (2, Some(sender), Some(value)) = (message.len(), message.pop(), message.pop()) {
+            self.mail.entry(self.index).or_default().put_back(task, (value, sender));
+        }
+    }
+
+    /// An error has ended a task.
+    pub(super) fn report_task_error(&mut self, error: ScriptError) {
+        self.console.push(error.message.as_bytes());
+        self.console.push(b"\n");
+        for line in error.traceback.lines() {
+            self.console.push(b"    ");
+            self.console.push(line.as_bytes());
+            self.console.push(b"\n");
+        }
+        self.task_errors.push(error);
     }
 
     /// What a task of the process that runs has waited for.

@@ -22,10 +22,22 @@ const TEXT_BYTES: usize = 64 * 1024;
 impl LuauState {
     /// The error of a process whose last slice ended as [`SliceEnd::Failed`](super::SliceEnd::Failed).
     pub(crate) fn error(&mut self, process: ProcessIndex) -> ScriptError {
-        let failed = self.threads[process.at()].failed();
-        assert!(!failed.is_null(), "process {process:?} was never started");
-        // SAFETY: it is anchored by its process, and nothing runs in a state that is borrowed.
-        unsafe { self.error_of(process, failed) }
+        let root = self.threads[process.at()].root;
+        assert!(!root.is_null(), "process {process:?} was never started");
+        let task = self.context().failed_task.take();
+        let failed = task.and_then(|reference| {
+            let mut main = self.main();
+            main.push_reference(reference);
+            let failed = main.thread_at(-1);
+            main.pop(1);
+            failed
+        });
+        // SAFETY: it is anchored, by its process or that reference, and nothing runs in a state that is borrowed.
+        let error = unsafe { self.error_of(process, failed.unwrap_or(root)) };
+        if let Some(reference) = task {
+            self.main().release(reference);
+        }
+        error
     }
 
     /// The error on top of the stack of a thread that has failed. An object gives its own text, by a `__tostring` that
@@ -45,7 +57,7 @@ impl LuauState {
             let mut stack = stack();
             let top = stack.top();
             let value = transfer::copy(&mut stack, top).values;
-            (value, own_message(&mut stack), has_text(&mut stack))
+            (value, transfer::own_message(&mut stack), has_text(&mut stack))
         });
         let (value, own_message, has_text) = copied.unwrap_or((Value::Nil, None, false));
         let text = has_text.then(|| self.error_text(process, failed)).flatten();
@@ -92,17 +104,6 @@ impl LuauState {
         self.main().release(reference);
         text
     }
-}
-
-/// The field `message` of the object on top, if that is a string.
-fn own_message(stack: &mut Stack<'_>) -> Option<Box<str>> {
-    if stack.kind(-1) != Kind::TABLE {
-        return None;
-    }
-    let message =
-        (stack.raw_get_field(-1, c"message") == Kind::STRING).then(|| transfer::error_message(stack));
-    stack.pop(1);
-    message
 }
 
 /// Whether the object on top has a function that makes text of it.

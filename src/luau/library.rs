@@ -14,6 +14,7 @@
 mod call;
 mod callbacks;
 mod charged;
+mod coroutine;
 mod driver;
 mod formats;
 mod globals;
@@ -72,6 +73,7 @@ const FUNCTIONS: &[Entry] = &[
     Entry::new(c"signal.connect", mail::connect),
     Entry::waiting(c"task.wait", wait::task_wait, wait::slept),
     Entry::waiting(c"task.spawn", task::spawn, task::spawned),
+    Entry::waiting(c"task.join", task::join, task::joined),
     Entry::waiting(c"process.spawn", system::spawn, wait::answered),
     Entry::waiting(c"process.kill", system::kill, wait::answered),
     Entry::waiting(c"process.list", system::list, wait::answered),
@@ -119,6 +121,7 @@ pub(super) fn replace(stack: &mut Stack<'_>) {
         sort::REPLACEMENTS,
         time::REPLACEMENTS,
         inspect::REPLACEMENTS,
+        coroutine::REPLACEMENTS,
     ];
     for Replacement { library, entry } in all.into_iter().flatten() {
         replace_one(stack, *library, entry);

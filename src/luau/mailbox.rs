@@ -13,6 +13,8 @@ const FULL: &str = "mailbox is full";
 #[derive(Debug, Default)]
 pub(crate) struct Mailbox {
     messages: VecDeque<Message>,
+    /// For the first of them, the tasks that had them before.
+    put_back: VecDeque<u32>,
     bytes: usize,
     /// Room for the ends of processes that are monitored.
     reserved: usize,
@@ -69,8 +71,18 @@ impl Mailbox {
         self.add(if fits { message } else { short() });
     }
 
+    /// A message that was handed to a task, which did not receive it, comes before the others again, whatever the limits.
+    /// Tasks with lower numbers have got older messages.
+    pub(crate) fn put_back(&mut self, task: u32, message: Message) {
+        self.bytes += message.0.size();
+        let at = self.put_back.partition_point(|&other| other < task);
+        self.put_back.insert(at, task);
+        self.messages.insert(at, message);
+    }
+
     pub(crate) fn pop(&mut self) -> Option<Message> {
         let message = self.messages.pop_front()?;
+        self.put_back.pop_front();
         self.bytes -= message.0.size();
         Some(message)
     }
@@ -95,6 +107,20 @@ mod tests {
         assert_eq!(mailbox.push(message(""), 2, 3 * size), Err("mailbox is full"));
         assert_eq!(mailbox.pop(), Some(message("1234")));
         assert_eq!((mailbox.len(), mailbox.bytes), (1, size));
+    }
+
+    #[test]
+    fn messages_that_were_put_back_come_first_in_their_old_order() {
+        let mut mailbox = Mailbox::default();
+        let message = |number: f64| (Value::Number(number), Value::Nil);
+        assert_eq!(mailbox.push(message(4.0), 9, 500), Ok(()));
+        for (task, number) in [(7, 2.0), (8, 3.0), (5, 1.0)] {
+            mailbox.put_back(task, message(number));
+        }
+        assert_eq!(mailbox.pop(), Some(message(1.0)));
+        mailbox.put_back(5, message(1.0));
+        assert_eq!([(); 4].map(|()| mailbox.pop()), [1.0, 2.0, 3.0, 4.0].map(|number| Some(message(number))));
+        assert_eq!((mailbox.pop(), mailbox.bytes), (None, 0));
     }
 
     #[test]

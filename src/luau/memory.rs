@@ -110,6 +110,9 @@ impl Memory {
         }
         // SAFETY: by the contract of `charged_to`.
         let Some(slice) = (unsafe { self.slice.as_ref() }) else { return true };
+        if slice.grants_all_memory() {
+            return true;
+        }
         if size > LARGE_BLOCK && !slice.charge_block(size) {
             return false;
         }
@@ -122,6 +125,12 @@ impl Memory {
             slice.mark_for_kill(SliceEnd::Exceeded(LimitViolation::Memory(gained)));
         }
         permitted
+    }
+
+    /// Whether Luau could not go on without what it asks for.
+    fn must_not_fail(&self) -> bool {
+        // SAFETY: by the contract of `charged_to`.
+        unsafe { self.slice.as_ref() }.is_some_and(Slice::grants_all_memory)
     }
 
     fn free(&mut self, old: Old) {
@@ -215,6 +224,8 @@ pub(super) unsafe extern "C" fn allocate(
         if is_shared {
             memory.used_before = memory.used_before.wrapping_add(new_size).wrapping_sub(old_size);
         }
+    } else if memory.must_not_fail() {
+        std::alloc::handle_alloc_error(std::alloc::Layout::new::<[u8; 16]>());
     }
     new
 }

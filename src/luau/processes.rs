@@ -6,9 +6,9 @@ use std::sync::Arc;
 use mlua::ffi::lua_State;
 
 use super::replies::Reply;
-use super::stack::{Kind, Stack};
+use super::stack::{Kind, Stack, Tag};
 use super::state::LuauState;
-use super::threads::{MAIN, ProcessThread, Task, TaskId};
+use super::threads::{MAIN, Plan, ProcessThread, TaskId};
 use super::{slice, transfer};
 use crate::console::ConsoleBuffer;
 use crate::types::{ProcessIndex, ScriptError};
@@ -68,31 +68,32 @@ impl LuauState {
         if !tasks.connections.contains(&connection) {
             return false;
         }
-        let Some(id) = tasks.next_id() else { return false };
         let anchors = tasks.anchors;
-        let root = self.protect(|stack| {
+        let handler = self.protect(|stack| {
             stack.set_memory_category(category);
             stack.push_reference(anchors);
-            let root = stack.push_thread();
+            let thread = stack.push_thread();
             if stack.raw_get_element(-2, connection.cast_signed()) != Kind::FUNCTION {
                 return None;
             }
             stack.push_environment(-1);
             // SAFETY: it is new, and on the stack.
-            let mut handler = unsafe { Stack::new(root) };
+            let mut handler = unsafe { Stack::new(thread) };
             stack.move_to(&mut handler, 1);
             handler.set_globals();
             stack.move_to(&mut handler, 1);
             transfer::push(&mut handler, payload);
-            stack.raw_set_element(-2, id.cast_signed());
-            Some(root)
+            stack.push_address(thread, Tag::Thread);
+            stack.insert(-2);
+            stack.raw_set(-3);
+            Some(thread)
         });
         self.main().set_memory_category(0);
-        let (Ok(Some(root)), Some(tasks)) = (root, self.threads[thread.at()].tasks_mut()) else {
+        let (Ok(Some(handler)), Some(tasks)) = (handler, self.threads[thread.at()].tasks_mut()) else {
             return false;
         };
-        // SAFETY: it has just been anchored, with one argument.
-        tasks.push_ready(unsafe { Task::new(id, root, 1) });
+        // SAFETY: it is new, and has just been anchored. The payload is above its function.
+        unsafe { tasks.schedule(handler, Plan::Ready, 1, true) };
         true
     }
 
@@ -108,12 +109,12 @@ impl LuauState {
         results.unwrap_or_default()
     }
 
-    /// The stack of the thread by which a process has ended, which must have been started.
+    /// The stack of the main chunk of a process, which must have been started.
     fn stopped_stack(&mut self, thread: ProcessIndex) -> Stack<'_> {
-        let stopped = self.threads[thread.at()].failed();
-        assert!(!stopped.is_null(), "process {thread:?} was never started");
+        let root = self.threads[thread.at()].root;
+        assert!(!root.is_null(), "process {thread:?} was never started");
         // SAFETY: it is anchored, and nothing runs in a state that is borrowed.
-        unsafe { Stack::new(stopped) }
+        unsafe { Stack::new(root) }
     }
 
     /// Ends a process that is parked, if it is, where it stopped. What it still does there is forgotten.
@@ -133,6 +134,7 @@ impl LuauState {
         context.console = ConsoleBuffer::default();
         context.requests.clear();
         context.exit_results.clear();
+        context.task_errors.clear();
         context.host_panic = None;
     }
 

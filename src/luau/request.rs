@@ -20,7 +20,9 @@ pub(crate) enum Request {
     Signal { name: Box<[u8]>, timeout: Option<Duration> },
     /// To have a function called for each signal of a name. The number of the task is that of the connection.
     Connect { name: Box<[u8]> },
-    /// To be forgotten: the task was cancelled.
+    /// To go on when a thread of its own process ends, of which the isolate knows nothing.
+    Join { timeout: Option<Duration> },
+    /// To be forgotten: the task does not wait any more.
     Cancel,
     /// To go on with a reply from outside.
     External(ExternalRequest),

@@ -10,6 +10,7 @@ use mlua::ffi;
 use super::anchors::{ANCHORS_PER_TABLE, Root, place_in_table};
 use super::context::Caller;
 use super::modules::LoadedProgram;
+use super::notes::Notes;
 use super::records;
 use super::stack::Reference;
 use super::state::LuauState;
@@ -118,8 +119,13 @@ impl LuauState {
             return false;
         }
         self.forget_record_of(thread);
+        let shared = self.shared;
+        // SAFETY: it lives as long as we do.
+        let _guard = unsafe { (*shared).slice.grant_all_memory() };
         let is_reset = self.protect_with_root(thread, |_, root| {
-            // SAFETY: the root is not running.
+            // SAFETY: it is live, and of this state.
+            unsafe { Notes::of(root.thread()) }.clear_marks();
+            // SAFETY: the root is not running. It gets the memory that this takes.
             unsafe { ffi::lua_resetthread(root.thread()) }
             // The environment goes too, so that it does not outlive its process.
             root.push_reference(metatable);

@@ -2,11 +2,11 @@
 
 use std::cell::UnsafeCell;
 use std::marker::PhantomData;
-use std::ptr;
 
 use mlua::ffi::{self, lua_Callbacks, lua_State};
 
 use super::context::Context;
+use super::notes::Notes;
 use super::slice::Slice;
 
 /// Luau's `callbacks.userdata`. It begins with the [`Slice`], which is all that the interrupt needs.
@@ -77,14 +77,10 @@ impl<'a> OwnThread<'a> {
         &self.shared().slice
     }
 
-    /// The number that is kept with it, 0 if none was set.
-    pub(super) fn owner(self) -> usize {
+    /// What is noted on it.
+    #[inline]
+    pub(super) fn notes(self) -> Notes {
         // SAFETY: by the contract of `new`.
-        unsafe { ffi::lua_getthreaddata(self.thread) }.addr()
-    }
-
-    pub(super) fn set_owner(self, owner: usize) {
-        // SAFETY: by the contract of `new`. Nobody uses it as an address.
-        unsafe { ffi::lua_setthreaddata(self.thread, ptr::without_provenance_mut(owner)) }
+        unsafe { Notes::of(self.thread) }
     }
 }

@@ -27,6 +27,7 @@ mod resume;
 mod running;
 mod suspension;
 mod thread_stack;
+mod thread_state;
 
 use std::cell::{Cell, RefCell};
 use std::ptr;
@@ -40,11 +41,12 @@ use thread_stack::ThreadStack;
 
 pub(crate) use batch::Batch;
 pub(super) use batch::run_batch;
-pub(super) use callbacks::install;
+pub(super) use callbacks::{follow_resumes, install};
 pub(super) use park::end as end_parked;
 pub(crate) use report::{LimitViolation, SliceEnd, SliceLimits, SliceReport};
 pub(super) use resume::run_aside;
 pub(super) use running::Running;
+pub(super) use thread_state::ThreadState;
 
 /// The slice that runs in a Luau state, or the last one that did.
 ///
@@ -59,8 +61,10 @@ pub(crate) struct Slice {
     took_slow_path: Cell<bool>,
     /// Whether it left something that our callers must deal with, apart from how it ended.
     has_outcome: Cell<bool>,
-    /// The break under way is one by a function that waits.
+    /// The thread that we resumed yields because it waits for something.
     waits: Cell<bool>,
+    /// A thread that waits goes on because a script has resumed it.
+    woken_by_script: Cell<bool>,
     call_depth_limit: Cell<u32>,
     /// Whether the process was parked when the slice began.
     was_parked: Cell<bool>,
@@ -88,6 +92,8 @@ pub(crate) struct Slice {
     parked_vm: Cell<usize>,
     /// Coroutines that scripts made and that have not been collected, by VM.
     coroutines: RefCell<Vec<u32>>,
+    /// Whether memory is granted whatever the limits.
+    grants_all_memory: Cell<bool>,
     /// How many there may be of a VM.
     coroutine_limit: Cell<u32>,
     /// Whether what is allocated belongs to the state, and so to none of its VMs.
@@ -113,6 +119,7 @@ impl Slice {
             took_slow_path: Cell::new(false),
             has_outcome: Cell::new(false),
             waits: Cell::new(false),
+            woken_by_script: Cell::new(false),
             call_depth_limit: Cell::new(u32::MAX),
             was_parked: Cell::new(false),
             process: Cell::new(ptr::null_mut()),
@@ -127,6 +134,7 @@ impl Slice {
             parked_limit: Cell::new(u32::MAX),
             parked_vm: Cell::new(0),
             coroutines: RefCell::new(Vec::new()),
+            grants_all_memory: Cell::new(false),
             coroutine_limit: Cell::new(0),
             charges_state: Cell::new(false),
         }
@@ -221,6 +229,7 @@ impl Slice {
         self.began.set(None);
         self.marked_for_kill.set(None);
         self.waits.set(false);
+        self.woken_by_script.set(false);
         self.running.clear();
         self.took_slow_path.set(false);
         self.has_outcome.set(false);

@@ -65,6 +65,8 @@ pub(super) enum Tag {
     Original,
     /// A [`HostEntry`](crate::luau::host_functions::HostEntry).
     Host,
+    /// Where a thread is anchored.
+    Thread,
 }
 
 impl<'s> Stack<'s> {
@@ -309,6 +311,17 @@ impl<'s> Stack<'s> {
     /// Moves the topmost value to where another is, which is lost.
     pub(super) fn replace(&mut self, index: i32) {
         self.raw_replace(index);
+    }
+
+    /// Pushes a copy of a value on the stack of another thread of the same state, which must have room. To one of another
+    /// state it copies nothing.
+    pub(super) fn copy_to(&self, other: &mut Stack<'_>, index: i32) {
+        if let Some(index) = self.taken(index)
+            && self.main_thread() == other.main_thread()
+        {
+            // SAFETY: there is a value, and both threads are of one state. Luau makes room.
+            unsafe { ffi::lua_xpush(self.thread, other.thread, index) }
+        }
     }
 
     /// Moves the topmost values to another thread of the same state. To one of another state it moves nothing.

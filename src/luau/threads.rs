@@ -1,25 +1,46 @@
-//! The threads of one process: its main chunk, its tasks, and the coroutines that run in them.
+//! The threads of one process: its main chunk, and the coroutines that its script makes.
 //!
-//! A task is a thread of its own, with a break chain of its own. The tasks of a process take turns: one
-//! runs until it waits or ends, however many slices that takes, then the next. So a script is preempted by
-//! other processes, but never by its own tasks.
+//! # Who a thread belongs to
+//!
+//! A thread is in exactly one [state](super::slice::ThreadState), and so has one owner:
+//!
+//! - It runs, or waits for one that it has resumed, possibly in the break chain of its process. Nobody can resume,
+//!   close or cancel it.
+//! - It belongs to the scheduler of its process ([`Tasks`]): it waits for something there, or is ready and has its turn
+//!   soon. Whoever resumes, closes, cancels or schedules it takes it from there first, and what it waited for is void.
+//!   Luau tells us of each resume, whoever does it, before the thread runs (`callbacks.rs`).
+//! - It is suspended. Whoever has it can resume it.
+//! - It is dead.
+//!
+//! What waits yields. Whoever has resumed it goes on, and when its time comes, the scheduler resumes it. A main chunk
+//! that yields before its script has asked for its thread belongs to the scheduler, too, until the next slice.
+//!
+//! The scheduler resumes one thread at a time, however many slices that takes, until that waits, yields or ends, then
+//! the next. So a script is preempted by other processes, but never by its own tasks, and a process has one break chain.
 
 mod tasks;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::c_int;
 use std::sync::Arc;
 
 use mlua::ffi::{self, lua_State};
 
+use super::notes::{Mark, Notes};
 use super::slice::fiber::Parked;
-use super::stack::{Coroutine, Reference, Stack};
+use super::stack::{Reference, Stack};
 use crate::value::Value;
 
 pub(crate) use tasks::{MAIN, TaskId};
-pub(super) use tasks::{Next, Task, Tasks};
+pub(super) use tasks::{Next, Plan, Tasks};
 
-use tasks::MainChunk;
+/// What is resumed next.
+pub(super) struct Resumption {
+    pub(super) thread: *mut lua_State,
+    /// Values on its stack.
+    pub(super) arguments: c_int,
+    /// Whether its wait returns them.
+    pub(super) by_script: bool,
+}
 
 /// What is kept of a process between its slices.
 pub(super) struct ProcessThread {
@@ -33,7 +54,7 @@ pub(super) struct ProcessThread {
 /// What processes with coroutines or tasks have.
 #[derive(Default)]
 struct ProcessExtras {
-    /// The nested coroutines of the break chain of the task that runs, innermost last.
+    /// The break chain of the task that runs without its first thread, innermost last.
     chain: Vec<*mut lua_State>,
     tasks: Option<Box<Tasks>>,
     /// Values on the stack of a root that has not run, above its function.
@@ -83,19 +104,20 @@ impl ProcessThread {
         self.more.is_none().then_some(self.root)
     }
 
-    /// The thread to resume, and with how many arguments.
-    pub(super) fn next(&mut self) -> Option<(*mut lua_State, c_int)> {
-        let Some(more) = self.more.as_mut() else { return Some((self.root, 0)) };
-        let mut arguments = std::mem::take(&mut more.arguments);
+    /// What to resume.
+    pub(super) fn next(&mut self) -> Option<Resumption> {
+        let mut next = Resumption { thread: self.root, arguments: 0, by_script: false };
+        let Some(more) = self.more.as_mut() else { return Some(next) };
+        next.arguments = std::mem::take(&mut more.arguments);
         if let Some(tasks) = &mut more.tasks
             && tasks.current.is_none()
         {
-            let task = tasks.next_ready()?;
-            tasks.current = Some((task.id, task.root));
-            more.chain = task.chain;
-            arguments = task.arguments;
+            let (id, task) = tasks.next_ready()?;
+            tasks.current = Some((id, task.thread));
+            (next.arguments, next.by_script) = (task.values, task.by_script);
         }
-        Some((self.innermost(), arguments))
+        next.thread = self.innermost();
+        Some(next)
     }
 
     fn innermost(&self) -> *mut lua_State {
@@ -112,92 +134,45 @@ impl ProcessThread {
         }
     }
 
-    /// The thread that was resumed waits, with the chain that it has.
-    pub(super) fn park(&mut self) -> Next {
-        let Some(ProcessExtras { chain, tasks: Some(tasks), .. }) = self.more.as_deref_mut() else {
-            return Next::Wait;
-        };
-        if let Some((id, root)) = tasks.starting.pop() {
-            // It waits on its own: the thread that started it goes on.
-            let at = chain.iter().rposition(|&thread| thread == root).unwrap_or(chain.len());
-            let chain = chain.drain(at..).skip(1).collect();
-            tasks.push_waiting(Task::waiting(id, root, chain));
-        } else if let Some((id, root)) = tasks.current.take() {
-            let chain = std::mem::take(chain);
-            tasks.push_waiting(Task::waiting(id, root, chain));
-        }
-        Next::Continue
-    }
-
-    /// The thread that was resumed has ended with `status`, or yielded.
+    /// The thread that was resumed has ended with `status`, or yielded: because it `waits` for something, or not.
     ///
     /// # Safety
     ///
     /// `thread` must be that thread.
-    pub(super) unsafe fn stopped(&mut self, thread: *mut lua_State, status: c_int) -> Next {
-        let more = self.more.as_deref_mut();
-        let without_tasks = match status {
+    pub(super) unsafe fn stopped(&mut self, thread: *mut lua_State, status: c_int, waits: bool) -> Next {
+        // SAFETY: by the contract. It is anchored, or its parent in the chain has it, and it does not run any more.
+        let mut stack = unsafe { Stack::new(thread) };
+        // SAFETY: as above.
+        let notes = unsafe { Notes::of(thread) };
+        if let Some(ProcessExtras { chain, tasks, .. }) = self.more.as_deref_mut() {
+            if chain.pop().is_some() {
+                // Its parent waits inside `coroutine.resume` or the like, whose continuation takes the result from it.
+                return Next::Continue;
+            }
+            if let Some(tasks) = tasks {
+                return tasks.stopped(&mut stack, status);
+            }
+        }
+        match status {
             ffi::LUA_OK => Next::Returned,
+            ffi::LUA_YIELD if waits => Next::Wait,
+            ffi::LUA_YIELD if notes.has(Mark::Known) => {
+                stack.resize(0);
+                Next::Returned // nobody is left who could resume it
+            }
             ffi::LUA_YIELD => Next::Yielded,
             _ => Next::Failed,
-        };
-        let Some(ProcessExtras { chain, tasks, .. }) = more else { return without_tasks };
-        let is_nested = chain.pop().is_some();
-        let Some(tasks) = tasks else {
-            // A coroutine yielded, returned or failed: its parent waits inside `coroutine.resume` or a
-            // wrapped function, whose continuation takes the result from the coroutine.
-            return if is_nested { Next::Continue } else { without_tasks };
-        };
-        let ended = match tasks.starting.last() {
-            Some(&(_, root)) if root == thread => tasks.starting.pop(),
-            _ if is_nested => return Next::Continue,
-            _ => tasks.current.take(),
-        };
-        // SAFETY: by the contract. It was anchored when it started, and does not run any more.
-        let mut stack = unsafe { Stack::new(thread) };
-        let Some((id, _)) = ended.filter(|&(id, _)| id != MAIN) else {
-            match status {
-                ffi::LUA_OK => tasks.main_returned(&mut stack),
-                ffi::LUA_YIELD => tasks.main = MainChunk::Yielded,
-                _ => return Next::Failed,
-            }
-            return Next::Continue;
-        };
-        tasks.ended(id, &mut stack, status)
+        }
     }
 
     /// What to do when no task is ready.
     pub(super) fn idle(&mut self) -> Next {
-        let root = self.root;
-        let Some(ProcessExtras { tasks: Some(tasks), .. }) = self.more.as_deref_mut() else {
-            return Next::Wait;
-        };
-        // SAFETY: the root is anchored, and nothing of the process runs. It is only looked at.
-        let main = unsafe { Stack::new(root) };
-        if tasks.main == MainChunk::Yielded && main.coroutine() == Coroutine::Dead {
-            tasks.main = MainChunk::Ended;
-        }
-        // Otherwise it goes on inside another thread, which has resumed it and waits.
-        if tasks.main == MainChunk::Yielded && main.coroutine() == Coroutine::Suspended {
-            tasks.main = MainChunk::Runs;
-            tasks.ready.push_back(Task::waiting(MAIN, root, Vec::new()));
-            Next::Yielded
-        } else if tasks.waiting.is_empty() && tasks.connections.is_empty() {
-            Next::Returned
-        } else {
-            Next::Wait
-        }
+        self.tasks_mut().map_or(Next::Wait, Tasks::idle)
     }
 
     /// The task that runs.
     pub(super) fn running_task(&self) -> TaskId {
-        self.tasks()
-            .map_or(MAIN, |tasks| tasks.starting.last().copied().or(tasks.current).map_or(MAIN, |(id, _)| id))
-    }
-
-    /// The thread of the innermost task that runs for the first time.
-    pub(super) fn starting(&self) -> Option<*mut lua_State> {
-        self.tasks()?.starting.last().map(|&(_, root)| root)
+        self.tasks().and_then(|tasks| tasks.current).map_or(MAIN, |(id, _)| id)
     }
 
     pub(super) fn tasks(&self) -> Option<&Tasks> {
@@ -210,26 +185,9 @@ impl ProcessThread {
 
     /// Lets a process that runs its main chunk have tasks, anchored in the table with the registry
     /// reference `anchors`.
-    pub(super) fn add_tasks(&mut self, anchors: Reference) -> &mut Tasks {
-        let tasks = Tasks {
-            current: Some((MAIN, self.root)),
-            ready: VecDeque::new(),
-            waiting: BTreeMap::new(),
-            starting: Vec::new(),
-            anchors,
-            last_id: MAIN,
-            root: self.root,
-            main: MainChunk::Runs,
-            results: Vec::new(),
-            failed: None,
-            connections: BTreeSet::new(),
-        };
-        self.more.get_or_insert_default().tasks.insert(Box::new(tasks))
-    }
-
-    /// The thread with the error that ended the process.
-    pub(super) fn failed(&self) -> *mut lua_State {
-        self.tasks().and_then(|tasks| tasks.failed).unwrap_or(self.root)
+    pub(super) fn add_tasks(&mut self, anchors: Reference) {
+        let tasks = Tasks::new(self.root, anchors);
+        self.more.get_or_insert_default().tasks = Some(Box::new(tasks));
     }
 
     /// What the main chunk has returned, if others ran on after it.
@@ -260,7 +218,10 @@ impl ProcessThread {
     /// Forgets all but the root. Returns the registry references to be given back.
     pub(super) fn clear(&mut self) -> Option<[Reference; 2]> {
         let more = self.more.take()?;
-        let anchors = more.tasks.map(|tasks| tasks.anchors);
+        let anchors = more.tasks.map(|mut tasks| {
+            tasks.disband();
+            tasks.anchors
+        });
         Some([anchors, more.arguments_table].map(|reference| reference.unwrap_or(Reference::NONE)))
     }
 }

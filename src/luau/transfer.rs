@@ -12,6 +12,7 @@ pub(super) use copier::RESULT_SLOTS;
 use copier::{BYTES_COPIED, Copier, MAX_VALUES, Refusal};
 
 use super::stack::{Kind, Stack};
+use crate::types::ScriptError;
 use crate::value::Value;
 
 /// Bytes kept of an error message.
@@ -118,6 +119,27 @@ pub(super) fn error_message(stack: &Stack<'_>) -> Box<str> {
         kind => format!("(error object is a {} value)", stack.kind_name(kind)),
     };
     text.into()
+}
+
+/// The field `message` of the object on top, if that is a string.
+pub(super) fn own_message(stack: &mut Stack<'_>) -> Option<Box<str>> {
+    if stack.kind(-1) != Kind::TABLE {
+        return None;
+    }
+    let message = (stack.raw_get_field(-1, c"message") == Kind::STRING).then(|| error_message(stack));
+    stack.pop(1);
+    message
+}
+
+/// What a thread that failed leaves, in the middle of a slice: no code of a script runs for it. This takes memory.
+pub(super) fn script_error(stack: &mut Stack<'_>) -> ScriptError {
+    let (message, traceback) = (error_message(stack), traceback(stack));
+    if stack.kind(-1) == Kind::STRING || !stack.has_room(RESULT_SLOTS) {
+        return ScriptError { message, traceback, value: None };
+    }
+    let top = stack.top();
+    let value = copy(stack, top).values;
+    ScriptError { message: own_message(stack).unwrap_or(message), traceback, value: Some(value) }
 }
 
 /// The call stack of a thread that failed or was stopped, innermost frame first, one line each.

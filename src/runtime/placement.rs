@@ -85,6 +85,7 @@ mod tests {
             epoch: Duration::ZERO,
             exact_memory: true,
             limits: true,
+            ends_on_task_error: false,
         };
         Isolate::new(config, HostFunctions::default())
     }

@@ -6,7 +6,7 @@ use bevy::tasks::AsyncComputeTaskPool;
 use super::LuauRuntime;
 use super::handles::{ProcessHandle, VmHandle};
 use crate::console::ConsoleBuffer;
-use crate::isolate::{Exit, Isolate, VmSummary};
+use crate::isolate::{Exit, Isolate, TaskError, VmSummary};
 use crate::luau::LuauState;
 use crate::types::VmId;
 
@@ -67,6 +67,20 @@ impl LuauRuntime {
             .flat_map(|(_, isolate)| std::iter::from_fn(|| isolate.take_vm_without_processes()))
             .take(limit)
             .collect()
+    }
+
+    /// Takes up to `limit` errors that have ended tasks, isolate after isolate.
+    pub(crate) fn take_task_errors(&mut self, limit: usize) -> Vec<TaskError> {
+        let mut taken = Vec::new();
+        while let Some(next) = self.isolates.find_busy(self.next_task_errors, Isolate::has_task_errors) {
+            let isolate = self.isolates.get_mut(next as u32);
+            taken.extend(std::iter::from_fn(|| isolate.take_task_error()).take(limit - taken.len()));
+            self.next_task_errors = next;
+            if taken.len() == limit {
+                break;
+            }
+        }
+        taken
     }
 
     /// Takes what the processes of up to `limit` VMs have printed, isolate after isolate.

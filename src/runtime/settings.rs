@@ -10,6 +10,7 @@ pub(crate) struct RuntimeSettings {
     pub(crate) syscall_timeout: Duration,
     pub(crate) seed: u64,
     pub(crate) epoch: Duration,
+    pub(crate) task_errors_end_process: bool,
     pub(crate) vms_per_isolate: usize,
     pub(crate) workers: usize,
     pub(crate) budget: TickBudget,

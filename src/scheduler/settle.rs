@@ -10,9 +10,8 @@ use super::kernel_requests::answer_kernel_requests;
 use super::tick::Tick;
 use crate::console::VmConsole;
 use crate::console::log::PrintLog;
-use crate::isolate::{Exit, VmStatus, VmSummary};
-use crate::process::ProcessExited;
-use crate::process::{Process, Processes};
+use crate::isolate::{Exit, TaskError, VmStatus, VmSummary};
+use crate::process::{Process, ProcessExited, Processes, TaskFailed};
 use crate::runtime::LuauRuntime;
 use crate::types::{Deadline, Metrics, Outcome, Steps};
 use crate::vm::Vm;
@@ -22,6 +21,7 @@ pub(crate) fn settle(world: &mut World) {
     let timer = world.resource::<Tick>().begin_phase(Phase::Settle);
     let deadline = timer.deadline;
     settle_prints(world, deadline);
+    settle_task_errors(world, deadline);
     answer_kernel_requests(world, deadline);
     let now = world.resource::<LuauRuntime>().now;
     loop {
@@ -62,6 +62,24 @@ fn settle_prints(world: &mut World, deadline: Deadline) {
             }
             if let Ok(mut vm) = world.get_entity_mut(vm) {
                 vm.entry::<VmConsole>().or_default().get_mut().append(printed);
+            }
+        }
+        if is_last || deadline.has_passed() {
+            break;
+        }
+    }
+}
+
+fn settle_task_errors(world: &mut World, deadline: Deadline) {
+    loop {
+        let errors = world.resource_mut::<LuauRuntime>().take_task_errors(Steps::PER_CHECK);
+        let is_last = errors.len() < Steps::PER_CHECK;
+        for TaskError { process: entity, key, vm, pid, error } in errors {
+            // It may have been despawned or replaced since.
+            let process = world.get::<Process>(entity);
+            let process = process.filter(|process| process.handle.is_some_and(|handle| handle.key == key));
+            if let Some(name) = process.map(Process::shared_name) {
+                world.trigger(TaskFailed { entity, vm, pid, name, error });
             }
         }
         if is_last || deadline.has_passed() {

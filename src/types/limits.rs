@@ -36,8 +36,8 @@ pub struct Limits {
     /// library function or a string pattern, so that their C stack is kept for their next one. It takes a few pages
     /// of memory, up to 1 MiB. 16 by default.
     pub parked: u32,
-    /// Tasks at a time of one process, its main chunk included. 256 by default: `task.spawn` and its like
-    /// raise an error at more, which does not kill the process.
+    /// Tasks at a time of one process: its threads that run, wait or are ready. 256 by default: `task.spawn` and its
+    /// like raise an error at more, which does not kill the process.
     pub tasks: usize,
     /// Messages in the mailbox of one process. 256 by default. More are refused, which the sender is told.
     /// Messages of other VMs may fill three quarters of it: the rest is kept for the VM's own.

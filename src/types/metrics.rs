@@ -23,6 +23,8 @@ pub struct Metrics {
     pub processes_failed: u64,
     /// Processes that were stopped, by a limit or by despawning them or their VM.
     pub processes_killed: u64,
+    /// Tasks that an error ended, apart from the processes that failed.
+    pub tasks_failed: u64,
     /// Ticks run.
     pub ticks: u64,
     /// One for each VM in each tick in which one of its processes got a slice.
@@ -65,6 +67,7 @@ impl Metrics {
 
     /// Adds what isolates did in the tick under way. Whether that was the rest of a pass, they do not know.
     pub(crate) fn add(&mut self, stats: &IsolateStats) {
+        self.tasks_failed += stats.tasks_failed;
         self.resumes += stats.resumes;
         self.starting_resumes += stats.starting_resumes;
         self.last_tick_resumes += stats.resumes;

@@ -18,7 +18,7 @@ pub enum ProcessState {
     New,
     /// Waiting for its next slice.
     Runnable,
-    /// Waiting for a time, a message, a signal or the answer to a syscall, and in no queue until then.
+    /// All its tasks wait, for a time, a message, a signal or the answer to a syscall. It is in no queue until then.
     Waiting,
     /// Waiting to be [resumed](crate::ProcessCommandsExt::resume).
     Suspended,

@@ -13,6 +13,7 @@ pub(crate) struct IsolateStats {
     pub(crate) resumes: u64,
     pub(crate) starting_resumes: u64,
     pub(crate) vm_ticks: u64,
+    pub(crate) tasks_failed: u64,
     pub(crate) gc_time: Duration,
     pub(crate) gc_longest_pause: Duration,
 }
@@ -32,6 +33,7 @@ impl AddAssign for IsolateStats {
         self.resumes += other.resumes;
         self.starting_resumes += other.starting_resumes;
         self.vm_ticks += other.vm_ticks;
+        self.tasks_failed += other.tasks_failed;
         self.gc_time += other.gc_time;
         self.gc_longest_pause = self.gc_longest_pause.max(other.gc_longest_pause);
     }

@@ -15,6 +15,9 @@ fn waiting_takes_the_time_that_it_should_and_says_how_long() {
         ("return task.wait()", 1.0 / 60.0),
         ("return task.wait(-1)", 1.0 / 60.0),
         ("return task.wait(0/0)", 1.0 / 60.0),
+        ("return task.wait(math.huge)", 1.0 / 60.0),
+        ("return task.wait(1e30)", 1.0 / 60.0),
+        ("local t = os.clock() mailbox.receive(0.5) return os.clock() - t", 0.5),
     ] {
         let Outcome::Finished(values) = common::outcome(&mut app, source) else { panic!("{source}") };
         let waited = values[0].as_f64().expect("a number");
@@ -44,22 +47,62 @@ fn waiting_works_in_coroutines_and_protected_calls_at_any_quantum() {
                 coroutine.yield(i)
             end
         end)
-        for i in generator do table.insert(log, i) end
+        generator() -- it waits, and we go on
+        task.wait(0.1)
+        for i in generator do table.insert(log, i) end -- it waits again, so this ends
         table.insert(log, tostring(pcall(function() task.wait(0.02) error("late", 0) end)))
         table.insert(log, (select(2, pcall(function() return double(21) end))))
         table.insert(log, (select(2, pcall(fail, "luck"))))
         local inner = coroutine.create(function(...)
             return pcall(function(...) return double(...) + double(1) end, ...)
         end)
-        table.insert(log, (select(3, coroutine.resume(inner, 4))))
+        assert(select('#', coroutine.resume(inner, 4)) == 1)
+        table.insert(log, coroutine.status(inner))
+        task.wait(0.1)
+        table.insert(log, coroutine.status(inner))
         xpcall(function() task.wait() error("x") end, function() table.insert(log, "handled") end)
         return table.concat(log, " ")
     "#;
     for quantum in [2, 3, 7, 1000] {
         let mut app = app();
         app.world_mut().resource_mut::<LuauRuntime>().set_quantum(quantum);
-        returns(&mut app, source, text("1 2 3 false 42 fail: no luck 10 handled"));
+        returns(&mut app, source, text("false 42 fail: no luck suspended dead handled"));
     }
+}
+
+#[test]
+fn who_is_woken_or_ended_gets_no_answer_to_a_syscall_any_more() {
+    let source = r#"
+        local log = {}
+        local function ask(n) table.insert(log, tostring(double(n))) table.insert(log, tostring(double(n + 1))) end
+        local woken = task.spawn(ask, 1)
+        task.spawn(woken, "woken")
+        task.cancel(task.spawn(ask, 10))
+        coroutine.close(task.spawn(ask, 20))
+        local by_the_answer = coroutine.wrap(ask)
+        assert(by_the_answer(30) == nil)
+        task.wait(0.2)
+        return table.concat(log, " ")
+    "#;
+    for quantum in [2, 7, 1000] {
+        let mut app = app();
+        app.world_mut().resource_mut::<LuauRuntime>().set_quantum(quantum);
+        returns(&mut app, source, text("woken 4 60 62"));
+    }
+}
+
+#[test]
+fn a_main_chunk_that_waits_takes_no_more_memory_than_it_did() {
+    let mut app = app();
+    let vm = common::vm(&mut app);
+    let process = common::process(&mut app, vm, "while true do task.wait(1) end");
+    common::ticks(&mut app, 3);
+    let bytes =
+        |app: &App| runtime(app).vm_bytes(app.world().get::<Vm>(vm).expect("it is there")).expect("exact");
+    let before = bytes(&app);
+    common::ticks(&mut app, 600);
+    assert_eq!(bytes(&app), before);
+    assert!(common::exists(&app, process) && before < 2_000, "{before}");
 }
 
 #[test]

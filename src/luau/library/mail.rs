@@ -50,11 +50,11 @@ pub(super) fn connect(mut call: Call<'_>) -> Returned<'_> {
     if count >= limit {
         return Err(Failure::new(format!("this process has {count} connections, of {limit}")));
     }
-    let id = call.new_id(2)?;
+    let id = call.new_connection(2);
     if let Some(tasks) = call.tasks() {
         tasks.connections.insert(id);
     }
-    call.request(id, Request::Connect { name });
+    call.connect(id, name);
     call.push_number(id.into());
     call.push_closure(&Entry::new(c"disconnect", disconnect), 1);
     Ok(call.top_results(1))

@@ -55,9 +55,7 @@ pub(super) fn require(mut call: Call<'_>) -> Answered<'_> {
         }
         _ if call.runs_elsewhere(-1, MAIN_FUNCTION) => {
             // Another task loads it and waits. There is nothing that tells when it is done, so this looks in each tick.
-            call.resize(1);
-            call.push_boolean(true);
-            return Ok(Answer::Wait(Request::Sleep(Duration::ZERO)));
+            return Ok(Answer::WaitWithFirst(Request::Sleep(Duration::ZERO)));
         }
         _ => return Err(failure(&call, "the module has failed before")),
     }
@@ -73,8 +71,7 @@ pub(super) fn require(mut call: Call<'_>) -> Answered<'_> {
 /// When a module's main function has returned: the results are above what [`require`] left. Or when another task may
 /// have loaded it.
 pub(super) fn required(mut call: Call<'_>) -> Answered<'_> {
-    if call.top() == 2 && call.kind(2) == Kind::BOOLEAN {
-        call.resize(1);
+    if call.top() == 1 {
         return require(call);
     }
     if call.top() != INSTANCES_AT + 1 {

@@ -1,22 +1,20 @@
 //! Functions that wait, and how they go on.
 //!
-//! They break the running thread, as the interrupt does, so they work inside nested coroutines and
-//! protected calls. When the process is resumed, the continuation takes the reply that its task got.
+//! They yield, so whoever has resumed the thread goes on. When the scheduler resumes it, the continuation takes the reply
+//! that it got. Where a script resumes it before that, the wait returns the values that it is resumed with, without
+//! its continuation (`trampoline.rs`).
 
 use super::call::{Answer, Answered, Call, Failure};
 use crate::luau::request::Request;
 
 /// `task.wait(seconds?)`: until that much virtual time has passed; at least until the next tick. Returns
 /// how long it really was.
-pub(super) fn task_wait(mut call: Call<'_>) -> Answered<'_> {
+pub(super) fn task_wait(call: Call<'_>) -> Answered<'_> {
     let time = call.seconds(1)?;
-    let now = call.context().map_or(0.0, |context| context.now);
-    call.resize(0);
-    call.push_number(now);
     Ok(Answer::Wait(Request::Sleep(time)))
 }
 
-/// The continuation of [`task_wait`], which has left the time.
+/// The continuation of [`task_wait`]. When it began is on the stack.
 pub(super) fn slept(mut call: Call<'_>) -> Answered<'_> {
     let began = call.number(1).unwrap_or_default();
     let now = call.context().map_or(began, |context| context.now);

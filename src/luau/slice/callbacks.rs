@@ -5,6 +5,7 @@ use mlua::ffi::{self, lua_State};
 use super::Slice;
 use super::park::out_of_fuel;
 use super::running::Running;
+use crate::luau::notes::Mark;
 use crate::luau::prefetch;
 use crate::luau::shared::OwnThread;
 
@@ -55,7 +56,7 @@ unsafe extern "C-unwind" fn thread_created_or_freed(parent: *mut lua_State, thre
     let own = unsafe { OwnThread::new(thread) };
     let slice = own.slice();
     if parent.is_null() {
-        slice.forget_coroutine(own.owner());
+        slice.forget_coroutine(own.notes().owner());
         return;
     }
     if !slice.is_running() {
@@ -64,26 +65,40 @@ unsafe extern "C-unwind" fn thread_created_or_freed(parent: *mut lua_State, thre
     // SAFETY: whoever makes a thread uses nothing of the context meanwhile.
     let vm = unsafe { own.shared().running_vm() };
     slice.count_coroutine(vm);
-    own.set_owner(vm + 1);
+    own.notes().set_owner(vm + 1);
+    follow_resumes(own);
+}
+
+/// Has Luau tell us of each resume in a state from now on.
+pub(in super::super) fn follow_resumes(own: OwnThread<'_>) {
     // SAFETY: the callbacks live as long as the state, and nobody has a reference to them.
     let callbacks = unsafe { &mut *own.callbacks() };
     callbacks.preresume = Some(before_resume);
     callbacks.postresume = Some(after_resume);
 }
 
+/// The arguments are on its stack already, above what was there.
 unsafe extern "C-unwind" fn before_resume(thread: *mut lua_State) {
     // SAFETY: as for `interrupt`.
-    let slice = unsafe { OwnThread::new(thread) }.slice();
+    let own = unsafe { OwnThread::new(thread) };
+    let slice = own.slice();
     if slice.is_running() && thread != slice.bottom.get() {
         slice.running.push(thread);
         slice.took_slow_path.set(true);
+        if !own.notes().is_unmarked() {
+            own.resumed_by_script();
+        }
     }
 }
 
 unsafe extern "C-unwind" fn after_resume(thread: *mut lua_State) {
     // SAFETY: as for `interrupt`.
-    let slice = unsafe { OwnThread::new(thread) }.slice();
+    let own = unsafe { OwnThread::new(thread) };
+    let slice = own.slice();
     if thread != slice.bottom.get() {
         slice.running.pop();
+    }
+    if own.notes().has(Mark::Joined) {
+        own.joined_stopped();
     }
 }

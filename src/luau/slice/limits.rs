@@ -41,7 +41,26 @@ fn has_time(slice: &Slice) -> bool {
 /// What is thrown in a process that is marked for kill.
 pub(super) const KILLED: &CStr = c"the process is being killed";
 
+/// Grants memory until it is dropped.
+pub(in super::super) struct MemoryGrant<'a>(&'a Slice);
+
+impl Drop for MemoryGrant<'_> {
+    fn drop(&mut self) {
+        self.0.grants_all_memory.set(false);
+    }
+}
+
 impl Slice {
+    /// Grants memory whatever the limits, for an operation that must not fail in the middle.
+    pub(in super::super) fn grant_all_memory(&self) -> MemoryGrant<'_> {
+        self.grants_all_memory.set(true);
+        MemoryGrant(self)
+    }
+
+    pub(in super::super) fn grants_all_memory(&self) -> bool {
+        self.grants_all_memory.get()
+    }
+
     /// Ends the slice at its next safepoint. `false` if none runs.
     pub(in super::super) fn end_soon(&self) -> bool {
         if self.is_running() {

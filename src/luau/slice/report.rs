@@ -9,11 +9,11 @@ pub(crate) enum SliceEnd {
     Preempted,
     /// The main chunk called `coroutine.yield`.
     Yielded,
-    /// It was suspended by a function that waits.
+    /// All its threads wait.
     Waiting,
-    /// The main chunk returned; its results are on the thread's stack.
+    /// Its main chunk and its tasks have ended, or nobody can resume what is left.
     Returned,
-    /// An error left the main chunk or a task; the error value is on the thread's stack.
+    /// An error left the main chunk, or a task whose errors end the process.
     Failed,
     /// It called `process.exit`; the results are in [`Context::exit_results`](crate::luau::Context::exit_results).
     Exited,

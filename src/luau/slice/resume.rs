@@ -7,7 +7,8 @@ use mlua::ffi::{self, lua_State};
 
 use super::Slice;
 use super::report::{SliceEnd, SliceReport};
-use crate::luau::threads::{Next, ProcessThread};
+use crate::luau::shared::OwnThread;
+use crate::luau::threads::{Next, ProcessThread, Resumption};
 
 /// Runs one slice of the process that is ready, which has one thread, without arguments.
 ///
@@ -19,7 +20,7 @@ pub(super) unsafe fn run_only(slice: &Slice, thread: *mut lua_State) -> SliceRep
     debug_assert!(!slice.is_running() && slice.is_at_rest(), "the last slice has left something");
     slice.bottom.set(thread);
     // SAFETY: by the contract.
-    let status = unsafe { resume(thread, 0) };
+    let status = unsafe { resume(thread, thread, 0) };
     if status == ffi::LUA_BREAK && !slice.took_slow_path.get() {
         slice.bottom.set(ptr::null_mut());
         return SliceReport { safepoints: (slice.fuel.used() - 1) as u64, outcome: None };
@@ -60,25 +61,40 @@ pub(in super::super) unsafe fn run_aside(
     slice.yielder.set(ptr::null());
     slice.bottom.set(thread);
     // SAFETY: by the contract.
-    let status = unsafe { resume(thread, arguments) };
+    let status = unsafe { resume(thread, thread, arguments) };
     slice.bottom.set(ptr::null_mut());
     slice.broken.clear();
     slice.rest();
     status
 }
 
-/// Resumes a thread with arguments that are on its stack. Returns its status when it has stopped.
+/// Resumes a thread with arguments that are on its stack. `from` passes the depth of C calls on. Returns its status when
+/// it has stopped.
 ///
 /// # Safety
 ///
-/// `thread` must be live, and not running: new, broken, or have yielded.
+/// `thread` must be live, and not running: new, broken, or have yielded. `from` must be a thread or null.
 #[inline]
-unsafe fn resume(thread: *mut lua_State, arguments: c_int) -> c_int {
-    // SAFETY: by the contract. `from` only passes the depth of C calls on (`resume_start` in ldo.cpp); a thread that
-    // has broken still holds the depth it was first resumed at, so naming itself keeps Luau's limit on nested resumes
-    // where it is in an uninterrupted run. Luau catches every error inside `lua_resume`, and our callbacks do not
-    // panic.
-    unsafe { ffi::lua_resume_(thread, thread, arguments) }
+unsafe fn resume(thread: *mut lua_State, from: *mut lua_State, arguments: c_int) -> c_int {
+    // SAFETY: by the contract. Luau catches every error inside `lua_resume`, and our callbacks do not panic.
+    unsafe { ffi::lua_resume_(thread, from, arguments) }
+}
+
+/// Resumes what is next of the process. A thread that has broken still holds the depth at which it was first resumed, so
+/// naming itself keeps Luau's limit on nested resumes where it is in an uninterrupted run. One that has yielded holds the
+/// depth of whoever resumed it before, and has nobody below it now.
+///
+/// # Safety
+///
+/// As for [`resume`].
+unsafe fn resume_next(slice: &Slice, next: &Resumption) -> c_int {
+    // SAFETY: by the contract.
+    let own = unsafe { OwnThread::new(next.thread) };
+    own.wakes(next.by_script);
+    slice.bottom.set(next.thread);
+    let from = if own.is_broken() { next.thread } else { ptr::null_mut() };
+    // SAFETY: by the contract.
+    unsafe { resume(next.thread, from, next.arguments) }
 }
 
 /// The rest of a slice whose process has more than one thread to resume, or did more than use up its quantum.
@@ -100,19 +116,18 @@ unsafe fn run_on(slice: &Slice, mut stopped: Option<(*mut lua_State, c_int)>) ->
             None => {
                 match slice.with_process_of_slice(|process| process.next().ok_or_else(|| process.idle())) {
                     Err(next) => next,
-                    Ok((thread, arguments)) => {
-                        slice.bottom.set(thread);
-                        // SAFETY: `thread` is live: it is the root of the process or of a task, which are anchored, or
+                    Ok(next) => {
+                        // SAFETY: its thread is live: it is the root of the process or of a task, which are anchored, or
                         // a coroutine that its parent in the chain keeps alive. It can be resumed: it is new, has
-                        // yielded or is broken.
-                        stopped = Some((thread, unsafe { resume(thread, arguments) }));
+                        // yielded or is broken, and belongs to nobody but us.
+                        stopped = Some((next.thread, unsafe { resume_next(slice, &next) }));
                         continue;
                     }
                 }
             }
         };
         match next {
-            Next::Continue => {}
+            Next::Continue | Next::TaskFailed => {}
             Next::Yielded => break SliceEnd::Yielded,
             Next::Wait => break SliceEnd::Waiting,
             Next::Returned => break SliceEnd::Returned,
@@ -138,12 +153,19 @@ unsafe fn after_stop(slice: &Slice, thread: *mut lua_State, status: c_int) -> Re
         return Err(end);
     }
     slice.running.clear();
-    slice.with_process_of_slice(|process| {
-        if status != ffi::LUA_BREAK {
-            // SAFETY: by the contract.
-            return Ok(unsafe { process.stopped(thread, status) });
+    if status == ffi::LUA_BREAK {
+        slice.with_process_of_slice(|process| process.splice(&broken));
+        return Err(SliceEnd::Preempted);
+    }
+    let waits = slice.waits.replace(false);
+    // SAFETY: by the contract.
+    let next = slice.with_process_of_slice(|process| unsafe { process.stopped(thread, status, waits) });
+    if matches!(next, Next::TaskFailed) {
+        // SAFETY: by the contract. It was let go of just now, and nothing has been collected since.
+        unsafe { OwnThread::new(thread) }.task_failed();
+        if let Some(end) = slice.marked_for_kill.take() {
+            return Err(end);
         }
-        process.splice(&broken);
-        if slice.waits.replace(false) { Ok(process.park()) } else { Err(SliceEnd::Preempted) }
-    })
+    }
+    Ok(next)
 }

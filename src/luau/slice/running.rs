@@ -57,6 +57,12 @@ impl<'a> Running<'a> {
         unsafe { ffi::lua_break(self.address()) }
     }
 
+    /// Leaves it: who has resumed it goes on. Otherwise as [`break_here`](Self::break_here).
+    pub(super) fn yield_here(self) -> c_int {
+        // SAFETY: by the contract of `new`.
+        unsafe { ffi::lua_yield(self.address(), 0) }
+    }
+
     /// Throws an error.
     pub(super) fn throw(self, message: &CStr) -> ! {
         // SAFETY: by the contract of `new`. What runs is left, so nobody uses the stack but this.

@@ -1,4 +1,4 @@
-//! Breaking a process from inside: where it can be done, and for functions that wait.
+//! Leaving a thread from inside: by a break, which its process does not notice, or because it waits.
 
 use std::ffi::c_int;
 
@@ -45,49 +45,26 @@ impl Slice {
         self.broken.push(thread.address());
         thread.break_here()
     }
-
-    /// What the task that was started did: `Some` if it waits, with the threads of its break, innermost first.
-    pub(in super::super) fn take_wait(&self) -> Option<Vec<*mut lua_State>> {
-        let broken = self.waits.replace(false).then(|| self.broken.to_vec());
-        // No break is under way any more: nothing of this one may get into the chain of the next.
-        if broken.is_some() {
-            self.broken.clear();
-        }
-        broken
-    }
 }
 
 impl Running<'_> {
-    /// Whether the process that runs can be suspended here.
-    pub(in super::super) fn can_suspend(self) -> bool {
-        let slice = self.slice();
-        if !slice.is_running() {
-            return false;
-        }
-        // A task that runs inside `task.spawn` waits alone.
-        let alone = slice.with_process(|process| process.starting()).flatten();
-        for parent in slice.running.to_vec().into_iter().rev() {
-            if !slice.parent(parent).is_yieldable() {
-                return false;
-            }
-            if alone == Some(parent) {
-                return true;
-            }
-        }
-        self.is_yieldable() && slice.parent(slice.bottom.get()).is_yieldable()
+    /// Whether the thread can wait: no frame of C keeps it from being left.
+    pub(in super::super) fn can_wait(self) -> bool {
+        self.slice().is_running() && self.is_yieldable()
     }
 }
 
 /// Each returns what the running C function has to return.
 impl Leavable<'_> {
-    /// Ends the slice that runs: the process waits. The continuation is called when it is resumed. It must be possible
-    /// to [suspend](Running::can_suspend) it: otherwise this throws, or the threads above one that cannot be left never
-    /// go on.
-    pub(in super::super) fn suspend(self) -> c_int {
+    /// Leaves the thread, which waits: whoever has resumed it goes on. The continuation is called when it is resumed. If
+    /// it [cannot wait](Running::can_wait), this throws.
+    pub(in super::super) fn wait(self) -> c_int {
         let slice = self.slice();
-        slice.waits.set(true);
         slice.took_slow_path.set(true);
-        slice.break_innermost(*self)
+        if self.address() == slice.bottom.get() {
+            slice.waits.set(true);
+        }
+        self.yield_here()
     }
 
     /// Ends the slice of a process that is marked for kill, if it can be broken here. Otherwise the next safepoint will

@@ -34,11 +34,6 @@ impl ThreadStack {
         self.0.replace(threads);
     }
 
-    /// A copy of them, from the first that was pushed to the last.
-    pub(super) fn to_vec(&self) -> Vec<*mut lua_State> {
-        self.0.borrow().clone()
-    }
-
     /// Whether all of them are as `f` wants them. It must not change the stack.
     pub(super) fn all(&self, f: impl FnMut(*mut lua_State) -> bool) -> bool {
         self.0.borrow().iter().copied().all(f)

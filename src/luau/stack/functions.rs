@@ -156,13 +156,6 @@ impl Stack<'_> {
         self.raw_thread(index).filter(|thread| !thread.is_null())
     }
 
-    /// What `coroutine.status` says of the thread at an index.
-    pub(in crate::luau) fn coroutine_at(&self, index: i32) -> Option<Coroutine> {
-        let thread = self.thread_at(index)?;
-        // SAFETY: this has the thread, so it is live. It is only looked at.
-        Some(unsafe { Stack::new(thread) }.coroutine())
-    }
-
     /// What others say of the thread itself.
     pub(in crate::luau) fn coroutine(&self) -> Coroutine {
         // SAFETY: the thread is live, and so is the main thread of its state.
@@ -211,6 +204,11 @@ impl Stack<'_> {
         };
         self.pop(1);
         source
+    }
+
+    /// Luau's status of the thread.
+    pub(in crate::luau) fn status(&self) -> c_int {
+        self.raw_status()
     }
 
     /// Pushes a new thread.

@@ -28,8 +28,10 @@ pub(in crate::luau) type Returned<'a> = Result<Results<'a>, Failure>;
 pub(in crate::luau) enum Answer<'a> {
     /// Nothing: it has returned.
     Results(Results<'a>),
-    /// The task waits for something.
+    /// The thread waits for something. When that began is all that its continuation finds on the stack.
     Wait(Request),
+    /// The same, but that the first value on the stack stays there instead.
+    WaitWithFirst(Request),
     /// A function of the script is called: the one below the topmost values, with them. How many results it is to leave
     /// on the stack, if not all.
     Call { arguments: u16, results: Option<u16> },

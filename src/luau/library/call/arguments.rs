@@ -90,20 +90,30 @@ impl Call<'_> {
         Failure::new(format!("argument {position}: expected {expected}, got {got}"))
     }
 
-    /// An optional argument that is a time.
+    /// An optional argument that is a time. What no clock can tell (negative, not a number, infinite, beyond 2^64) is
+    /// none, as in Lune.
     pub(in crate::luau) fn seconds(&self, index: i32) -> Result<Duration, Failure> {
-        let seconds = match self.number(index) {
-            Some(seconds) => seconds,
-            None if self.is_none_or_nil(index) => 0.0,
-            None => return Err(self.wrong(index, index, "number of seconds")),
-        };
-        let seconds = if seconds.is_nan() { 0.0 } else { seconds.clamp(0.0, MAX_SECONDS) };
+        let seconds = self.number_of_seconds(index)?;
+        let seconds = Duration::try_from_secs_f64(seconds).map_or(0.0, |_| seconds.min(MAX_SECONDS));
         Ok(Duration::from_secs_f64(seconds))
     }
 
-    /// How long to wait at most, if that is given.
+    /// How long to wait at most, if that is given. However long it is, it is a time.
     pub(in crate::luau) fn timeout(&self, index: i32) -> Result<Option<Duration>, Failure> {
-        if self.is_none_or_nil(index) { Ok(None) } else { self.seconds(index).map(Some) }
+        if self.is_none_or_nil(index) {
+            return Ok(None);
+        }
+        let seconds = self.number_of_seconds(index)?;
+        let seconds = if seconds.is_nan() { 0.0 } else { seconds.clamp(0.0, MAX_SECONDS) };
+        Ok(Some(Duration::from_secs_f64(seconds)))
+    }
+
+    fn number_of_seconds(&self, index: i32) -> Result<f64, Failure> {
+        match self.number(index) {
+            Some(seconds) => Ok(seconds),
+            None if self.is_none_or_nil(index) => Ok(0.0),
+            None => Err(self.wrong(index, index, "number of seconds")),
+        }
     }
 
     /// The number of a process.

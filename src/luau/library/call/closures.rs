@@ -84,6 +84,13 @@ impl<'a> Call<'a> {
         Results::new(self.call_original())
     }
 
+    /// The same of a function that resets a thread. Luau cannot go on with one that was reset by half, so it gets the
+    /// memory that this takes.
+    pub(in crate::luau) fn original_results_with_all_memory(self) -> Results<'a> {
+        let _guard = self.running().slice().grant_all_memory();
+        self.original_results()
+    }
+
     /// The same, where the results, so many on top, tell what to charge for them.
     #[inline]
     pub(in crate::luau) fn original(mut self, cost: impl FnOnce(&Stack<'a>, u32) -> u64) -> Results<'a> {

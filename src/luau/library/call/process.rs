@@ -22,7 +22,7 @@ impl<'a> Call<'a> {
     }
 
     #[inline]
-    pub(super) fn slice(&self) -> &Slice {
+    pub(super) fn slice(&self) -> &'a Slice {
         self.running().slice()
     }
 

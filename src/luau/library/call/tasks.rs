@@ -1,13 +1,17 @@
 //! The tasks of the process for which a function is called: threads that it makes, resumes and resets.
 
-use mlua::ffi::{self, lua_State};
+use std::ffi::c_int;
+
+use mlua::ffi;
 
 use super::{Call, Failure};
+use crate::luau::notes::Mark;
 use crate::luau::replies::Reply;
 use crate::luau::request::Request;
-use crate::luau::slice::SliceEnd;
-use crate::luau::stack::{Coroutine, Kind, Stack};
-use crate::luau::threads::{MAIN, Next, Task, TaskId, Tasks};
+use crate::luau::shared::OwnThread;
+use crate::luau::slice::{SliceEnd, ThreadState, follow_resumes};
+use crate::luau::stack::{Kind, Stack, Tag};
+use crate::luau::threads::{MAIN, Next, Plan, TaskId, Tasks};
 use crate::value::Value;
 
 /// What a task did that was started.
@@ -18,19 +22,70 @@ pub(in crate::luau) enum Spawned {
     Stopped,
 }
 
-impl Call<'_> {
+impl<'a> Call<'a> {
     /// A task asks for something. The slice has that as an outcome.
-    pub(in crate::luau) fn request(&mut self, task: TaskId, request: Request) {
+    fn request(&mut self, task: TaskId, request: Request) {
         self.slice().flag_outcome();
         if let Some(context) = self.context() {
             context.requests.push((task, request));
         }
     }
 
-    /// The task that runs asks for something.
-    pub(super) fn ask(&mut self, request: Request) {
-        let task = self.process().map_or(MAIN, |process| process.running_task());
+    /// The process asks for signals, under the number of a connection.
+    pub(in crate::luau) fn connect(&mut self, connection: TaskId, name: Box<[u8]>) {
+        self.request(connection, Request::Connect { name });
+    }
+
+    /// The running thread is about to yield and wait for what it asks for. All that it has on its stack from now on is
+    /// the first value, or when that began.
+    pub(super) fn begin_wait(&mut self, request: Request, keeps_first: bool) -> Result<(), Failure> {
+        self.check_can_wait()?;
+        let (process, thread) =
+            (self.process().map(|process| (process.root, process.tasks().is_none())), self.thread());
+        let is_alone = process == Some((thread, true));
+        if keeps_first {
+            self.resize(1);
+        } else {
+            let now = self.context().map_or(0.0, |context| context.now);
+            self.resize(0);
+            self.push_number(now);
+        }
+        let plan = match &request {
+            Request::Join { timeout } => {
+                let of = self.thread_at(1).ok_or_else(|| self.wrong(1, 1, "thread"))?;
+                Plan::Join { of, has_timeout: timeout.is_some() }
+            }
+            Request::Receive { .. } => Plan::Message,
+            _ => Plan::Wait,
+        };
+        // The main chunk of a process that never had another thread needs no scheduler.
+        if is_alone && !matches!(plan, Plan::Join { .. }) {
+            self.request(MAIN, request);
+            return Ok(());
+        }
+        self.push_own_thread();
+        let task = self.schedule(-1, plan, 0, false);
+        self.running().notes().mark(Mark::Waits);
+        self.resize(1);
         self.request(task, request);
+        Ok(())
+    }
+
+    /// Gives the thread at an index to the scheduler, as [`Tasks::schedule`] takes it.
+    fn schedule(&mut self, index: i32, plan: Plan, values: c_int, by_script: bool) -> TaskId {
+        self.make_tasks();
+        let (Some(thread), Some(anchors)) = (self.thread_at(index), self.tasks().map(|tasks| tasks.anchors))
+        else {
+            return MAIN;
+        };
+        self.push_value(index);
+        self.push_reference(anchors);
+        self.push_address(thread, Tag::Thread);
+        self.push_value(-3);
+        self.raw_set(-3);
+        self.pop(2);
+        // SAFETY: whoever calls this has taken it from the scheduler, or runs on it and yields next. It was anchored.
+        self.tasks().map_or(MAIN, |tasks| unsafe { tasks.schedule(thread, plan, values, by_script) })
     }
 
     /// The process ends, with results.
@@ -47,9 +102,9 @@ impl Call<'_> {
         self.context()?.take_reply(task)
     }
 
-    /// Fails where the task that runs cannot be suspended.
+    /// Fails where the thread that runs cannot wait.
     pub(in crate::luau) fn check_can_wait(&self) -> Result<(), Failure> {
-        if self.running().can_suspend() { Ok(()) } else { Err(Failure::cannot_wait()) }
+        if self.running().can_wait() { Ok(()) } else { Err(Failure::cannot_wait()) }
     }
 
     /// Makes sure that the process can have tasks.
@@ -63,23 +118,24 @@ impl Call<'_> {
         self.push_table(0, 0);
         let anchors = self.refer_to(-1);
         self.pop(1);
+        // Not only scripts make threads.
+        follow_resumes(*self.running());
         if let Some(process) = self.process() {
             process.set_name(name);
             process.add_tasks(anchors);
         }
     }
 
-    /// The number of a new task or connection, by which the process anchors the value at an index.
-    pub(in crate::luau) fn new_id(&mut self, index: i32) -> Result<TaskId, Failure> {
-        let next = self.tasks().and_then(Tasks::next_id);
-        let id = next.ok_or_else(|| Failure::new(format!("this process has had {} tasks", TaskId::MAX)))?;
+    /// The number of a new connection, by which the process anchors the value at an index.
+    pub(in crate::luau) fn new_connection(&mut self, index: i32) -> TaskId {
+        let id = self.tasks().map_or(MAIN, Tasks::next_id);
         if let Some(anchors) = self.tasks().map(|tasks| tasks.anchors) {
             self.push_reference(anchors);
             self.push_value(index);
             self.raw_set_element(-2, id.cast_signed());
             self.pop(1);
         }
-        Ok(id)
+        id
     }
 
     /// Lets go of what is anchored by a number.
@@ -92,92 +148,167 @@ impl Call<'_> {
         }
     }
 
-    /// Makes a task of the function or the suspended thread at stack index 1 and the arguments after it, and
-    /// leaves its thread there and nothing else. For its caller that is the argument at `position`.
-    pub(in crate::luau) fn new_task(&mut self, position: i32) -> Result<Task, Failure> {
+    /// The thread at an index.
+    fn own_thread_at(&self, index: i32) -> Option<OwnThread<'a>> {
+        // SAFETY: it is on the stack of a running function, which does not lose it while it deals with it.
+        self.thread_at(index).map(|thread| unsafe { OwnThread::new(thread) })
+    }
+
+    /// In which state the thread at an index is.
+    pub(in crate::luau) fn thread_state(&self, index: i32) -> Option<ThreadState> {
+        self.own_thread_at(index).map(OwnThread::state)
+    }
+
+    /// Makes a thread of the function at stack index 1, or takes the suspended one that is there, puts the arguments after
+    /// it on its stack, and leaves it there and nothing else. For its caller that is the argument at `position`. Returns
+    /// how many arguments there are.
+    fn new_task(&mut self, position: i32) -> Result<c_int, Failure> {
         let kind = self.kind(1);
         if kind != Kind::FUNCTION && kind != Kind::THREAD {
             return Err(self.wrong(1, position, "function or thread"));
         }
         self.make_tasks();
-        let count = self.tasks().map_or(0, |tasks| tasks.len());
-        let limit = self.context().map_or(0, |context| context.task_limit);
-        if count >= limit {
-            return Err(Failure::new(format!("this process has {count} tasks, of {limit}")));
+        let state = self.thread_state(1);
+        match state {
+            Some(ThreadState::Running) => return Err(Failure::new("the thread is not suspended: it runs")),
+            Some(ThreadState::Dead) => return Err(Failure::new("the thread is not suspended: it has ended")),
+            Some(ThreadState::Suspended) | None => self.check_task_limit()?,
+            Some(ThreadState::Scheduled) => {}
         }
         let arguments = self.top() - 1;
-        let (root, moved) = if kind == Kind::FUNCTION {
+        if kind == Kind::FUNCTION {
             let thread = self.push_thread();
             self.insert(1); // thread, function, arguments
-            (thread, arguments + 1)
-        } else {
-            (self.suspended_thread(1)?, arguments)
-        };
-        // SAFETY: the thread is on the stack. It is new or suspended, so nobody uses its stack while this lives, and if
-        // somebody resumes it before the task begins, the task finds that out.
-        let mut stack = unsafe { Stack::new(root) };
-        if !u16::try_from(moved).is_ok_and(|moved| stack.has_room(moved)) {
+            self.push_value(2);
+            // SAFETY: it is new, and on the stack.
+            self.move_to(&mut unsafe { Stack::new(thread) }, 1);
+            self.remove(2);
+        }
+        let thread = self.thread_at(1).ok_or_else(Failure::value)?;
+        // SAFETY: the thread is on the stack. It is new or suspended, so nobody uses its stack while this lives.
+        let mut stack = unsafe { Stack::new(thread) };
+        if !u16::try_from(arguments).is_ok_and(|arguments| stack.has_room(arguments)) {
             return Err(Failure::new("too many arguments"));
         }
-        let id = self.new_id(1)?;
-        self.move_to(&mut stack, moved.unsigned_abs());
-        // SAFETY: `new_id` has anchored it.
-        Ok(unsafe { Task::new(id, root, arguments) })
+        if state != Some(ThreadState::Scheduled) {
+            // What it has yielded, nobody wants any more.
+            stack.resize(c_int::from(stack.has_not_run()));
+        }
+        self.move_to(&mut stack, arguments.unsigned_abs());
+        Ok(arguments)
     }
 
-    /// The thread at an index, if a task may be made of it.
-    fn suspended_thread(&mut self, index: i32) -> Result<*mut lua_State, Failure> {
-        let is_suspended = self.coroutine_at(index) == Some(Coroutine::Suspended);
-        let thread = self.thread_at(index).filter(|_| is_suspended);
-        thread.filter(|&thread| self.tasks().is_none_or(|tasks| !tasks.contains(thread))).ok_or_else(|| {
-            Failure::new("the thread is not suspended: it runs, waits, has ended or is a task")
-        })
+    fn check_task_limit(&mut self) -> Result<(), Failure> {
+        let count = self.tasks().map_or(0, |tasks| tasks.len());
+        let limit = self.context().map_or(0, |context| context.task_limit);
+        if count < limit {
+            Ok(())
+        } else {
+            Err(Failure::new(format!("this process has {count} tasks, of {limit}")))
+        }
     }
 
-    /// Runs a new task until it waits, ends or is preempted.
-    pub(in crate::luau) fn run_task(&mut self, task: &Task) -> Spawned {
-        let Some((thread, arguments)) = self.tasks().map(|tasks| tasks.begin(task)) else {
-            return Spawned::Stopped;
-        };
-        // SAFETY: the thread is anchored, new or suspended, and has so many arguments. Luau catches all errors.
+    /// Makes a task of the function or the thread at stack index 1 and the arguments after it, to be resumed when it is
+    /// ready, or woken. Leaves its thread there and nothing else. For its caller that is the argument at `position`.
+    pub(in crate::luau) fn schedule_task(&mut self, position: i32, plan: Plan) -> Result<TaskId, Failure> {
+        let arguments = self.new_task(position)?;
+        if let Some(thread) = self.own_thread_at(1) {
+            thread.leave_scheduler(); // what is below the arguments goes with that
+        }
+        Ok(self.schedule(1, plan, arguments, true))
+    }
+
+    /// The same, to be woken after a time.
+    pub(in crate::luau) fn delay_task(
+        &mut self,
+        position: i32,
+        time: std::time::Duration,
+    ) -> Result<(), Failure> {
+        let task = self.schedule_task(position, Plan::Wait)?;
+        self.request(task, Request::Sleep(time));
+        Ok(())
+    }
+
+    /// Runs a function or a thread, with arguments, as [`Self::schedule_task`] takes them, until it waits, yields, ends or
+    /// is preempted.
+    pub(in crate::luau) fn run_task(&mut self) -> Result<Spawned, Failure> {
+        let arguments = self.new_task(1)?;
+        let thread = self.thread_at(1).ok_or_else(Failure::value)?;
+        // SAFETY: the thread is on the stack, new or suspended, and has so many arguments. Luau catches all errors, and
+        // takes it from the scheduler before it runs (`before_resume`).
         let status = unsafe { ffi::lua_resume_(thread, self.thread(), arguments) };
         if status == ffi::LUA_BREAK {
-            let Some(broken) = self.slice().take_wait() else { return Spawned::Preempted };
-            if let Some(tasks) = self.tasks() {
-                tasks.started_waits(broken);
-            }
-            return Spawned::Stopped;
+            return Ok(Spawned::Preempted);
         }
-        let next = self.tasks().and_then(|tasks| tasks.started_stopped(status));
-        if matches!(next, Some(Next::Failed)) && !self.slice().is_marked_for_kill() {
-            self.mark_for_kill(SliceEnd::Failed);
+        // SAFETY: as above. It does not run any more.
+        let mut stack = unsafe { Stack::new(thread) };
+        if status != stack.status() {
+            stack.pop(1); // why it was not resumed at all
+            return Err(Failure::new("C stack overflow"));
         }
-        Spawned::Stopped
+        self.task_stopped();
+        Ok(Spawned::Stopped)
     }
 
-    /// Ends the task or the coroutine at an index. `false` if it runs or is the main chunk.
+    /// The thread at stack index 1, which runs as a task inside the running function, has stopped.
+    pub(in crate::luau) fn task_stopped(&mut self) {
+        let Some(own) = self.own_thread_at(1).filter(|own| !own.notes().has(Mark::Scheduled)) else {
+            return; // it waits
+        };
+        // SAFETY: it is on the stack, and does not run.
+        let mut stack = unsafe { Stack::new(own.address()) };
+        let status = stack.status();
+        match self.tasks().map(|tasks| tasks.ended(&mut stack, status)) {
+            Some(Next::TaskFailed) => own.task_failed(),
+            // The error is on its stack.
+            Some(Next::Failed) => self.mark_for_kill(SliceEnd::Failed),
+            _ => {}
+        }
+    }
+
+    /// Ends the thread at an index, whatever it waits for. `false` if it runs.
     pub(in crate::luau) fn cancel_thread(&mut self, index: i32) -> bool {
-        let Some(thread) = self.thread_at(index) else { return false };
-        let is_root = self.process().is_none_or(|process| process.root == thread);
-        let mut chain = Vec::new();
-        let mut runs = self.coroutine_at(index) == Some(Coroutine::Running);
-        if let Some(task) = self.tasks().and_then(|tasks| tasks.remove(thread)) {
-            self.request(task.id(), Request::Cancel);
-            self.release_anchor(task.id());
-            // A task that waits does so in a break, which looks as if it ran. One that has not begun may: its
-            // script has resumed its thread itself.
-            if let Some(threads) = task.into_chain() {
-                (chain, runs) = (threads, false);
-            }
+        match self.thread_state(index) {
+            None | Some(ThreadState::Running) => return false,
+            Some(ThreadState::Dead) => return true,
+            Some(ThreadState::Scheduled | ThreadState::Suspended) => {}
         }
-        if is_root || runs {
-            return false;
-        }
-        for nested in chain.into_iter().rev().chain([thread]) {
-            // SAFETY: the thread is on the stack, and keeps those of its chain alive. It does not run: it is suspended,
-            // has ended, or waits with its chain.
-            unsafe { ffi::lua_resetthread(nested) }
+        self.prepare_close(index);
+        if let Some(thread) = self.thread_at(index) {
+            let _guard = self.running().slice().grant_all_memory();
+            // SAFETY: the thread is on the stack, and does not run. It is nobody's, and gets the memory that this takes.
+            unsafe { ffi::lua_resetthread(thread) }
         }
         true
+    }
+
+    /// A suspended thread is about to be closed: it is nobody's any more.
+    pub(in crate::luau) fn prepare_close(&mut self, index: i32) {
+        if let Some(thread) = self.own_thread_at(index) {
+            thread.leave_scheduler();
+            thread.notes().unmark(Mark::Waits);
+            thread.is_cancelled();
+        }
+    }
+
+    /// A script asks for the thread that runs.
+    pub(in crate::luau) fn note_that_known(&mut self) {
+        let thread = self.thread();
+        if self.process().is_some_and(|process| process.root == thread) {
+            self.running().notes().mark(Mark::Known);
+        }
+    }
+
+    /// The error with which the thread at an index has ended: pushes it, if there is one.
+    pub(in crate::luau) fn push_error_of(&mut self, index: i32) -> bool {
+        let Some(thread) = self.thread_at(index) else { return false };
+        // SAFETY: it is on the stack, and is only looked at.
+        let stack = unsafe { Stack::new(thread) };
+        let has_failed =
+            !matches!(stack.status(), ffi::LUA_OK | ffi::LUA_YIELD | ffi::LUA_BREAK) && stack.top() > 0;
+        if has_failed {
+            stack.copy_to(self, stack.top());
+        }
+        has_failed
     }
 }

@@ -97,6 +97,11 @@ unsafe extern "C-unwind" fn go_on<C>(thread: *mut lua_State, _: c_int) -> c_int
 where
     C: for<'a> Fn(Call<'a>) -> Answered<'a> + Copy,
 {
+    // SAFETY: Luau calls this with the running thread, whose stack is ours until we return.
+    let call = Call { stack: unsafe { Stack::new(thread) } };
+    if call.slice().take_wake_by_script() {
+        return call.top() - 1; // what it was resumed with, above what `begin_wait` has left
+    }
     // SAFETY: `Entry::waiting` was given one, with which this does the same as with the function.
     unsafe { call_waiting::<C>(thread) }
 }
@@ -123,12 +128,16 @@ impl<'a> Call<'a> {
                 unsafe { ffi::lua_callyieldable(self.thread(), arguments, results) }
             }
             Ok(Answer::Wait(request)) => {
-                if let Err(failure) = self.check_can_wait() {
-                    drop(request);
+                if let Err(failure) = self.begin_wait(request, false) {
                     self.throw(failure);
                 }
-                self.ask(request);
-                leavable.suspend()
+                leavable.wait()
+            }
+            Ok(Answer::WaitWithFirst(request)) => {
+                if let Err(failure) = self.begin_wait(request, true) {
+                    self.throw(failure);
+                }
+                leavable.wait()
             }
             Ok(Answer::Break) => leavable.break_with_child(),
             Ok(Answer::Exit(results)) => {

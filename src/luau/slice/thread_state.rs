@@ -1,0 +1,203 @@
+//! In which state a thread is, and how it changes hands.
+
+use std::ffi::c_int;
+
+use mlua::ffi;
+
+use super::Slice;
+use super::report::SliceEnd;
+use crate::luau::notes::Mark;
+use crate::luau::request::Request;
+use crate::luau::shared::OwnThread;
+use crate::luau::stack::{Coroutine, Reference, Stack};
+use crate::luau::threads::TaskId;
+use crate::luau::transfer;
+
+/// What an error of a task costs its slice: the game is told of each.
+const TASK_ERROR: u64 = 200;
+
+/// In which state a thread is. Everything that resumes, closes, cancels or schedules one asks this first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum ThreadState {
+    /// It runs, or waits for one that it has resumed, or is broken with such a one.
+    Running,
+    /// It belongs to the scheduler.
+    Scheduled,
+    /// Whoever has it can resume it.
+    Suspended,
+    Dead,
+}
+
+/// How a thread has ended.
+#[derive(Clone, Copy)]
+enum End {
+    /// With the values on its stack.
+    Finished,
+    /// With the error on top of its stack.
+    Failed,
+    /// It was closed or cancelled.
+    Cancelled,
+}
+
+impl<'a> OwnThread<'a> {
+    /// Its stack, while it does not run, or is looked at from inside a call that ends before it goes on.
+    fn stack(self) -> Stack<'a> {
+        // SAFETY: it is live by the contract of `OwnThread::new`. Who uses this borrows it for one operation, during
+        // which nothing runs.
+        unsafe { Stack::new(self.address()) }
+    }
+
+    /// Whether it is in the break chain of its process.
+    pub(super) fn is_broken(self) -> bool {
+        self.stack().status() == ffi::LUA_BREAK
+    }
+
+    /// In which state it is.
+    pub(in super::super) fn state(self) -> ThreadState {
+        match self.stack().coroutine() {
+            Coroutine::Running => ThreadState::Running,
+            Coroutine::Dead => ThreadState::Dead,
+            Coroutine::Suspended if self.notes().has(Mark::Scheduled) => ThreadState::Scheduled,
+            Coroutine::Suspended => ThreadState::Suspended,
+        }
+    }
+
+    /// Takes it from the scheduler, if it belongs to that: what it waits for is void. It must be on the stack of who
+    /// asks for that, or on the stack of a thread that waits for that: the scheduler does not keep it alive any more.
+    pub(in super::super) fn leave_scheduler(self) {
+        if !self.notes().has(Mark::Scheduled) {
+            return;
+        }
+        let shared = self.shared();
+        let taken = shared.slice.with_process(|process| {
+            let tasks = process.tasks_mut()?;
+            let taken = tasks.unschedule(self.address())?;
+            tasks.release(&self.stack());
+            taken.1.take_values_off(&mut self.stack());
+            Some(taken)
+        });
+        let Some((id, task)) = taken.flatten() else { return };
+        // SAFETY: who calls this uses nothing of the context meanwhile.
+        let context = unsafe { &mut *shared.context.get() };
+        let reply = context.replies.take(context.index, id);
+        if let Some(Ok(values)) = reply.filter(|_| task.is_receiver()) {
+            context.put_back(id, values);
+        }
+        context.requests.push((id, Request::Cancel));
+        shared.slice.flag_outcome();
+    }
+
+    /// A script resumes it.
+    #[cold]
+    pub(super) fn resumed_by_script(self) {
+        self.leave_scheduler();
+        self.wakes(true);
+    }
+
+    /// It is resumed: what it waited for is void, or has come.
+    pub(super) fn wakes(self, by_script: bool) {
+        if self.notes().has(Mark::Waits) {
+            self.notes().unmark(Mark::Waits);
+            self.slice().woken_by_script.set(by_script);
+        }
+    }
+
+    /// It has stopped. If it has ended, those who wait for that are told.
+    #[cold]
+    pub(super) fn joined_stopped(self) {
+        match self.stack().status() {
+            ffi::LUA_OK => self.tell_joiners(End::Finished),
+            ffi::LUA_YIELD | ffi::LUA_BREAK => {}
+            _ => self.tell_joiners(End::Failed),
+        }
+    }
+
+    /// Nobody will resume it any more.
+    pub(in super::super) fn is_cancelled(self) {
+        if self.notes().has(Mark::Joined) {
+            self.tell_joiners(End::Cancelled);
+        }
+    }
+
+    fn tell_joiners(self, end: End) {
+        self.notes().unmark(Mark::Joined);
+        let shared = self.shared();
+        let joiners = shared.slice.with_process(|process| {
+            let tasks = process.tasks_mut()?;
+            let joiners = tasks.take_joiners(self.address());
+            for &joiner in &joiners {
+                tasks.wake_joiner(joiner, |joiner| {
+                    // SAFETY: it is anchored, and does not run.
+                    let mut joiner = unsafe { Stack::new(joiner) };
+                    put_end(&self.stack(), end, &mut joiner)
+                });
+            }
+            Some(joiners)
+        });
+        // SAFETY: as above.
+        let requests = unsafe { &mut (*shared.context.get()).requests };
+        let cancel = |joiner: TaskId| (joiner, Request::Cancel);
+        requests.extend(joiners.flatten().unwrap_or_default().into_iter().map(cancel));
+        shared.slice.flag_outcome();
+    }
+
+    /// A task has failed. That is reported, or it ends the process, if it is to.
+    pub(in super::super) fn task_failed(self) {
+        let shared = self.shared();
+        if shared.slice.is_marked_for_kill() {
+            return;
+        }
+        // SAFETY: who calls this uses nothing of the context meanwhile.
+        let context = unsafe { &mut *shared.context.get() };
+        // Nobody may be there who would catch an error.
+        let _guard = shared.slice.grant_all_memory();
+        if context.ends_on_task_error {
+            context.failed_task = Some(self.keep());
+            shared.slice.mark_for_kill(SliceEnd::Failed);
+        } else {
+            context.report_task_error(transfer::script_error(&mut self.stack()));
+            shared.slice.flag_outcome();
+            shared.slice.charge_later(TASK_ERROR);
+        }
+    }
+
+    /// Has the registry keep it.
+    fn keep(self) -> Reference {
+        let mut stack = self.stack();
+        stack.push_own_thread();
+        let reference = stack.refer_to(-1);
+        stack.pop(1);
+        reference
+    }
+}
+
+/// Puts how a thread has ended on the stack of another: true and results, false and an error, or nil. Returns how
+/// many values that is.
+fn put_end(ended: &Stack<'_>, end: End, to: &mut Stack<'_>) -> c_int {
+    let (first, last) = match end {
+        End::Finished => (1, ended.top()),
+        End::Failed => (ended.top().max(1), ended.top()),
+        End::Cancelled => (1, 0),
+    };
+    // What does not fit is left out.
+    let has_room = u16::try_from(last - first + 2).is_ok_and(|values| to.has_room(values));
+    if !has_room && !to.has_room(1) {
+        return 0;
+    }
+    match end {
+        End::Finished => to.push_boolean(true),
+        End::Failed => to.push_boolean(false),
+        End::Cancelled => to.push_nil(),
+    }
+    if has_room {
+        (first..=last).for_each(|index| ended.copy_to(to, index));
+    }
+    to.top()
+}
+
+impl Slice {
+    /// Whether the thread that goes on was woken by a script, instead of by what it waited for.
+    pub(in super::super) fn take_wake_by_script(&self) -> bool {
+        self.woken_by_script.replace(false)
+    }
+}
