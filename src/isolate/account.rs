@@ -27,6 +27,8 @@ pub(super) struct Holdings {
     /// 0 where VMs are not told apart.
     pub(super) bytes: usize,
     pub(super) coroutines: u32,
+    /// Bytes of the pages that its slices have taken.
+    pub(super) pages: usize,
 }
 
 /// How often an isolate has been collected.
@@ -122,7 +124,10 @@ impl VmAccount {
         collections: Collections,
     ) -> Verdict {
         let limits = &*self.limits;
-        if holdings.bytes <= limits.memory_bytes && holdings.coroutines <= limits.coroutines {
+        if holdings.bytes <= limits.memory_bytes
+            && holdings.coroutines <= limits.coroutines
+            && holdings.pages <= limits.page_bytes()
+        {
             self.collected_by = 0;
             return Verdict::Run;
         }
@@ -155,6 +160,7 @@ impl VmAccount {
     pub(super) fn allowance(&self) -> Allowance {
         Allowance {
             memory_slack: self.limits.memory_slack(),
+            pages: self.limits.page_bytes(),
             coroutines: self.limits.coroutines,
             call_depth: self.limits.call_depth,
             parked: self.limits.parked,
@@ -197,9 +203,11 @@ impl VmAccount {
 }
 
 /// The limit that is named where several are exceeded: memory first.
-fn exceeded(limits: &Limits, Holdings { bytes: used, coroutines }: Holdings) -> KillReason {
+fn exceeded(limits: &Limits, Holdings { bytes: used, coroutines, pages }: Holdings) -> KillReason {
     if used > limits.memory_bytes {
         KillReason::Memory { limit: limits.memory_bytes, used }
+    } else if pages > limits.page_bytes() {
+        KillReason::Fragmentation { limit: limits.page_bytes(), used: pages }
     } else {
         KillReason::Coroutines { limit: limits.coroutines, used: coroutines }
     }
@@ -227,7 +235,7 @@ mod tests {
     #[test]
     fn a_vm_over_its_memory_is_killed_only_after_a_collection_that_began_later() {
         let mut account = account(Limits { memory_bytes: 1000, ..default() });
-        let holdings = |bytes| Holdings { bytes, coroutines: 0 };
+        let holdings = |bytes| Holdings { bytes, ..Holdings::default() };
         assert!(account.is_suspect());
         assert!(matches!(
             account.verdict(ProcessIndex(5), holdings(400), collections(7, false)),
@@ -267,7 +275,7 @@ mod tests {
     #[test]
     fn a_vm_is_suspect_until_it_is_looked_at_and_what_was_found_stays() {
         let mut account = account(Limits { coroutines: 10, ..default() });
-        let holdings = |coroutines| Holdings { bytes: 0, coroutines };
+        let holdings = |coroutines| Holdings { coroutines, ..Holdings::default() };
         assert!(matches!(
             account.verdict(ProcessIndex(5), holdings(10), collections(0, false)),
             Verdict::Run

@@ -69,8 +69,10 @@ struct Running {
 #[derive(Clone, Copy, Debug)]
 struct Grant {
     quantum: u32,
-    /// Bytes that it may allocate.
+    /// Bytes that it may allocate, ...
     memory_bytes: usize,
+    /// ... in this memory category.
+    category: u8,
 }
 
 /// A pass, or a part of it: the parts of the isolate that slices need, borrowed once.
@@ -233,7 +235,8 @@ impl<'a> Pass<'a> {
         };
         if held_bytes > self.limits.memory_bytes || account.is_suspect() {
             let coroutines = if self.config.limits { self.slices.coroutines(record.vm) } else { 0 };
-            let holdings = Holdings { bytes: held_bytes, coroutines };
+            let pages = if self.limits.are_exact { self.slices.page_bytes(record.category) } else { 0 };
+            let holdings = Holdings { bytes: held_bytes, coroutines, pages };
             match account.verdict(process.index, holdings, self.collections) {
                 Verdict::Run => {}
                 Verdict::Wait => {
@@ -252,7 +255,7 @@ impl<'a> Pass<'a> {
         record.state = ProcessState::Running;
         let memory_bytes = (self.limits.memory_bytes - held_bytes).min(self.limits.slice_bytes);
         self.running = Running { process, quantum, held_bytes };
-        Some(Grant { quantum, memory_bytes })
+        Some(Grant { quantum, memory_bytes, category: record.category })
     }
 
     /// Begins another pass, if there is to be one and it is of use.
@@ -290,7 +293,10 @@ impl<'a> Pass<'a> {
         let slices = if end == SliceEnd::Preempted { self.counted } else { 1 };
         record.slices = record.slices.saturating_add(slices);
         self.report.resumes += u64::from(slices);
-        if self.slices.coroutines(record.vm) > account.limits.coroutines {
+        if self.slices.coroutines(record.vm) > account.limits.coroutines
+            || (self.limits.are_exact
+                && self.slices.page_bytes(record.category) > account.limits.page_bytes())
+        {
             account.suspect();
         }
         let context = self.slices.context();
@@ -370,8 +376,8 @@ impl Batch for Pass<'_> {
                 continue;
             };
             prefetch_next(self.slices.state(), self.processes.queue.upcoming(), self.next);
-            if let Some(Grant { quantum, memory_bytes }) = self.grant(process) {
-                return Some(self.slices.ready(process.index, quantum, memory_bytes));
+            if let Some(Grant { quantum, memory_bytes, category }) = self.grant(process) {
+                return Some(self.slices.ready(process.index, quantum, (memory_bytes, category)));
             }
         }
     }

@@ -82,8 +82,8 @@ impl LuauState {
             (thread, main.refer_to(-1))
         });
         let (thread, reference) = made.ok()?;
-        self.memory.allow(TEXT_BYTES);
-        self.memory.allow_slack(TEXT_BYTES);
+        self.memory.allow(TEXT_BYTES, 0);
+        self.memory.allow_slack(TEXT_BYTES, usize::MAX);
         let process = ptr::from_mut(&mut self.threads[process.at()]);
         let context = self.context();
         context.task_limit = 0;

@@ -28,6 +28,10 @@ pub(super) struct Memory {
     allowed: usize,
     /// ... and if it is so much more it is refused, and its process is killed.
     slack: usize,
+    /// The memory category of the slice that runs, or ran last.
+    category: u8,
+    /// Bytes of pages at which a slice ends.
+    max_pages: usize,
     blocks: Blocks,
     pages: Pages,
     /// The slice that is charged. Valid for as long as the state is, or null: then nobody is.
@@ -43,6 +47,8 @@ impl Default for Memory {
             used_before: 0,
             allowed: usize::MAX,
             slack: 0,
+            category: 0,
+            max_pages: usize::MAX,
             blocks: Blocks::default(),
             pages: Pages::default(),
             slice: ptr::null(),
@@ -71,15 +77,39 @@ impl Memory {
         self.pages.prefetch_tlb();
     }
 
-    /// A slice begins that may allocate `bytes`.
-    pub(super) fn allow(&mut self, bytes: usize) {
+    /// A slice begins that may allocate `bytes`, in a memory category.
+    pub(super) fn allow(&mut self, bytes: usize, category: u8) {
         self.used_before = self.used;
         self.allowed = bytes;
+        self.category = category;
     }
 
-    /// What slices may allocate beyond what they are allowed, until they are refused more.
-    pub(super) fn allow_slack(&mut self, slack: usize) {
+    /// What slices may allocate beyond what they are allowed, until they are refused more; and how many bytes of pages
+    /// their VM may have.
+    pub(super) fn allow_slack(&mut self, slack: usize, max_pages: usize) {
         self.slack = slack;
+        self.max_pages = max_pages;
+    }
+
+    /// Bytes of the pages that slices of a memory category have taken, and that have not been given back.
+    pub(super) fn page_bytes(&self, category: u8) -> usize {
+        self.pages.owned(category)
+    }
+
+    /// A page for the slice that runs, if one does. It ends if its VM has too many.
+    fn allocate_page(&mut self, size: usize) -> *mut c_void {
+        // SAFETY: by the contract of `charged_to`.
+        let running = unsafe { self.slice.as_ref() }.filter(|slice| slice.is_running());
+        let owner = running.map_or(0, |_| self.category);
+        let page = self.pages.allocate(size, owner);
+        if owner > 0
+            && self.pages.owned(owner) > self.max_pages
+            && let Some(slice) = running
+        {
+            slice.end_soon();
+            slice.flag_outcome();
+        }
+        page.cast()
     }
 
     /// Where the strings of the state are, if that is known.
@@ -144,7 +174,7 @@ impl Memory {
 
     /// Moves what is old, or makes something new, where one of the two is a page.
     fn replace(&mut self, old: Old, size: usize) -> *mut c_void {
-        let new = if pages::is_page(size) { self.pages.allocate(size).cast() } else { self.blocks.add(size) };
+        let new = if pages::is_page(size) { self.allocate_page(size) } else { self.blocks.add(size) };
         if new.is_null() {
             return new;
         }

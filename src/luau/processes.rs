@@ -122,7 +122,7 @@ impl LuauState {
         let Some(process) = self.threads.get_mut(index.at()) else { return };
         let Some(parked) = process.take_parked_stack() else { return };
         let process = &raw mut *process;
-        self.memory.allow(usize::MAX);
+        self.memory.allow(usize::MAX, 0);
         let context = self.context();
         context.index = index;
         context.console.set_capacity(0);

@@ -12,6 +12,8 @@ use crate::types::{ProcessIndex, VmIndex};
 pub(crate) struct Allowance {
     /// Bytes that it may allocate beyond its slice's until it is killed.
     pub(crate) memory_slack: usize,
+    /// Bytes of pages that its VM may have.
+    pub(crate) pages: usize,
     /// Coroutines of its VM, old ones included, at which its slice ends.
     pub(crate) coroutines: u32,
     pub(crate) call_depth: u32,
@@ -26,6 +28,7 @@ impl Allowance {
     pub(crate) fn unlimited(console_bytes: usize) -> Self {
         Self {
             memory_slack: 0,
+            pages: usize::MAX,
             coroutines: u32::MAX,
             call_depth: u32::MAX,
             parked: u32::MAX,
@@ -56,18 +59,23 @@ impl Slices<'_> {
         let context = self.state.context();
         context.task_limit = allowance.tasks;
         context.console.set_capacity(allowance.console_bytes);
-        self.state.memory.allow_slack(allowance.memory_slack);
+        self.state.memory.allow_slack(allowance.memory_slack, allowance.pages);
         self.state.shared().slice.set_vm_limits(allowance.call_depth, allowance.parked, allowance.coroutines);
     }
 
     /// Makes a started process ready for a slice of `quantum` safepoints. It may allocate `memory_bytes`, and what it is
-    /// [allowed](Self::allow) beyond them.
+    /// [allowed](Self::allow) beyond them, in a memory category.
     #[inline(always)]
-    pub(crate) fn ready(&mut self, thread: ProcessIndex, quantum: u32, memory_bytes: usize) -> Turn {
+    pub(crate) fn ready(
+        &mut self,
+        thread: ProcessIndex,
+        quantum: u32,
+        (memory_bytes, category): (usize, u8),
+    ) -> Turn {
         let process = &mut self.state.threads[thread.at()];
         assert!(!process.root.is_null(), "thread {} was never started", thread.0);
         let process = ptr::from_mut(process);
-        self.state.memory.allow(memory_bytes);
+        self.state.memory.allow(memory_bytes, category);
         self.state.context().index = thread;
         // SAFETY: the root is anchored and holds what `start` or an earlier slice left; finished threads are reset or
         // discarded by our caller before they are started again, and Luau refuses to resume a finished thread with an
@@ -101,6 +109,11 @@ impl Slices<'_> {
     #[inline]
     pub(crate) fn category_bytes(&self, category: u8) -> usize {
         self.state.category_bytes(category)
+    }
+
+    /// Bytes of pages that slices of a memory category have taken.
+    pub(crate) fn page_bytes(&self, category: u8) -> usize {
+        self.state.memory.page_bytes(category)
     }
 
     /// See [`LuauState::coroutines`].

@@ -22,6 +22,14 @@ pub enum KillReason {
         /// What the slice had allocated, and what it asked for on top.
         used: usize,
     },
+    /// Its VM kept more pages of memory, with a few objects in each, than [`Limits::page_bytes`](crate::Limits::page_bytes).
+    #[error("memory: a few objects in each keep {used} bytes of pages, of {limit} (page_bytes)")]
+    Fragmentation {
+        /// The VM's limit.
+        limit: usize,
+        /// Bytes of all its pages.
+        used: usize,
+    },
     /// Its VM had more coroutines than [`Limits::coroutines`](crate::Limits::coroutines).
     #[error("coroutines: its VM has {used}, of {limit}")]
     Coroutines {

@@ -68,6 +68,13 @@ impl Limits {
     pub fn memory_slack(&self) -> usize {
         (self.memory_bytes / 8).clamp(64 << 10, 1 << 20)
     }
+
+    /// Bytes of the pages in which Luau keeps small objects that a VM may have: four times
+    /// [`memory_bytes`](Limits::memory_bytes), and 4 MiB for VMs that may have little. Luau gives a page back when no
+    /// object is left in it, so a script that keeps one object of each holds on to many pages with little memory.
+    pub fn page_bytes(&self) -> usize {
+        self.memory_bytes.saturating_mul(4).saturating_add(4 << 20)
+    }
 }
 
 impl Default for Limits {

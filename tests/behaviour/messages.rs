@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 
 use bevy::prelude::*;
+use bevy_luau_os::VmId;
 use bevy_luau_os::prelude::*;
 use serde::Serialize;
 
@@ -117,4 +118,72 @@ fn signals_reach_those_that_wait_and_those_that_are_connected() {
     ticks(&mut app, 3);
     assert!(!common::exists(&app, connected));
     assert_eq!(console(&app, other), "waited\tbear\t9\ttrue\n");
+}
+
+fn address(app: &App, vm: Entity) -> String {
+    format!("{}:1", app.world().get::<Vm>(vm).and_then(Vm::id).expect("it has had a process"))
+}
+
+#[test]
+fn strangers_cannot_fill_a_mailbox_so_that_an_own_child_finds_no_room() {
+    let mut app = common::app();
+    let victim = persistent_vm(&mut app);
+    let source = "process.spawn(\"task.wait(8) print(process.send(1, 'mine'))\") task.wait(1e6)";
+    process(&mut app, victim, source);
+    ticks(&mut app, 3);
+    let stranger = persistent_vm(&mut app);
+    let flood = "local to = ... for i = 1, 1000 do
+            local sent, why = process.send(to, i)
+            if not sent then print(i, why) break end
+        end";
+    let flood = Process::new(Script::new("flood", flood)).with_args([&*address(&app, victim)]);
+    app.world_mut().spawn((flood, ProcessOf(stranger)));
+    ticks(&mut app, 600);
+    assert_eq!(console(&app, stranger), "193\tmailbox is full\n");
+    assert_eq!(console(&app, victim), "true\n");
+}
+
+#[test]
+fn addresses_are_not_found_by_counting_and_the_game_may_choose_them() {
+    let run = |seed| {
+        let mut app = common::app_with(LuauOsPlugin { seed, ..common::plugin() });
+        let vms: Vec<Entity> = (0..20).map(|_| persistent_vm(&mut app)).collect();
+        vms.iter().for_each(|&vm| _ = process(&mut app, vm, "print(process.address) task.wait(1e6)"));
+        ticks(&mut app, 3);
+        for &vm in &vms {
+            assert_eq!(console(&app, vm).trim(), address(&app, vm));
+            assert!(!address(&app, vm).contains(&format!("{:x}", vm.to_bits())), "not its entity");
+        }
+        let ids: Vec<u64> =
+            vms.iter().map(|&vm| app.world().get::<Vm>(vm).and_then(Vm::id).expect("it has one").0).collect();
+        for (i, id) in ids.iter().enumerate() {
+            assert!(ids[..i].iter().all(|other| id.abs_diff(*other) > 1 << 32), "{ids:?}");
+        }
+        ids
+    };
+    assert_eq!(run(5), run(5));
+    assert!(run(6).iter().all(|id| !run(5).contains(id)));
+
+    let mut app = common::app();
+    let bank = app.world_mut().spawn(Vm::persistent().with_id(VmId(0xba7))).id();
+    process(&mut app, bank, "print(mailbox.receive())");
+    let customer = persistent_vm(&mut app);
+    process(&mut app, customer, "task.wait(0.1) print(process.send('0000000000000ba7:1', 'hello'))");
+    ticks(&mut app, 20);
+    assert!(console(&app, bank).starts_with("hello\t") && console(&app, customer) == "true\n");
+    assert_eq!(app.world().resource::<LuauRuntime>().vm(VmId(0xba7)), Some(bank));
+    app.world_mut().despawn(bank);
+    assert_eq!(app.world().resource::<LuauRuntime>().vm(VmId(0xba7)), None);
+}
+
+#[test]
+fn names_do_not_grow_from_generation_to_generation() {
+    let mut app = common::app();
+    let vm = persistent_vm(&mut app);
+    let source =
+        "local s, n = ... if n == 100 then print(process.name) else process.spawn(s, s, (n or 1) + 1) end";
+    let first = Process::new(Script::new("first", source)).with_args([source]);
+    app.world_mut().spawn((first, ProcessOf(vm)));
+    ticks(&mut app, 600);
+    assert_eq!(console(&app, vm), "first:spawned\n");
 }

@@ -36,9 +36,10 @@ enum Expected {
 }
 
 /// The variants of [`KillReason`](bevy_luau_os::KillReason).
-const REASONS: [&str; 9] = [
+const REASONS: [&str; 10] = [
     "Memory",
     "SliceMemory",
+    "Fragmentation",
     "Coroutines",
     "CallDepth",
     "Parked",

@@ -29,6 +29,9 @@ const MAX_FORMATTED: i32 = 1 << 13;
 /// What it takes to make text of a number.
 const NUMBER_MADE: u64 = 5;
 
+/// Elements that are moved before safepoints are passed for them.
+const MOVED_AT_ONCE: i64 = 1 << 13;
+
 /// Bytes of a format of `string.pack`, `packsize` and `unpack`: it may be one of millions of options
 /// that take no argument.
 const MAX_PACK_FORMAT: u64 = 1 << 14;
@@ -205,7 +208,28 @@ fn table_move(mut call: Call<'_>) -> Returned<'_> {
             elements.min(i32::MAX.into())
         )));
     }
-    call.charge(elements.cast_unsigned() / SLOTS_MOVED);
+    let (to, length) = (integer(&call, 4, 0), elements);
+    // In parts, each of which is quick: from behind where it moves up inside one table, as Luau does.
+    let is_backward = to > first && to <= last && (call.is_none_or_nil(5) || call.raw_equal(1, 5));
+    if length <= MOVED_AT_ONCE || first <= 0 || to <= 0 || to + length > i32::MAX.into() {
+        call.charge(elements.cast_unsigned() / SLOTS_MOVED);
+        return Ok(call.original_results());
+    }
+    let parts = (length + MOVED_AT_ONCE - 1) / MOVED_AT_ONCE;
+    for part in 0..parts {
+        let done = MOVED_AT_ONCE * if is_backward { parts - 1 - part } else { part };
+        let count = MOVED_AT_ONCE.min(length - done);
+        for (index, number) in [(2, first + done), (3, first + done + count - 1), (4, to + done)] {
+            call.push_number(number as f64);
+            call.replace(index);
+        }
+        if part + 1 == parts {
+            break;
+        }
+        call.original_in_between();
+        call.pass_safepoints_or_owe(count.cast_unsigned() / SLOTS_MOVED);
+    }
+    call.charge_later(MOVED_AT_ONCE as u64 / SLOTS_MOVED);
     Ok(call.original_results())
 }
 

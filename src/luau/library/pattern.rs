@@ -10,6 +10,9 @@ use super::call::{Call, Entry, Failure, Returned};
 use super::{Replacement, replacement};
 use matcher::{Capture, Found, Matcher, PatternError};
 
+/// Bytes of a pattern.
+const MAX_PATTERN: usize = 1 << 15;
+
 /// What they are called, and where.
 pub(super) const REPLACEMENTS: &[Replacement] = &[
     replacement(c"string", Entry::new(c"gmatch", gmatch)),
@@ -52,6 +55,7 @@ pub(super) fn find(mut call: Call<'_>, init: usize) -> Returned<'_> {
 fn gmatch(mut call: Call<'_>) -> Returned<'_> {
     call.string_argument(1)?;
     call.string_argument(2)?;
+    check(&call)?;
     call.resize(2);
     call.push_number(0.0);
     call.push_closure(&NEXT_MATCH, 3);
@@ -74,11 +78,17 @@ fn next_match(mut call: Call<'_>) -> Returned<'_> {
 
 /// The pattern at 2 in the subject at 1, from a place on.
 fn find_from(call: &Call<'_>, init: usize) -> Result<Option<Found>, PatternError> {
+    check(call)?;
     let (length, pattern) = (call.text(1).len(), call.text(2));
     match pattern {
         [b'^', pattern @ ..] => matcher(call, pattern).find((init..=length).take(1)),
         pattern => matcher(call, pattern).find(init..=length),
     }
+}
+
+/// Refuses a pattern at 2 of which one step takes long: each goes through a set, which may be all of it.
+fn check(call: &Call<'_>) -> Result<(), PatternError> {
+    if call.text(2).len() > MAX_PATTERN { Err(PatternError::TooLong) } else { Ok(()) }
 }
 
 /// To find a pattern in the subject at 1.

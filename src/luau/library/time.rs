@@ -2,7 +2,7 @@
 //!
 //! There is no time zone: local time is that of UTC, so that a script does the same on all machines.
 
-use super::call::{Call, Entry, Returned};
+use super::call::{Call, Entry, Failure, Returned};
 use super::{Replacement, replacement};
 
 /// Bytes of a format that are read in the time of a safepoint. Each two may become 24.
@@ -23,6 +23,13 @@ fn time(mut call: Call<'_>) -> Returned<'_> {
     if call.is_none_or_nil(1) {
         let now = unix_time(&mut call);
         return Ok(call.number_result(now));
+    }
+    for field in [c"year", c"month", c"day", c"hour", c"min", c"sec"] {
+        call.raw_get_field(1, field);
+        if call.is_long_string(-1) {
+            return Err(Failure::text(format!("field '{}' missing in date table", field.to_string_lossy())));
+        }
+        call.pop(1);
     }
     Ok(call.original_results())
 }

@@ -16,7 +16,7 @@ use crate::luau::prefetch::lines::{OS_PAGE, prefetch_line};
 /// `kSmallPageSize` and `kLargePageSize` in Luau's lmem.cpp.
 const SMALL: usize = SLOT - 24;
 const LARGE: usize = 2 * SLOT - 24;
-const _: () = assert!(SMALL.is_multiple_of(align_of::<NonNull<Header>>()));
+const _: () = assert!(SMALL.is_multiple_of(align_of::<Trailer>()) && size_of::<Trailer>() <= SLOT - SMALL);
 
 /// A place for a small page; a large one takes two that follow each other. What Luau's page leaves of it says
 /// which chunk it is in.
@@ -60,6 +60,16 @@ pub(super) struct Pages {
     chunks: SmallVec<[Chunk; 12]>,
     /// How many have free places.
     roomy: usize,
+    /// Bytes of the pages of each owner.
+    owned: Vec<usize>,
+}
+
+/// What stands behind each page, in what it leaves of its place.
+#[derive(Clone, Copy)]
+struct Trailer {
+    chunk: NonNull<Header>,
+    /// Whose slice has taken it: a memory category, or 0.
+    owner: u8,
 }
 
 /// How many places a block takes that Luau asks for, if it is a page.
@@ -104,11 +114,20 @@ impl Drop for Chunk {
 
 impl Pages {
     /// A place for a page of `size` bytes. Null if there is no memory, or it is not the size of a page.
-    pub(super) fn allocate(&mut self, size: usize) -> *mut u8 {
-        slots(size).and_then(|slots| self.take(slots, size)).unwrap_or(ptr::null_mut())
+    pub(super) fn allocate(&mut self, size: usize, owner: u8) -> *mut u8 {
+        slots(size).and_then(|slots| self.take(slots, size, owner)).unwrap_or(ptr::null_mut())
     }
 
-    fn take(&mut self, slots: u32, size: usize) -> Option<*mut u8> {
+    /// Bytes of the pages that slices of an owner have taken, and that have not been given back.
+    pub(super) fn owned(&self, owner: u8) -> usize {
+        self.owned.get(usize::from(owner)).copied().unwrap_or_default()
+    }
+
+    fn take(&mut self, slots: u32, size: usize, owner: u8) -> Option<*mut u8> {
+        let index = usize::from(owner);
+        if index >= self.owned.len() {
+            self.owned.resize(index + 1, 0);
+        }
         // Not those before it: a search for two places side by side has no end to speak of.
         let last = self.roomy.checked_sub(1).map(|last| self.chunks[last].header().free);
         let place = match last.and_then(|free| find(free, slots)) {
@@ -127,7 +146,8 @@ impl Pages {
         }
         let page = header.first_slot.wrapping_add(place as usize * SLOT);
         // SAFETY: a page leaves so much of its place, and begins where that is aligned.
-        unsafe { page.wrapping_add(size).cast::<NonNull<Header>>().write(chunk) };
+        unsafe { page.wrapping_add(size).cast::<Trailer>().write(Trailer { chunk, owner }) };
+        self.owned[index] += size;
         Some(page)
     }
 
@@ -155,7 +175,8 @@ impl Pages {
     /// `page` must come from [`Pages::allocate`] of these, with the same size.
     pub(super) unsafe fn free(&mut self, page: *mut u8, size: usize) {
         // SAFETY: by the contract, `take` has written it behind the page.
-        let chunk = unsafe { page.wrapping_add(size).cast::<NonNull<Header>>().read() };
+        let Trailer { chunk, owner } = unsafe { page.wrapping_add(size).cast::<Trailer>().read() };
+        self.owned[usize::from(owner)] -= size;
         // SAFETY: a chunk lives as long as a page in it is used.
         let mut index = unsafe { chunk.as_ref() }.index as usize;
         let header = self.chunks[index].header();
@@ -210,7 +231,7 @@ mod tests {
         for round in 0..10_000 {
             if random.in_range(0, 7) < if round < 5_000 { 5 } else { 3 } || taken.is_empty() {
                 let size = if random.in_range(0, 2) == 0 { LARGE } else { SMALL };
-                let page = pages.allocate(size);
+                let page = pages.allocate(size, (size % 3) as u8);
                 assert_eq!(page.addr() % OS_PAGE, OS_PAGE - PAGE_HEADER);
                 // SAFETY: the page has so many bytes, which are nobody else's until it is freed.
                 let bytes = unsafe { std::slice::from_raw_parts_mut(page, size) };
@@ -224,6 +245,7 @@ mod tests {
             }
             if taken.is_empty() {
                 assert!(pages.roomy == 0 && pages.chunks.is_empty());
+                assert!(pages.owned.iter().all(|&bytes| bytes == 0));
             }
         }
     }
@@ -231,6 +253,6 @@ mod tests {
     #[test]
     fn other_blocks_are_not_pages() {
         assert!(is_page(SMALL) && is_page(LARGE) && !is_page(SLOT) && !is_page(64));
-        assert!(Pages::default().allocate(SLOT).is_null());
+        assert!(Pages::default().allocate(SLOT, 0).is_null());
     }
 }

@@ -9,6 +9,12 @@ use super::{Kind, Stack, Tag};
 /// The globals of a thread, as an index.
 const GLOBALS: c_int = ffi::LUA_GLOBALSINDEX;
 
+/// If this does not compile, a crate in the graph enables mlua's feature `luau-vector4`. Vectors have three lanes here.
+const MLUA_FEATURE_LUAU_VECTOR4_IS_NOT_SUPPORTED: unsafe extern "C-unwind" fn(*mut lua_State, f32, f32, f32) =
+    ffi::lua_pushvector;
+const _: unsafe extern "C-unwind" fn(*mut lua_State, f32, f32, f32) =
+    MLUA_FEATURE_LUAU_VECTOR4_IS_NOT_SUPPORTED;
+
 /// Nothing handles the errors of a call.
 pub(super) struct NoHandler;
 

@@ -78,6 +78,13 @@ impl<'a> Call<'a> {
         unsafe { original(self.thread()) }
     }
 
+    /// Calls the function that the running one stands in for, and forgets what it returns.
+    pub(in crate::luau) fn original_in_between(&mut self) {
+        let top = self.top();
+        self.call_original();
+        self.resize(top);
+    }
+
     /// What the function returns that the running one stands in for.
     #[inline]
     pub(in crate::luau) fn original_results(mut self) -> Results<'a> {

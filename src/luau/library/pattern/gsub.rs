@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::matcher::{Capture, Found, PatternError};
-use super::{classes::ESCAPE, matcher, push_values};
+use super::{check, classes::ESCAPE, matcher, push_values};
 use crate::luau::library::call::{Answer, Answered, Call, Entry, Failure, Returned};
 use crate::luau::library::driver::Driver;
 use crate::luau::library::text::Text;
@@ -129,6 +129,7 @@ impl Progress {
 pub(super) fn gsub(mut call: Call<'_>) -> Answered<'_> {
     call.string_argument(SUBJECT)?;
     call.string_argument(PATTERN)?;
+    check(&call)?;
     let limit = call.optional_integer(STATE, i32::MAX)?.max(0).unsigned_abs() as usize;
     let mut progress = Progress { limit, length: Progress::BYTES, ..Progress::default() };
     let by_loop = match call.kind(REPLACEMENT) {

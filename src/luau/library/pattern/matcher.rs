@@ -42,6 +42,8 @@ pub(in crate::luau) enum PatternError {
     NoSuchCapture,
     #[error("pattern too complex")]
     TooComplex,
+    #[error("pattern too long (more than 32768 bytes)")]
+    TooLong,
 }
 
 /// A part of the subject that a pattern names. Bytes are counted from 0.
