@@ -95,7 +95,15 @@ impl LuauRuntime {
         let exact_memory = settings.vms_per_isolate <= MAX_EXACT_VMS;
         Self {
             isolates: Isolates::default(),
-            config: IsolateConfig { quantum, syscall_timeout, seed, epoch, exact_memory, limits: true },
+            config: IsolateConfig {
+                quantum,
+                syscall_timeout,
+                seed,
+                epoch,
+                repeatable: settings.budget == TickBudget::Unlimited,
+                exact_memory,
+                limits: true,
+            },
             registry,
             requests: Requests::default(),
             workers: settings.workers,

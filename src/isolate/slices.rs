@@ -122,6 +122,7 @@ mod tests {
                 syscall_timeout: Duration::from_secs(10),
                 seed: 0,
                 epoch: Duration::ZERO,
+                repeatable: true,
                 exact_memory: true,
                 limits: true,
             };

@@ -82,6 +82,7 @@ mod tests {
             syscall_timeout: Duration::ZERO,
             seed: 0,
             epoch: Duration::ZERO,
+            repeatable: false,
             exact_memory: true,
             limits: true,
         };
