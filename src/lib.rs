@@ -110,17 +110,20 @@
 //!
 //! A process can also be made from a `Handle<LuauScript>`: a `.luau` or `.lua` file that Bevy's asset server loads.
 //! It starts when the script has loaded, and fails with the [loader's error](LuauScriptError) if that is not
-//! possible.
+//! possible. Where the asset server watches files it does not fail but waits, until the script is corrected.
 //!
 //! `require("./other")` returns what another script returns. The path is relative to the script and has no
 //! extension: it means `other.luau`, `other.lua` or the `init` file of the folder `other`. A path can begin with an
-//! alias from the nearest `.luaurc`: `require("@library/vectors")`. All of them are asset paths; scripts never see
-//! the disk.
+//! alias from the nearest `.luaurc`: `require("@library/vectors")`. With `@self` it begins in the folder that the script
+//! stands for, or that has its name. All of them are asset paths; scripts never see the disk.
 //!
 //! The argument must be a string literal, because modules are found and loaded together with the script that
 //! requires them. A module that is missing, does not compile, or requires itself over others is an error of the
 //! script, which shows the chain of modules that leads to it. Each process has its own instance of a module, with
 //! the globals of the process.
+//!
+//! A script that is no file, such as one that a player has written in the game, gets its modules by
+//! [`Script::with_module`].
 //!
 //! When a script or one of its modules changes (see [`AssetPlugin`](bevy::asset::AssetPlugin)'s file watcher), its
 //! processes start again, like a process that calls `exec`: the entity, the VM and the PID stay, the globals do

@@ -104,6 +104,7 @@ impl LuauRuntime {
                 syscall_timeout,
                 seed,
                 epoch,
+                repeatable: settings.budget == TickBudget::Unlimited,
                 exact_memory,
                 limits: true,
                 ends_on_task_error: settings.task_errors_end_process,

@@ -51,7 +51,7 @@ struct ScriptData {
     compiles_in_background: AtomicBool,
     modules: Box<[Module]>,
     /// What the game has given it to require, of which `modules` is made.
-    given: Arc<[GivenModule]>,
+    given: Arc<Given>,
     /// Bytes of the longest source of all of them.
     longest_source: usize,
 }
@@ -71,6 +71,14 @@ pub(crate) struct Module {
     pub(crate) specifier: Arc<str>,
     /// With its own modules.
     pub(crate) script: Script,
+}
+
+/// What the game gives to a script.
+#[derive(Clone, Debug, Default)]
+struct Given {
+    modules: Vec<GivenModule>,
+    /// Names in lower case, and the paths that they stand for.
+    aliases: Vec<(String, String)>,
 }
 
 /// A module that the game gives to a script.
@@ -113,7 +121,7 @@ impl Script {
         source: Arc<[u8]>,
         bytecode: OnceLock<Result<Bytecode, CompileError>>,
         modules: Box<[Module]>,
-        given: Arc<[GivenModule]>,
+        given: Arc<Given>,
     ) -> Self {
         let hash = FixedHasher.hash_one((&name, &source, &modules));
         let longest_module = modules.iter().map(|module| module.script.longest_source()).max();

@@ -23,7 +23,9 @@ pub fn load(path: &Path) -> Result<Script, String> {
     let mut script = Script::new(path.display().to_string(), source);
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let folder = folder.canonicalize().map_err(|error| format!("{}: {error}", folder.display()))?;
-    let aliases = aliases(&folder)?;
+    for (name, target) in aliases(&folder)? {
+        script = script.with_alias(&name, &target);
+    }
     let mut tried = HashSet::new();
     loop {
         let missing = script.missing_modules();
@@ -33,7 +35,7 @@ pub fn load(path: &Path) -> Result<Script, String> {
         }
         for module in new {
             // What is not there is an error of the process that requires it.
-            let Some((suffix, file)) = find(&folder, &aliases, &module) else { continue };
+            let Some((suffix, file)) = find(&folder, &module) else { continue };
             let source = std::fs::read(&file)
                 .map_err(|error| format!("{}: cannot be read: {error}", file.display()))?;
             script = script.with_module(format!("{module}{suffix}"), source);
@@ -52,16 +54,9 @@ fn aliases(folder: &Path) -> Result<HashMap<String, String>, String> {
 }
 
 /// The file of a module, and how its name goes on. It must be in the folder.
-fn find(folder: &Path, aliases: &HashMap<String, String>, module: &str) -> Option<(&'static str, PathBuf)> {
-    let path = match module.strip_prefix('@') {
-        None => module.to_owned(),
-        Some(aliased) => {
-            let (alias, rest) = aliased.split_once('/').unwrap_or((aliased, ""));
-            format!("{}/{rest}", aliases.get(alias)?.trim_end_matches('/')).trim_end_matches('/').to_owned()
-        }
-    };
+fn find(folder: &Path, module: &str) -> Option<(&'static str, PathBuf)> {
     SUFFIXES.into_iter().find_map(|suffix| {
-        let file = folder.join(format!("{path}{suffix}")).canonicalize().ok()?;
+        let file = folder.join(format!("{module}{suffix}")).canonicalize().ok()?;
         (file.starts_with(folder) && file.is_file()).then_some((suffix, file))
     })
 }

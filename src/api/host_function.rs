@@ -68,7 +68,8 @@ fn wrong_argument(arguments: &CallArguments, position: u32, error: ValueError) -
 /// Gives scripts functions of the game.
 pub trait HostFunctionAppExt {
     /// Lets all scripts call `function` under `path`: a name, or names with dots between them
-    /// (`"robot.turn"`), of which all but the last are frozen tables.
+    /// (`"robot.turn"`), of which all but the last are frozen tables. The first may be a table of the library, as in
+    /// `"os.getenv"` or `"string.trim"`. What is there stays there, but for the functions of `os`.
     ///
     /// Add it whenever you like, before or after [`LuauOsPlugin`](crate::LuauOsPlugin), until the first process starts:
     /// what scripts find is fixed then.

@@ -170,7 +170,7 @@ impl Isolate {
         if self.state.is_none() {
             let state = match idle_states.pop() {
                 Some(state) => state,
-                None => OpenState::open(self.host.clone())?,
+                None => OpenState::open(self.host.clone(), self.config.repeatable)?,
             };
             self.collector.opened(state.empty_bytes, state.luau.object_bytes());
             self.state = Some(state);

@@ -16,6 +16,8 @@ pub(crate) struct IsolateConfig {
     pub(crate) seed: u64,
     /// What the game's calendar shows at the start of virtual time, since 1970.
     pub(crate) epoch: Duration,
+    /// Whether two runs must give the same results.
+    pub(crate) repeatable: bool,
     /// Whether each VM has a memory category of its own.
     pub(crate) exact_memory: bool,
     /// Whether VMs are held to their limits.

@@ -127,6 +127,7 @@ mod tests {
                 syscall_timeout: Duration::from_secs(10),
                 seed: 0,
                 epoch: Duration::ZERO,
+                repeatable: true,
                 exact_memory: true,
                 limits: true,
                 ends_on_task_error: false,

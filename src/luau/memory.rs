@@ -5,6 +5,7 @@
 
 mod blocks;
 mod pages;
+mod region;
 
 use std::ffi::c_void;
 use std::ptr;
@@ -58,13 +59,15 @@ impl Default for Memory {
 }
 
 impl Memory {
-    /// Memory that is charged to a slice.
+    /// Memory that is charged to a slice. If it is repeatable, small objects have the same low 32 bits of their addresses
+    /// in each run.
     ///
     /// # Safety
     ///
     /// `slice` must outlive the state that this is the memory of.
-    pub(super) unsafe fn charged_to(slice: *const Slice) -> Self {
-        Self { slice, ..Self::default() }
+    pub(super) unsafe fn charged_to(slice: *const Slice, is_repeatable: bool) -> Self {
+        let pages = if is_repeatable { Pages::repeatable() } else { Pages::default() };
+        Self { slice, pages, ..Self::default() }
     }
 
     /// Bytes.

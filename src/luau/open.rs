@@ -29,13 +29,14 @@ static SANDBOX: LazyLock<Script> =
     LazyLock::new(|| Script::new("sandbox", include_bytes!("sandbox.luau").as_slice()));
 
 impl LuauState {
-    /// Opens a sandboxed state whose garbage collector only runs when it is asked to.
+    /// Opens a sandboxed state whose garbage collector only runs when it is asked to. In one that is repeatable, tables with
+    /// objects as keys have the same order in each run.
     ///
     /// # Errors
     ///
     /// When there is not enough memory.
-    pub(crate) fn open(host: HostFunctions) -> Result<Self, ScriptError> {
-        let mut state = Self::without_memory(host);
+    pub(crate) fn open(host: HostFunctions, is_repeatable: bool) -> Result<Self, ScriptError> {
+        let mut state = Self::without_memory(host, is_repeatable);
         let data = (&raw mut *state.memory).cast::<c_void>();
         // SAFETY: `allocate` gets the `Memory` that it wants, which outlives the state.
         let main = unsafe { ffi::lua_newstate(memory::allocate, data) };
@@ -79,7 +80,7 @@ impl LuauState {
     }
 
     /// What there is of a state before Luau's part of it.
-    fn without_memory(host: HostFunctions) -> Self {
+    fn without_memory(host: HostFunctions, is_repeatable: bool) -> Self {
         let shared = Box::into_raw(Box::new(Shared::new(Context::new(host))));
         let slice = shared.cast::<Slice>().cast_const(); // which it begins with
         Self {
@@ -93,7 +94,7 @@ impl LuauState {
             protected_call: Reference::NONE,
             shared,
             // SAFETY: it lives as long as the state: see `LuauState::drop`.
-            memory: Box::new(unsafe { Memory::charged_to(slice) }),
+            memory: Box::new(unsafe { Memory::charged_to(slice, is_repeatable) }),
         }
     }
 }

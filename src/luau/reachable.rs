@@ -25,7 +25,7 @@ fn names(stack: &mut Stack<'_>, index: i32, prefix: &str, found: &mut BTreeSet<S
 }
 
 fn reachable() -> BTreeSet<String> {
-    let mut state = LuauState::open(HostFunctions::default()).expect("a state");
+    let mut state = LuauState::open(HostFunctions::default(), false).expect("a state");
     let mut found = BTreeSet::new();
     state
         .protect(|stack| {
@@ -69,4 +69,28 @@ fn the_definitions_have_what_a_script_can_reach_and_no_more() {
     let missing: Vec<_> = reachable.difference(&defined).collect();
     let unknown: Vec<_> = defined.difference(&reachable).collect();
     assert!(missing.is_empty() && unknown.is_empty(), "missing {missing:?}, unknown {unknown:?}");
+}
+
+/// The types are Luau: its own parser reads them, once each declaration is written as that of a type.
+#[test]
+fn the_definitions_are_luau() {
+    let mut types = String::new();
+    for line in DEFINITIONS.lines() {
+        let Some(rest) = line.strip_prefix("declare ") else {
+            types += &format!("{line}\n");
+            continue;
+        };
+        let Some(function) = rest.strip_prefix("function ") else {
+            let (name, kind) = rest.split_once(':').expect("a type");
+            types += &format!("type {name}_ ={kind}\n");
+            continue;
+        };
+        let (head, results) = function.rsplit_once("): ").expect("results");
+        let (name, parameters) = head.split_once('(').expect("parameters");
+        let (name, generics) = name.split_at(name.find('<').unwrap_or(name.len()));
+        let parameters = parameters.replace("...: any", "...any").replace("...: A...", "A...");
+        types += &format!("type {name}_ = {generics}({parameters}) -> {results}\n");
+    }
+    let script = crate::script::Script::new("luau_os.d", types);
+    assert_eq!(script.compile(), Ok(()));
 }

@@ -83,6 +83,7 @@ mod tests {
             syscall_timeout: Duration::ZERO,
             seed: 0,
             epoch: Duration::ZERO,
+            repeatable: false,
             exact_memory: true,
             limits: true,
             ends_on_task_error: false,

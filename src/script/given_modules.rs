@@ -6,7 +6,7 @@ use bevy::platform::collections::HashMap;
 
 use super::module_path::{Specifier, join, module_path, parent, without_extension};
 use super::requires::require_calls;
-use super::{GivenModule, Module, Script, ScriptData};
+use super::{Given, GivenModule, Module, Script, ScriptData};
 
 /// Modules that may require each other in a row.
 const MAX_DEPTH: usize = 100;
@@ -31,8 +31,28 @@ impl Script {
         let file: Arc<str> = path.into();
         let path: Arc<str> = module_path(&file).unwrap_or_else(|| file.to_string()).into();
         let module = GivenModule { path, script: Self::new(file, source) };
-        let others = self.0.given.iter().filter(|other| other.path != module.path).cloned();
-        self.given(others.chain([module.clone()]).collect())
+        let mut given = Given::clone(&self.0.given);
+        given.modules.retain(|other| other.path != module.path);
+        given.modules.push(module);
+        self.given(given.into())
+    }
+
+    /// The same script, in which `@name` means a folder or a module, as in a `.luaurc`. Names are not case-sensitive.
+    ///
+    /// ```
+    /// # use bevy_luau_os::Script;
+    /// let script = Script::new("main", "return require('@lib/twice')(21)")
+    ///     .with_alias("lib", "shared/library")
+    ///     .with_module("shared/library/twice.luau", "return function(n) return n * 2 end");
+    /// assert!(script.missing_modules().is_empty());
+    /// ```
+    #[must_use]
+    pub fn with_alias(&self, name: &str, path: &str) -> Self {
+        let name = name.to_ascii_lowercase();
+        let mut given = Given::clone(&self.0.given);
+        given.aliases.retain(|(other, _)| *other != name);
+        given.aliases.push((name, module_path(path).unwrap_or_else(|| path.to_owned())));
+        self.given(given.into())
     }
 
     /// The paths of modules that the script and its modules require and that they have not been
@@ -42,7 +62,7 @@ impl Script {
     }
 
     /// The same script with these modules.
-    fn given(&self, given: Arc<[GivenModule]>) -> Self {
+    fn given(&self, given: Arc<Given>) -> Self {
         let ScriptData { name, source, bytecode, .. } = &*self.0;
         let modules = Linker::new(&given).modules(self, None);
         Self::from_parts(name.clone(), source.clone(), bytecode.clone(), modules.into(), given)
@@ -51,7 +71,7 @@ impl Script {
     /// A script that may require what this one may.
     pub(crate) fn child(&self, name: impl Into<Arc<str>>, source: impl Into<Vec<u8>>) -> Self {
         let child = Self::new(name, source);
-        if !self.0.given.is_empty() {
+        if !self.0.given.modules.is_empty() {
             return child.given(self.0.given.clone());
         }
         if self.modules().is_empty() {
@@ -65,7 +85,7 @@ impl Script {
 
 /// Puts a script together with the modules that it requires, and those that they do.
 struct Linker<'a> {
-    given: &'a [GivenModule],
+    given: &'a Given,
     /// By their number.
     linked: HashMap<usize, Script>,
     /// The modules under way, each required by the one before it.
@@ -75,7 +95,7 @@ struct Linker<'a> {
 }
 
 impl<'a> Linker<'a> {
-    fn new(given: &'a [GivenModule]) -> Self {
+    fn new(given: &'a Given) -> Self {
         Self { given, linked: HashMap::default(), chain: Vec::new(), missing: Vec::new() }
     }
 
@@ -94,7 +114,7 @@ impl<'a> Linker<'a> {
             if modules.iter().any(|module| module.specifier == specifier) {
                 continue;
             }
-            let found = target(&specifier, script, path).map_err(str::to_owned);
+            let found = self.target(&specifier, script, path).map_err(str::to_owned);
             let script = found.and_then(|path| self.find(&path, &specifier));
             let script = script.unwrap_or_else(|why| Script::not_loaded(specifier.clone(), why));
             modules.push(Module { specifier, script });
@@ -103,7 +123,7 @@ impl<'a> Linker<'a> {
     }
 
     fn find(&mut self, path: &str, specifier: &str) -> Result<Script, String> {
-        if let Some(number) = self.given.iter().position(|module| *module.path == *path) {
+        if let Some(number) = self.given.modules.iter().position(|module| *module.path == *path) {
             return self.link(number);
         }
         if !self.missing.iter().any(|missing| missing == path) {
@@ -116,9 +136,9 @@ impl<'a> Linker<'a> {
         if let Some(script) = self.linked.get(&number) {
             return Ok(script.clone());
         }
-        let GivenModule { path, script } = &self.given[number];
+        let GivenModule { path, script } = &self.given.modules[number];
         if let Some(begin) = self.chain.iter().position(|&link| link == number) {
-            let names = self.chain[begin..].iter().map(|&number| self.given[number].script.name());
+            let names = self.chain[begin..].iter().map(|&number| self.given.modules[number].script.name());
             let names: Vec<&str> = names.chain([script.name()]).collect();
             return Err(format!("modules require each other: {}", names.join(" -> ")));
         }
@@ -138,28 +158,34 @@ impl<'a> Linker<'a> {
         if shorter != specifier {
             return format!("the path of a module has no extension: write \"{shorter}\"");
         }
-        let given: Vec<&str> = self.given.iter().take(8).map(|module| &*module.path).collect();
+        let given: Vec<&str> = self.given.modules.iter().take(8).map(|module| &*module.path).collect();
         if given.is_empty() {
             "no such module".to_owned()
         } else {
             format!("no such module; there are {}", given.join(", "))
         }
     }
-}
 
-/// The path that a script means, which is at one itself, or the main script.
-fn target(specifier: &str, script: &Script, path: Option<&str>) -> Result<String, &'static str> {
-    let outside = "it is outside of the script's folder";
-    let joined = match Specifier::parse(specifier) {
-        None => return Err("it must begin with \"./\", \"../\" or \"@\" and an alias"),
-        Some(Specifier::Relative(relative)) => join(path.map_or("", parent), relative),
-        Some(Specifier::Own(relative)) => {
-            let own = path.map(str::to_owned).or_else(|| module_path(file_name(script.name())));
-            join(&own.unwrap_or_default(), relative)
-        }
-        Some(Specifier::Alias(alias, rest)) => join(&format!("@{alias}"), rest),
-    };
-    joined.ok_or(outside)
+    /// The path that a script means, which is at one itself, or the main script.
+    fn target(&self, specifier: &str, script: &Script, path: Option<&str>) -> Result<String, &'static str> {
+        let outside = "it is outside of the script's folder";
+        let joined = match Specifier::parse(specifier) {
+            None => return Err("it must begin with \"./\", \"../\" or \"@\" and an alias"),
+            Some(Specifier::Relative(relative)) => join(path.map_or("", parent), relative),
+            Some(Specifier::Own(relative)) => {
+                let own = path.map(str::to_owned).or_else(|| module_path(file_name(script.name())));
+                join(&own.unwrap_or_default(), relative)
+            }
+            Some(Specifier::Alias(alias, rest)) => {
+                let known = self.given.aliases.iter().find(|(name, _)| name.eq_ignore_ascii_case(alias));
+                match known {
+                    Some((_, folder)) => join(folder, rest),
+                    None => join(&format!("@{alias}"), rest),
+                }
+            }
+        };
+        joined.ok_or(outside)
+    }
 }
 
 fn file_name(path: &str) -> &str {

@@ -40,6 +40,17 @@ fn modules_are_found_by_their_paths() {
 }
 
 #[test]
+fn an_alias_is_another_way_to_the_same_module() {
+    let script = Script::new("main", "return require('@Lib/a') == require('./lib/a'), require('@one').n")
+        .with_alias("lib", "./lib")
+        .with_alias("One", "lib/b")
+        .with_module("lib/a", "return {}")
+        .with_module("lib/b", "return { n = require('@lib/c') }");
+    assert_eq!(script.missing_modules(), ["lib/c"]);
+    returns(&script.with_module("lib/c", "return 1"), &[true.into(), 1.0.into()]);
+}
+
+#[test]
 fn a_later_module_takes_the_place_of_one_with_its_path() {
     let script = Script::new("main", "return require('./a')").with_module("a", "return 1");
     returns(&script.with_module("a.luau", "return 2"), &[2.0.into()]);

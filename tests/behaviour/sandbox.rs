@@ -247,3 +247,33 @@ fn the_clock_is_the_games() {
         "local a = os.clock() coroutine.yield() local b = os.clock() return math.abs((b - a) - 1 / 60) < 1e-6",
     );
 }
+
+/// Where it runs does not decide what a script sees.
+#[test]
+#[cfg_attr(not(unix), ignore = "addresses cannot be chosen")]
+fn tables_with_objects_as_keys_have_the_same_order_in_each_app() {
+    let run = || {
+        let mut app = common::app();
+        let vms = common::persistent_vms(&mut app, 4);
+        for &vm in &vms {
+            let script = "
+                local t, garbage = {}, {}
+                for i = 1, 400 do
+                    t[if i % 3 == 0 then function() return i end elseif i % 3 == 1 then {} else newproxy()] = i
+                    garbage[i % 7] = { i }
+                end
+                for round = 1, 3 do
+                    task.wait()
+                    for key, i in t do if i % 5 == round then t[key] = nil end end
+                    for i = 1, 50 do t[coroutine.create(print)] = 1000 + i end
+                end
+                local order = {}
+                for _, i in t do table.insert(order, i) end
+                print(table.concat(order, ' '))";
+            common::process(&mut app, vm, script);
+        }
+        common::until_ended(&mut app, 4);
+        vms.iter().map(|&vm| common::console(&app, vm)).collect::<Vec<_>>()
+    };
+    assert_eq!(run(), run());
+}

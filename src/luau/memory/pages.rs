@@ -11,6 +11,7 @@ use std::ptr::{self, NonNull};
 
 use smallvec::SmallVec;
 
+use super::region::Region;
 use crate::luau::prefetch::lines::{OS_PAGE, prefetch_line};
 
 /// `kSmallPageSize` and `kLargePageSize` in Luau's lmem.cpp.
@@ -45,6 +46,8 @@ struct Header {
     free: u32,
     /// Where it stands in [`Pages::chunks`].
     index: u32,
+    /// Whether it is in the region of its state, which gets it back.
+    is_in_region: bool,
     first_slot: *mut u8,
 }
 
@@ -62,6 +65,8 @@ pub(super) struct Pages {
     roomy: usize,
     /// Bytes of the pages of each owner.
     owned: Vec<usize>,
+    /// Where chunks are taken from first. It goes after them.
+    region: Option<Box<Region>>,
 }
 
 /// What stands behind each page, in what it leaves of its place.
@@ -89,13 +94,15 @@ pub(super) fn is_page(size: usize) -> bool {
 
 impl Chunk {
     /// `None` if there is no memory.
-    fn new(index: u32) -> Option<Self> {
+    fn new(index: u32, region: Option<&mut Region>) -> Option<Self> {
+        let in_region = region.and_then(|region| region.take(LAYOUT.size()));
         // SAFETY: the layout has a size.
-        let chunk = NonNull::new(unsafe { alloc(LAYOUT) })?.cast::<Header>();
+        let chunk = in_region.or_else(|| NonNull::new(unsafe { alloc(LAYOUT) }))?.cast::<Header>();
+        let is_in_region = in_region.is_some();
         let end = chunk.as_ptr().wrapping_add(1).cast::<u8>();
         let first_slot = end.wrapping_add((end.addr() + PAGE_HEADER).wrapping_neg() % OS_PAGE);
         // SAFETY: there is room for a header, aligned as it must be.
-        unsafe { chunk.write(Header { free: ALL_FREE, index, first_slot }) };
+        unsafe { chunk.write(Header { free: ALL_FREE, index, is_in_region, first_slot }) };
         Some(Self(chunk))
     }
 
@@ -107,12 +114,19 @@ impl Chunk {
 
 impl Drop for Chunk {
     fn drop(&mut self) {
-        // SAFETY: it was allocated with this layout. Its pages are used no more.
-        unsafe { dealloc(self.0.as_ptr().cast(), LAYOUT) }
+        if !self.header().is_in_region {
+            // SAFETY: it was allocated with this layout. Its pages are used no more.
+            unsafe { dealloc(self.0.as_ptr().cast(), LAYOUT) }
+        }
     }
 }
 
 impl Pages {
+    /// Pages whose addresses have the same low 32 bits in each run, as far as that can be had.
+    pub(super) fn repeatable() -> Self {
+        Self { region: Region::reserve().map(Box::new), ..Self::default() }
+    }
+
     /// A place for a page of `size` bytes. Null if there is no memory, or it is not the size of a page.
     pub(super) fn allocate(&mut self, size: usize, owner: u8) -> *mut u8 {
         slots(size).and_then(|slots| self.take(slots, size, owner)).unwrap_or(ptr::null_mut())
@@ -155,7 +169,7 @@ impl Pages {
     fn add_chunk(&mut self) -> Option<()> {
         self.chunks.try_reserve(1).ok()?;
         let index = self.chunks.len();
-        self.chunks.push(Chunk::new(index as u32)?);
+        self.chunks.push(Chunk::new(index as u32, self.region.as_deref_mut())?);
         self.swap(index, self.roomy);
         self.roomy += 1;
         Some(())
@@ -193,7 +207,10 @@ impl Pages {
             self.roomy -= 1;
             self.swap(index, self.roomy);
             self.swap(self.roomy, self.chunks.len() - 1);
-            self.chunks.pop();
+            let chunk = self.chunks.pop().map(|mut chunk| (chunk.header().is_in_region, chunk.0));
+            if let (Some((true, chunk)), Some(region)) = (chunk, &mut self.region) {
+                region.give_back(chunk.cast());
+            }
         }
     }
 
@@ -248,6 +265,29 @@ mod tests {
                 assert!(pages.owned.iter().all(|&bytes| bytes == 0));
             }
         }
+    }
+
+    #[test]
+    fn repeatable_pages_have_the_same_low_addresses_in_each_run() {
+        let run = || {
+            let mut pages = Pages::repeatable();
+            let mut random = crate::random::Pcg32::from_seed(2);
+            let mut taken = Vec::new();
+            let mut addresses = Vec::new();
+            for _ in 0..500 {
+                if random.in_range(0, 2) > 0 || taken.is_empty() {
+                    let page = pages.allocate(SMALL, 0);
+                    addresses.push(page.addr() as u32);
+                    taken.push(page);
+                } else {
+                    let page = taken.swap_remove(random.in_range(0, taken.len() as i32 - 1) as usize);
+                    // SAFETY: it was taken with this size, and is used no more.
+                    unsafe { pages.free(page, SMALL) };
+                }
+            }
+            addresses
+        };
+        assert_eq!(run(), run());
     }
 
     #[test]
