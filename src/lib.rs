@@ -52,9 +52,9 @@
 //! schedule](LuauOsPlugin::schedule), which the game may run as it likes. [`LuauOsSystems`] names the steps of a
 //! tick, for systems that must run before or after one.
 //!
-//! In a tick, every process that can run gets one slice. The slice ends when the process has passed
+//! In a tick, every process that can run gets a slice, in turns. The slice ends when the process has passed
 //! [`quantum`](LuauOsPlugin::quantum) safepoints, which are at loop back-edges, calls and returns. The process is
-//! interrupted there, and goes on in the next tick. No script can notice that: coroutines, generators, `pcall` and
+//! interrupted there, and goes on in its next slice. No script can notice that: coroutines, generators, `pcall` and
 //! error handlers are interrupted like anything else. A new process passes its first safepoints, up to 16, as soon
 //! as it starts. If it ends within them, its thread goes to the next process, and it costs next to nothing.
 //!
@@ -62,10 +62,16 @@
 //!
 //! - [`Time`](TickBudget::Time), 4 ms by default: the tick ends when the time is used up, and the next one
 //!   continues where it stopped. Nobody gets a second slice before everybody had the first, except that processes
-//!   may have to wait for the garbage collection of their isolate.
+//!   may have to wait for the garbage collection of their isolate. While time is left, those that compute get further
+//!   slices, until their VM has had its [time](Limits::time_per_tick): 1 ms in each tick by default. Between them
+//!   nothing is delivered: whoever waits, or yields, goes on in the next tick.
 //! - [`Auto`](TickBudget::Auto): as much time as the game leaves of its frames.
-//! - [`Unlimited`](TickBudget::Unlimited): every tick runs every process, however long that takes. Two runs of the
-//!   same app with the same [seed](LuauOsPlugin::seed) then give the same results.
+//! - [`Unlimited`](TickBudget::Unlimited): every process gets one slice in every tick, or [so
+//!   many](LuauOsPlugin::passes_per_tick), however long that takes. Two runs of the same app with the same
+//!   [seed](LuauOsPlugin::seed) then give the same results.
+//!
+//! Processes share the processor evenly, or with [`Share::PerVm`] VMs do, by their [weights](Limits::cpu_weight).
+//! [`LuauRuntime::process_info`] and [`LuauRuntime::vm_info`] tell what they have used.
 //!
 //! When frames are slow, Bevy makes up for the lost time with several ticks in one frame. At most
 //! [`max_ticks_per_frame`](LuauOsPlugin::max_ticks_per_frame) of them run; the others are left out and counted in

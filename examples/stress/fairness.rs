@@ -39,7 +39,7 @@ impl SliceCounter {
         if self.first_pass.is_some() || !all_run {
             return;
         }
-        // A pass ends with its tick, so that everybody has had the same number of slices then.
+        // Everybody has had about the same number of slices then.
         match self.last_pass {
             Some(last) if metrics.passes > last => {
                 self.first_pass = Some(metrics.passes);

@@ -33,9 +33,8 @@ pub struct Metrics {
     pub resumes: u64,
     /// Those of them that ran when their process started, in [`Admit`](crate::LuauOsSystems::Admit).
     pub starting_resumes: u64,
-    /// Passes completed: in each, every runnable process had its slice. A pass takes one tick, or several
-    /// when it does not fit into the [budget](crate::TickBudget), and ends with a tick. Isolates that have to be
-    /// collected first are left out.
+    /// Passes completed: in each, every runnable process had its slice. There are many in a tick, or one takes several
+    /// ticks, as the [budget](crate::TickBudget) allows. Isolates that have to be collected first are left out.
     pub passes: u64,
     /// Tick deadlines missed: ticks that took longer than the timestep, and ticks that were due in
     /// one frame beyond
