@@ -41,10 +41,10 @@ impl VmShares {
         if of_vm / processes >= min {
             return Some(of_vm / processes);
         }
-        // In so many passes everyone has one turn.
-        let passes = (u64::from(processes) * u64::from(min)).div_ceil(u64::from(of_vm)) as u32;
-        let is_turn = self.pass.wrapping_add(process.0).is_multiple_of(passes);
-        is_turn.then_some(min)
+        // All of them would take so much. Each has its turn in as large a part of the passes as the VM's quantum is of it.
+        let all = u64::from(processes) * u64::from(min);
+        let turn = u64::from(self.pass.wrapping_add(process.0)) * u64::from(of_vm);
+        (turn % all < u64::from(of_vm)).then_some(min)
     }
 }
 

@@ -222,9 +222,11 @@ mod tests {
         let safepoints =
             |bench: &Bench, process| bench.isolate.process_info(process).expect("it lives").1.safepoints;
         let before = safepoints(&bench, alone);
+        let of_vm = |bench: &Bench, vm| bench.isolate.vm_usage(vm).expect("it is there").0.safepoints;
+        let before_of_vm = vms.map(|vm| of_vm(&bench, vm));
         (0..10).for_each(|_| bench.tick(Deadline::NEVER));
         assert_eq!(safepoints(&bench, alone) - before, 6_400);
-        let used = vms.map(|vm| bench.isolate.vm_usage(vm).expect("it is there").0.safepoints);
+        let used = [0, 1].map(|i| of_vm(&bench, vms[i]) - before_of_vm[i]);
         assert!((6_300..6_700).contains(&used[0]) && (19_000..19_500).contains(&used[1]), "{used:?}");
         let all = many.concat().into_iter();
         assert!(all.clone().all(|process| bench.slices(process) == 11), "each has a slice in each pass");
