@@ -33,12 +33,13 @@ impl ConsoleBuffer {
         self.bytes.is_empty() && self.dropped == 0
     }
 
-    pub(crate) fn push(&mut self, text: &[u8]) {
+    pub(crate) fn push(&mut self, text: &[u8]) -> usize {
         let kept = &text[text.len().saturating_sub(self.capacity)..];
         let excess = (self.bytes.len() + kept.len()).saturating_sub(self.capacity);
         self.bytes.drain(..excess);
         self.bytes.extend(kept);
         self.dropped += (excess + text.len() - kept.len()) as u64;
+        kept.len()
     }
 
     /// What is there, invalid UTF-8 replaced.

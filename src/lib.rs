@@ -153,8 +153,8 @@
 //! beyond one of them is killed, which it cannot catch. [`KillReason`] names the limit and how much was used.
 //!
 //! - A slice ends when its quantum is used up or, with a time budget, when it has taken too long. Library calls
-//!   count by the size of their arguments. `table.sort` is preempted like any code of a script, and calls that
-//!   could take longer than linear time are capped.
+//!   count by the size of their arguments, and what they take beyond their slice is paid for by later ticks. Patterns,
+//!   sorting and what calls functions of the script are preempted like any code.
 //! - Metamethods, callbacks of library functions and string patterns are preempted, too: where Luau cannot break a
 //!   thread, its C stack is kept until the next slice. [`Limits::parked`] is the number of those that a VM may
 //!   have.

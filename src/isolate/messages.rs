@@ -96,6 +96,7 @@ impl Isolate {
         let memory_bytes = self.vms.limits(vm).memory_bytes;
         let held_bytes = self.held_bytes(vm, category).saturating_add(payload.size());
         if held_bytes > memory_bytes {
+            self.collector.request(); // it may be garbage, and there is room for the next
             return;
         }
         let Some(luau) = self.luau_mut() else { return };

@@ -21,8 +21,8 @@ const MORE_TICKS: usize = 60;
 /// Generous: the tests run unoptimised, several at a time, on busy machines. What it is to find takes
 /// minutes or does not end.
 const LONGEST_TICK: Duration = Duration::from_secs(10);
-/// What a slice may be charged at most: one call, and what it runs on in code that is not preempted.
-const MAX_SAFEPOINTS: u64 = 1 << 24;
+/// What the slices of a tick may be charged at most. One call may be charged for all memory that its VM may have.
+const MAX_SAFEPOINTS: u64 = 1 << 26;
 
 /// Ticks in which the isolate is collected several times.
 const SOME_COLLECTIONS: usize = 60;

@@ -149,6 +149,12 @@ fn to_number(mut call: Call<'_>) -> Returned<'_> {
     Ok(call.original_results())
 }
 
+/// `integer.fromstring(text [, base])`. A long string is no number.
+fn integer_from_string(mut call: Call<'_>) -> Returned<'_> {
+    call.read_number(2)?;
+    if call.is_long_string(1) { Ok(call.nil()) } else { Ok(call.original_results()) }
+}
+
 /// `table.concat(t [, separator [, first [, last]]])`. Numbers are made text one by one, which takes long for many.
 fn table_concat(mut call: Call<'_>) -> Returned<'_> {
     const TEXT: i32 = 5;
@@ -287,6 +293,7 @@ pub(super) const REPLACEMENTS: &[Replacement] = &[
         }),
     ),
     replacement(c"string", before::<0, _>(c"reverse", |stack| size(stack, 1) / BYTES_READ)),
+    replacement(c"integer", Entry::new(c"fromstring", integer_from_string)),
     replacement(c"string", after::<{ number(2) | number(3) }, _>(c"sub", copied_result)),
     replacement(c"string", Entry::new(c"unpack", string_unpack)),
     replacement(c"string", before::<0, _>(c"upper", |stack| size(stack, 1) / BYTES_READ)),

@@ -78,6 +78,10 @@ pub(super) const NAMES: &[(&CStr, &[&CStr])] = &[
             c"rshift",
         ],
     ),
+    (
+        c"integer",
+        &[c"arshift", c"create", c"extract", c"lrotate", c"lshift", c"replace", c"rrotate", c"rshift"],
+    ),
     (c"vector", &[c"create", c"lerp"]),
     (
         c"buffer",

@@ -38,9 +38,7 @@ fn print_line<'a>(mut call: Call<'a>, mark: &[u8]) -> Returned<'a> {
             if index > 1 {
                 console.push(b"\t");
             }
-            let text = stack.bytes(index).unwrap_or_default();
-            console.push(text);
-            bytes += text.len();
+            bytes += console.push(stack.bytes(index).unwrap_or_default());
         }
         console.push(b"\n");
     }
