@@ -298,6 +298,19 @@ mod tests {
     }
 
     #[test]
+    fn after_the_last_generation_they_begin_again() {
+        let mut processes = ProcessTable::new(u32::MAX);
+        let last = insert(&mut processes, 1);
+        processes.end(last.index);
+        assert_eq!(processes.ended_key(last.index), last);
+        processes.free(last.index);
+        let first = insert(&mut processes, 2);
+        assert_eq!((first.index, first.generation), (last.index, 0));
+        assert!(processes.is_live(first) && !processes.is_live(last));
+        assert_eq!(processes.next_generation(), 1);
+    }
+
+    #[test]
     fn a_process_that_has_ended_keeps_its_index_until_that_is_freed() {
         let mut processes = ProcessTable::new(0);
         let key = insert(&mut processes, 1);

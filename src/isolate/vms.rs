@@ -213,6 +213,17 @@ mod tests {
     }
 
     #[test]
+    fn after_the_last_generation_they_begin_again() {
+        let mut vms = VmTable::new(u32::MAX);
+        let last = add(&mut vms);
+        vms.remove(last);
+        assert!(vms.free_if_unused(last.index));
+        let first = add(&mut vms);
+        assert_eq!((first.index, first.generation), (last.index, 0));
+        assert!(vms.is_current(first) && !vms.is_current(last));
+    }
+
+    #[test]
     fn the_last_exit_settles_the_vm() {
         let mut vms = VmTable::new(0);
         let vm = add(&mut vms);
