@@ -33,7 +33,6 @@ fn a_call_with_large_arguments_costs_what_it_does_and_ends_its_slice() {
         (text, "string.format('%s', s)"),
         (text, "string.format('%q', s)"),
         (text, "string.gsub(s, '^x*', '%0')"),
-        (text, "tonumber(s)"),
         (text, "utf8.len(s)"),
         (text, "utf8.offset(s, 900000)"),
         (text, "buffer.fromstring(s)"),
@@ -68,28 +67,31 @@ fn a_call_with_small_arguments_costs_its_safepoint() {
     let setup = "local s, t = 'hello', { 3, 1, 2 }";
     let (without, _) = cost(&format!("{setup} for _ = 1, 100 do end"));
     let (with, _) = cost(&format!("{setup} for _ = 1, 100 do {calls} end"));
-    assert!((900..2000).contains(&(with - without)), "{} safepoints", with - without);
+    // The table of numbers is made text: five for each of them.
+    assert!((900..3500).contains(&(with - without)), "{} safepoints", with - without);
 }
 
 #[test]
 fn what_could_take_long_is_refused_with_a_reason() {
     let mut app = common::app();
     for (call, message) in [
+        ("('x'):find(('x'):rep(32769) .. '.')", "pattern too long (more than 32768 bytes)"),
+        ("string.gsub('x', ('x'):rep(32769), '')", "pattern too long (more than 32768 bytes)"),
         (
-            "('x'):rep(100000):find('[abcdefghijklmnop]')",
-            "test:1: string.find of 100000 bytes with a pattern whose longest set has 16 bytes; the product is \
-             limited to 1048576",
-        ),
-        ("string.match(('x'):rep(600000), '[ab]')", "string.match of 600000 bytes"),
-        ("string.gmatch(('x'):rep(600000), '[ab]')", "string.gmatch of 600000 bytes"),
-        ("string.gsub(('x'):rep(600000), '[ab]', '')", "string.gsub of 600000 bytes"),
-        (
-            "string.gsub('x', ('x'):rep(8193), '')",
-            "string.gsub with a pattern of 8193 bytes; the limit is 8192",
+            "string.format(('%d'):rep(8192), table.unpack(table.create(8192, 1)))",
+            "string.format of 8193 values; the limit is 8192",
         ),
         (
-            "string.gsub('x', 'x', ('%0'):rep(257))",
-            "string.gsub with 257 escapes in the replacement; the limit is 256",
+            "math.max(1, ('1'):rep(1025))",
+            "test:1: invalid argument #2 to 'max' (number expected, got string)",
+        ),
+        (
+            "string.format('%s %d', 1, ('1'):rep(1025))",
+            "invalid argument #3 to 'format' (number expected, got string)",
+        ),
+        (
+            "string.pack('s4 i4', 'x', ('1'):rep(1025))",
+            "invalid argument #3 to 'pack' (number expected, got string)",
         ),
         (
             "table.move({}, 0, 262144, 0)",
@@ -106,11 +108,14 @@ fn what_could_take_long_is_refused_with_a_reason() {
         let caught = common::outcome(&mut app, &format!("return (pcall(function() return {call} end))"));
         assert_eq!(caught, Outcome::Finished(vec![bevy_luau_os::Value::Boolean(false)]), "{call}");
     }
-    // Right at the limits, and just the rest of a long text, it works.
+    // Right at the limits it works, and so does what has none.
     for call in [
         "#('x'):rep(1048576):match('x*') == 1048576",
-        "('x'):rep(65536):find('[abcdefghijklmnop]') == nil",
-        "('x'):rep(1000000):find('[abcdefghijklmnop]', -9) == nil",
+        "('x'):rep(1000000):find('[abcdefghijklmnop]') == nil",
+        "('x'):find(('x'):rep(32767) .. '.') == nil",
+        "select(2, ('x'):rep(100000):gsub('x', ('%0'):rep(20))) == 100000",
+        "math.max(1, ('1'):rep(300)) > 1e299 and tonumber(('1'):rep(1025)) == nil",
+        "bit32.band('0xff', '15') == 15 and string.char('65', 66) == 'AB' and ('x'):rep('3') == 'xxx'",
     ] {
         let outcome = common::outcome(&mut app, &format!("return {call}"));
         assert_eq!(outcome, Outcome::Finished(vec![bevy_luau_os::Value::Boolean(true)]), "{call}");

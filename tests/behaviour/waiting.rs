@@ -110,7 +110,7 @@ fn where_nothing_can_wait_an_error_says_so() {
     let mut app = app();
     for source in [
         "return setmetatable({}, { __index = function() task.wait(1) end }).x",
-        "string.gsub('x', '.', function() task.wait(1) end)",
+        "string.format('%*', setmetatable({}, { __tostring = function() task.wait(1) end }))",
         "return setmetatable({}, { __len = function() return double(1) end })",
     ] {
         let source = source.replace("return setmetatable({}, { __len", "return #setmetatable({}, { __len");
