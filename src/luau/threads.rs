@@ -16,7 +16,8 @@
 //! that yields before its script has asked for its thread belongs to the scheduler, too, until the next slice.
 //!
 //! The scheduler resumes one thread at a time, however many slices that takes, until that waits, yields or ends, then
-//! the next. So a script is preempted by other processes, but never by its own tasks, and a process has one break chain.
+//! the next. So a script is preempted by other processes, but never by its own tasks, and a process has one break
+//! chain.
 
 mod tasks;
 

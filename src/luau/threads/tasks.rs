@@ -136,8 +136,8 @@ impl Tasks {
         self.scheduled.len() + usize::from(self.current.is_some())
     }
 
-    /// Gives a thread to the scheduler, which resumes it with so many values that are on its stack. With `by_script`, if
-    /// it waits for something, then as a script would that wakes it.
+    /// Gives a thread to the scheduler, which resumes it with so many values that are on its stack. With `by_script`,
+    /// if it waits for something, then as a script would that wakes it.
     ///
     /// # Safety
     ///
