@@ -217,12 +217,13 @@ impl ProcessThread {
     }
 
     /// Forgets all but the root. Returns the registry references to be given back.
-    pub(super) fn clear(&mut self) -> Option<[Reference; 2]> {
+    pub(super) fn clear(&mut self) -> Option<[Reference; 3]> {
         let more = self.more.take()?;
-        let anchors = more.tasks.map(|mut tasks| {
+        let (anchors, failed) = more.tasks.map_or((None, None), |mut tasks| {
             tasks.disband();
-            tasks.anchors
+            (Some(tasks.anchors), tasks.failed)
         });
-        Some([anchors, more.arguments_table].map(|reference| reference.unwrap_or(Reference::NONE)))
+        let references = [anchors, failed, more.arguments_table];
+        Some(references.map(|reference| reference.unwrap_or(Reference::NONE)))
     }
 }

@@ -83,6 +83,8 @@ pub(in crate::luau) struct Tasks {
     root: *mut lua_State,
     /// What the main chunk has returned.
     pub(super) results: Vec<Value>,
+    /// The thread of the task whose error ended the process.
+    pub(in crate::luau) failed: Option<Reference>,
     /// Connections to signals: handlers that will be tasks.
     pub(in crate::luau) connections: BTreeSet<TaskId>,
 }
@@ -116,6 +118,7 @@ impl Tasks {
             last_id: MAIN,
             root,
             results: Vec::new(),
+            failed: None,
             connections: BTreeSet::new(),
         }
     }
