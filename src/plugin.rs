@@ -47,8 +47,8 @@ pub struct LuauOsPlugin {
     pub quantum: u32,
     /// What a tick may cost. 4 ms by default: the game's frame rate is not ours to spend.
     pub budget: TickBudget,
-    /// How many slices a runnable process gets in each tick with [`TickBudget::Unlimited`]. 1 by default. With a limited
-    /// budget there are as many as fit in.
+    /// How many slices a runnable process gets in each tick with [`TickBudget::Unlimited`]. 1 by default. With a
+    /// limited budget there are as many as fit in.
     pub passes_per_tick: u32,
     /// Between whom the processor is shared out: processes, or VMs.
     pub share: Share,
@@ -108,8 +108,8 @@ pub struct LuauOsPlugin {
     /// year 2000 begins then, in every run, so that results do not depend on the date. With
     /// `SystemTime::now().duration_since(UNIX_EPOCH)` scripts have the date of the player, and of the server another.
     pub epoch: Duration,
-    /// Whether an error that leaves a task ends its process, as one that leaves its main chunk always does. By default it
-    /// ends that task alone, is written to the console, and triggers [`TaskFailed`](crate::TaskFailed).
+    /// Whether an error that leaves a task ends its process, as one that leaves its main chunk always does. By default
+    /// it ends that task alone, is written to the console, and triggers [`TaskFailed`](crate::TaskFailed).
     pub task_errors_end_process: bool,
 }
 

@@ -47,8 +47,6 @@ pub(crate) struct Context {
     pub(crate) task_errors: Vec<ScriptError>,
     /// Whether the error of a task ends its process.
     pub(crate) ends_on_task_error: bool,
-    /// The thread of the task whose error ended the process.
-    pub(super) failed_task: Option<Reference>,
     pub(super) dropped_functions: DroppedFunctions,
     /// Whether a process ever handed over a function.
     pub(super) has_handed_over: bool,
@@ -99,7 +97,6 @@ impl Context {
             host_panic: None,
             task_errors: Vec::new(),
             ends_on_task_error: false,
-            failed_task: None,
             dropped_functions: DroppedFunctions::default(),
             has_handed_over: false,
         }

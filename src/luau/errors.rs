@@ -24,7 +24,7 @@ impl LuauState {
     pub(crate) fn error(&mut self, process: ProcessIndex) -> ScriptError {
         let root = self.threads[process.at()].root;
         assert!(!root.is_null(), "process {process:?} was never started");
-        let task = self.context().failed_task.take();
+        let task = self.threads[process.at()].tasks_mut().and_then(|tasks| tasks.failed.take());
         let failed = task.and_then(|reference| {
             let mut main = self.main();
             main.push_reference(reference);

@@ -71,8 +71,8 @@ impl Mailbox {
         self.add(if fits { message } else { short() });
     }
 
-    /// A message that was handed to a task, which did not receive it, comes before the others again, whatever the limits.
-    /// Tasks with lower numbers have got older messages.
+    /// A message that was handed to a task, which did not receive it, comes before the others again, whatever the
+    /// limits. Tasks with lower numbers have got older messages.
     pub(crate) fn put_back(&mut self, task: u32, message: Message) {
         self.bytes += message.0.size();
         let at = self.put_back.partition_point(|&other| other < task);

@@ -16,7 +16,8 @@
 //! that yields before its script has asked for its thread belongs to the scheduler, too, until the next slice.
 //!
 //! The scheduler resumes one thread at a time, however many slices that takes, until that waits, yields or ends, then
-//! the next. So a script is preempted by other processes, but never by its own tasks, and a process has one break chain.
+//! the next. So a script is preempted by other processes, but never by its own tasks, and a process has one break
+//! chain.
 
 mod tasks;
 
@@ -216,12 +217,13 @@ impl ProcessThread {
     }
 
     /// Forgets all but the root. Returns the registry references to be given back.
-    pub(super) fn clear(&mut self) -> Option<[Reference; 2]> {
+    pub(super) fn clear(&mut self) -> Option<[Reference; 3]> {
         let more = self.more.take()?;
-        let anchors = more.tasks.map(|mut tasks| {
+        let (anchors, failed) = more.tasks.map_or((None, None), |mut tasks| {
             tasks.disband();
-            tasks.anchors
+            (Some(tasks.anchors), tasks.failed)
         });
-        Some([anchors, more.arguments_table].map(|reference| reference.unwrap_or(Reference::NONE)))
+        let references = [anchors, failed, more.arguments_table];
+        Some(references.map(|reference| reference.unwrap_or(Reference::NONE)))
     }
 }

@@ -12,7 +12,8 @@ pub enum Outcome {
     /// Its main chunk returned these values.
     Finished(Vec<Value>),
     /// An error left its main chunk, or its script did not compile. One that leaves another task is a
-    /// [`TaskFailed`](crate::TaskFailed), unless the plugin [says otherwise](crate::LuauOsPlugin::task_errors_end_process).
+    /// [`TaskFailed`](crate::TaskFailed), unless the plugin [says
+    /// otherwise](crate::LuauOsPlugin::task_errors_end_process).
     Failed(ScriptError),
     /// It was stopped.
     Killed(KillReason),

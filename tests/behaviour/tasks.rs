@@ -64,6 +64,18 @@ fn a_setting_makes_any_error_end_the_process() {
         assert_eq!(&*error.message, "test:1: late", "{source}");
         assert!(error.traceback.starts_with("[C] function error\ntest:1"), "{}", error.traceback);
     }
+    // Each of those that fail in one tick has its own error.
+    let before = common::results(&app).len();
+    let vm = persistent_vm(&mut app);
+    for i in 0..4 {
+        let source = ["error('X', 0)", "task.spawn(error, 'X', 0) while true do end"][i % 2];
+        process(&mut app, vm, &source.replace('X', &i.to_string()));
+    }
+    until_ended(&mut app, before + 4);
+    for (i, outcome) in common::results(&app)[before..].iter().enumerate() {
+        let Outcome::Failed(error) = outcome else { panic!("{outcome:?}") };
+        assert_eq!(&*error.message, i.to_string());
+    }
     assert!(app.world().resource::<Failures>().0.is_empty());
 }
 

@@ -111,6 +111,7 @@ fn where_nothing_can_wait_an_error_says_so() {
     for source in [
         "return setmetatable({}, { __index = function() task.wait(1) end }).x",
         "string.format('%*', setmetatable({}, { __tostring = function() task.wait(1) end }))",
+        "local m = { __lt = function() task.join(coroutine.create(print)) end } local a = setmetatable({}, m) return a < a",
         "return setmetatable({}, { __len = function() return double(1) end })",
     ] {
         let source = source.replace("return setmetatable({}, { __len", "return #setmetatable({}, { __len");

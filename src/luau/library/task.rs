@@ -14,8 +14,8 @@ pub(super) fn spawn(mut call: Call<'_>) -> Answered<'_> {
     }
 }
 
-/// The continuation of [`spawn`], called when a task that was preempted there has gone on to wait or end. Its thread has
-/// been on the stack since it was made.
+/// The continuation of [`spawn`], called when a task that was preempted there has gone on to wait or end. Its thread
+/// has been on the stack since it was made.
 pub(super) fn spawned(mut call: Call<'_>) -> Answered<'_> {
     call.task_stopped();
     returned(call)

@@ -1,8 +1,8 @@
 //! Functions that wait, and how they go on.
 //!
-//! They yield, so whoever has resumed the thread goes on. When the scheduler resumes it, the continuation takes the reply
-//! that it got. Where a script resumes it before that, the wait returns the values that it is resumed with, without
-//! its continuation (`trampoline.rs`).
+//! They yield, so whoever has resumed the thread goes on. When the scheduler resumes it, the continuation takes the
+//! reply that it got. Where a script resumes it before that, the wait returns the values that it is resumed with,
+//! without its continuation (`trampoline.rs`).
 
 use super::call::{Answer, Answered, Call, Failure};
 use crate::luau::request::Request;

@@ -41,8 +41,8 @@ pub(super) unsafe fn run(slice: &Slice) -> SliceReport {
     unsafe { run_on(slice, None) }
 }
 
-/// Runs a thread of a process outside of its slices, for so many safepoints. Returns its status. What it has not done by
-/// then is not to be done: it can be neither broken nor parked where it calls a function that is not a script's.
+/// Runs a thread of a process outside of its slices, for so many safepoints. Returns its status. What it has not done
+/// by then is not to be done: it can be neither broken nor parked where it calls a function that is not a script's.
 ///
 /// # Safety
 ///
@@ -68,8 +68,8 @@ pub(in super::super) unsafe fn run_aside(
     status
 }
 
-/// Resumes a thread with arguments that are on its stack. `from` passes the depth of C calls on. Returns its status when
-/// it has stopped.
+/// Resumes a thread with arguments that are on its stack. `from` passes the depth of C calls on. Returns its status
+/// when it has stopped.
 ///
 /// # Safety
 ///
@@ -80,9 +80,9 @@ unsafe fn resume(thread: *mut lua_State, from: *mut lua_State, arguments: c_int)
     unsafe { ffi::lua_resume_(thread, from, arguments) }
 }
 
-/// Resumes what is next of the process. A thread that has broken still holds the depth at which it was first resumed, so
-/// naming itself keeps Luau's limit on nested resumes where it is in an uninterrupted run. One that has yielded holds the
-/// depth of whoever resumed it before, and has nobody below it now.
+/// Resumes what is next of the process. A thread that has broken still holds the depth at which it was first resumed,
+/// so naming itself keeps Luau's limit on nested resumes where it is in an uninterrupted run. One that has yielded
+/// holds the depth of whoever resumed it before, and has nobody below it now.
 ///
 /// # Safety
 ///
@@ -117,8 +117,8 @@ unsafe fn run_on(slice: &Slice, mut stopped: Option<(*mut lua_State, c_int)>) ->
                 match slice.with_process_of_slice(|process| process.next().ok_or_else(|| process.idle())) {
                     Err(next) => next,
                     Ok(next) => {
-                        // SAFETY: its thread is live: it is the root of the process or of a task, which are anchored, or
-                        // a coroutine that its parent in the chain keeps alive. It can be resumed: it is new, has
+                        // SAFETY: its thread is live: it is the root of the process or of a task, which are anchored,
+                        // or a coroutine that its parent in the chain keeps alive. It can be resumed: it is new, has
                         // yielded or is broken, and belongs to nobody but us.
                         stopped = Some((next.thread, unsafe { resume_next(slice, &next) }));
                         continue;

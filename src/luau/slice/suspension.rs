@@ -8,8 +8,8 @@ use super::Slice;
 use super::running::{Leavable, Running};
 
 impl Slice {
-    /// Whether the running thread and every thread that waits for it can be broken. If a parent cannot, `lua_break` would
-    /// throw there and leave the child broken for ever.
+    /// Whether the running thread and every thread that waits for it can be broken. If a parent cannot, `lua_break`
+    /// would throw there and leave the child broken for ever.
     #[inline]
     pub(super) fn can_break(&self, thread: Running<'_>) -> bool {
         thread.is_yieldable() && (thread.address() == self.bottom.get() || self.can_break_parents())
@@ -56,8 +56,8 @@ impl Running<'_> {
 
 /// Each returns what the running C function has to return.
 impl Leavable<'_> {
-    /// Leaves the thread, which waits: whoever has resumed it goes on. The continuation is called when it is resumed. If
-    /// it [cannot wait](Running::can_wait), this throws.
+    /// Leaves the thread, which waits: whoever has resumed it goes on. The continuation is called when it is resumed.
+    /// If it [cannot wait](Running::can_wait), this throws.
     pub(in super::super) fn wait(self) -> c_int {
         let slice = self.slice();
         slice.took_slow_path.set(true);

@@ -152,7 +152,8 @@ impl<'a> OwnThread<'a> {
         // Nobody may be there who would catch an error.
         let _guard = shared.slice.grant_all_memory();
         if context.ends_on_task_error {
-            context.failed_task = Some(self.keep());
+            let failed = self.keep();
+            shared.slice.with_process(|process| process.tasks_mut().map(|tasks| tasks.failed = Some(failed)));
             shared.slice.mark_for_kill(SliceEnd::Failed);
         } else {
             context.report_task_error(transfer::script_error(&mut self.stack()));

@@ -83,6 +83,8 @@ pub(in crate::luau) struct Tasks {
     root: *mut lua_State,
     /// What the main chunk has returned.
     pub(super) results: Vec<Value>,
+    /// The thread of the task whose error ended the process.
+    pub(in crate::luau) failed: Option<Reference>,
     /// Connections to signals: handlers that will be tasks.
     pub(in crate::luau) connections: BTreeSet<TaskId>,
 }
@@ -116,6 +118,7 @@ impl Tasks {
             last_id: MAIN,
             root,
             results: Vec::new(),
+            failed: None,
             connections: BTreeSet::new(),
         }
     }
@@ -136,8 +139,8 @@ impl Tasks {
         self.scheduled.len() + usize::from(self.current.is_some())
     }
 
-    /// Gives a thread to the scheduler, which resumes it with so many values that are on its stack. With `by_script`, if
-    /// it waits for something, then as a script would that wakes it.
+    /// Gives a thread to the scheduler, which resumes it with so many values that are on its stack. With `by_script`,
+    /// if it waits for something, then as a script would that wakes it.
     ///
     /// # Safety
     ///

@@ -159,9 +159,9 @@ impl<'a> Call<'a> {
         self.own_thread_at(index).map(OwnThread::state)
     }
 
-    /// Makes a thread of the function at stack index 1, or takes the suspended one that is there, puts the arguments after
-    /// it on its stack, and leaves it there and nothing else. For its caller that is the argument at `position`. Returns
-    /// how many arguments there are.
+    /// Makes a thread of the function at stack index 1, or takes the suspended one that is there, puts the arguments
+    /// after it on its stack, and leaves it there and nothing else. For its caller that is the argument at `position`.
+    /// Returns how many arguments there are.
     fn new_task(&mut self, position: i32) -> Result<c_int, Failure> {
         let kind = self.kind(1);
         if kind != Kind::FUNCTION && kind != Kind::THREAD {
@@ -229,8 +229,8 @@ impl<'a> Call<'a> {
         Ok(())
     }
 
-    /// Runs a function or a thread, with arguments, as [`Self::schedule_task`] takes them, until it waits, yields, ends or
-    /// is preempted.
+    /// Runs a function or a thread, with arguments, as [`Self::schedule_task`] takes them, until it waits, yields, ends
+    /// or is preempted.
     pub(in crate::luau) fn run_task(&mut self) -> Result<Spawned, Failure> {
         let arguments = self.new_task(1)?;
         let thread = self.thread_at(1).ok_or_else(Failure::value)?;
@@ -276,7 +276,8 @@ impl<'a> Call<'a> {
         self.prepare_close(index);
         if let Some(thread) = self.thread_at(index) {
             let _guard = self.running().slice().grant_all_memory();
-            // SAFETY: the thread is on the stack, and does not run. It is nobody's, and gets the memory that this takes.
+            // SAFETY: the thread is on the stack, and does not run. It is nobody's, and gets the memory that this
+            // takes.
             unsafe { ffi::lua_resetthread(thread) }
         }
         true
