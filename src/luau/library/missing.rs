@@ -12,6 +12,7 @@ const MISSING: &[(&str, &str)] = &[
     ("Instance", "it is Roblox's; the game's own functions are what it has added"),
     ("collectgarbage", "the game collects garbage; process.info().memory is what is in use"),
     ("debug.getinfo", "use debug.info"),
+    ("debug.getmetatable", "use getmetatable"),
     ("delay", "use task.delay"),
     ("dofile", "use require"),
     ("elapsedTime", "use os.clock"),
