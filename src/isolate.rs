@@ -26,6 +26,7 @@ mod processes;
 mod requests;
 mod run_queue;
 mod share;
+mod signals;
 mod slices;
 mod start;
 mod state;
@@ -35,6 +36,7 @@ mod waits;
 mod waking;
 
 use crate::luau::HostFunctions;
+use crate::luau::signals::Signals;
 use crate::types::IsolateStats;
 
 use collector::Collector;
@@ -62,6 +64,8 @@ pub(crate) struct Isolate {
     waits: Waits,
     collector: Collector,
     outbox: Outbox,
+    /// For processes that were admitted while there is no state.
+    early_signals: Signals,
     stats: IsolateStats,
     /// Nanoseconds that slices took on average when it last ran.
     slice_time: u32,
@@ -78,6 +82,7 @@ impl Isolate {
             waits: Waits::default(),
             collector: Collector::default(),
             outbox: Outbox::default(),
+            early_signals: Signals::default(),
             stats: IsolateStats::default(),
             slice_time: 0,
         }

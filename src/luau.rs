@@ -42,6 +42,7 @@ pub(crate) mod request;
 mod reset;
 mod roots;
 mod shared;
+pub(crate) mod signals;
 mod slice;
 mod slices;
 mod stack;

@@ -15,9 +15,10 @@ use bevy::prelude::*;
 
 use crate::assets::{LuauScript, Program};
 use crate::isolate::Start;
+use crate::luau::signals::Signal;
 use crate::runtime::{Admission, LuauRuntime, ProcessHandle};
 use crate::script::Script;
-use crate::types::{Metrics, Pid};
+use crate::types::{Limits, Metrics, Pid};
 use crate::value::Value;
 
 pub use commands::ProcessCommandsExt;
@@ -139,6 +140,16 @@ impl Process {
     pub(crate) fn with_start(mut self, start: Start) -> Self {
         self.start = Some(Box::new(start));
         self
+    }
+
+    /// Keeps a signal for when it starts. Returns how many there was no room for.
+    pub(crate) fn keep_signal(&mut self, signal: &Arc<Signal>, limits: &Limits) -> u64 {
+        self.start.get_or_insert_default().signals.keep(signal, limits, true)
+    }
+
+    /// How many signals are kept for when it starts, and how many there was no room for.
+    fn signal_counts(&self) -> (usize, u64) {
+        self.start.as_ref().map_or((0, 0), |start| (start.signals.len(), start.signals.dropped()))
     }
 
     /// What the process starts with. What it needs to start again stays.

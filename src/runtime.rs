@@ -20,9 +20,9 @@ use smallvec::smallvec;
 use crate::isolate::{Isolate, IsolateConfig, MAX_EXACT_VMS, MIN_QUANTUM, OpenState, Posted, RequestId};
 use crate::luau::Reply;
 use crate::luau::request::{KernelRequest, SyscallArgs};
+use crate::luau::signals::Signal;
 use crate::script::{CompileCache, CompileQueue};
 use crate::types::{Limits, TickBudget, VmId};
-use crate::value::Value;
 
 use isolates::Isolates;
 use names::VmNames;
@@ -220,18 +220,15 @@ impl LuauRuntime {
         self.isolates.get_mut(isolate)
     }
 
-    /// Hands a signal to the processes of one VM.
-    pub(crate) fn signal(&mut self, vm: VmHandle, name: &[u8], payload: &Value) {
-        self.isolates.get_mut(vm.isolate).signal(vm.key, name, payload);
+    /// Hands a signal to a process. Returns how many signals there was no room for.
+    pub(crate) fn signal(&mut self, process: ProcessHandle, signal: &Arc<Signal>) -> u64 {
+        self.isolates.get_mut(process.isolate).signal(process.key, signal)
     }
 
-    /// Hands a signal to the processes of all VMs.
-    pub(crate) fn broadcast(&mut self, name: &[u8], payload: &Value) {
-        for isolate in 0..self.isolates.len() as u32 {
-            if self.isolates[isolate].has_listeners() {
-                self.isolates.get_mut(isolate).broadcast(name, payload);
-            }
-        }
+    /// Hands a signal to all processes that were admitted.
+    pub(crate) fn broadcast(&mut self, signal: &Arc<Signal>) -> u64 {
+        let isolates = 0..self.isolates.len() as u32;
+        isolates.map(|isolate| self.isolates.get_mut(isolate).broadcast(signal)).sum()
     }
 
     /// Changes what a VM may use.

@@ -68,6 +68,14 @@ pub(crate) struct ScriptAssets {
     pub(crate) entries: HashMap<AssetId<LuauScript>, Entry>,
 }
 
+impl ScriptAssets {
+    /// The processes that wait for one.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = Entity> {
+        let waiting = self.entries.values().filter_map(|entry| entry.waiting.as_ref());
+        waiting.flat_map(|waiting| waiting.processes.iter().map(|&(process, _)| process))
+    }
+}
+
 /// What is known of one script asset.
 #[derive(Debug, Default)]
 pub(crate) struct Entry {

@@ -35,12 +35,16 @@ impl Isolate {
         process: Entity,
         pid: Pid,
         script: Script,
-        start: Option<Box<Start>>,
+        mut start: Option<Box<Start>>,
         spawned_at: Duration,
     ) -> ProcessKey {
         let origin = ProcessOrigin { process, spawned_at: spawned_at.into(), pid };
         let process = self.processes.insert(vm.index, origin);
         self.vms.record_mut(vm.index).live += 1;
+        if let Some(start) = &mut start {
+            let signals = std::mem::take(&mut start.signals);
+            self.signals_mut().insert(process.index, signals);
+        }
         self.start_later(Starting { process, script, start });
         process
     }
@@ -174,6 +178,8 @@ impl Isolate {
             };
             self.collector.opened(state.empty_bytes, state.luau.object_bytes());
             self.state = Some(state);
+            let early = std::mem::take(&mut self.early_signals);
+            *self.signals_mut() = early;
         }
         Ok(())
     }

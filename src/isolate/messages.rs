@@ -1,10 +1,10 @@
-//! What reaches the tasks of an isolate from outside: messages, signals, the ends of processes.
+//! What reaches the tasks of an isolate from others: messages, the ends of processes.
 
 use smallvec::smallvec;
 
 use super::Isolate;
 use super::keys::{ProcessKey, VmKey, WaitId};
-use super::waits::subscribers::{Listener, Watcher};
+use super::waits::subscribers::Watcher;
 use crate::luau::LuauState;
 use crate::luau::mailbox::Mailbox;
 use crate::types::{Outcome, ProcessIndex, VmIndex};
@@ -13,7 +13,7 @@ use crate::value::{Value, Values};
 const NOT_STARTED: &str = "it has not started";
 
 impl Isolate {
-    fn luau_mut(&mut self) -> Option<&mut LuauState> {
+    pub(super) fn luau_mut(&mut self) -> Option<&mut LuauState> {
         self.state.as_mut().map(|state| &mut state.luau)
     }
 
@@ -47,62 +47,6 @@ impl Isolate {
     /// Messages that a process has not received.
     pub(crate) fn mailbox_len(&mut self, process: ProcessKey) -> usize {
         self.luau_mut().and_then(|luau| luau.context().mail.get(&process.index)).map_or(0, Mailbox::len)
-    }
-
-    /// Whether some process may want signals.
-    pub(crate) fn has_listeners(&self) -> bool {
-        self.waits.subscribers.has_listeners()
-    }
-
-    /// Hands a signal to the processes of a VM.
-    pub(crate) fn signal(&mut self, vm: VmKey, name: &[u8], payload: &Value) {
-        if self.vms.is_current(vm) {
-            self.signal_to(vm.index, name, payload);
-        }
-    }
-
-    /// Hands a signal to the processes of all VMs.
-    pub(crate) fn broadcast(&mut self, name: &[u8], payload: &Value) {
-        for vm in self.waits.subscribers.listening_vms() {
-            self.signal_to(vm, name, payload);
-        }
-    }
-
-    fn signal_to(&mut self, vm: VmIndex, name: &[u8], payload: &Value) {
-        for listener in self.waits.subscribers.take_listeners(vm, name) {
-            match listener {
-                Listener::Once(wait) => self.reply(wait, Ok(smallvec![payload.clone(), true.into()])),
-                Listener::Connection(wait) => self.call_connection(vm, wait, payload),
-            }
-        }
-    }
-
-    /// Bytes that a VM holds, 0 where VMs are not told apart.
-    fn held_bytes(&self, vm: VmIndex, category: u8) -> usize {
-        match &self.state {
-            Some(state) if category > 0 => {
-                self.vms.account(vm).own_bytes(state.luau.category_bytes(category))
-            }
-            _ => 0,
-        }
-    }
-
-    fn call_connection(&mut self, vm: VmIndex, connection: WaitId, payload: &Value) {
-        let WaitId { process, task, .. } = connection;
-        let limit = self.vms.limits(vm).tasks;
-        let Some(record) = self.processes.get(process) else { return };
-        let category = record.category;
-        // What comes from outside is no reason to kill a process: it gets none that has no room left.
-        let memory_bytes = self.vms.limits(vm).memory_bytes;
-        let held_bytes = self.held_bytes(vm, category).saturating_add(payload.size());
-        if held_bytes > memory_bytes {
-            self.collector.request(); // it may be garbage, and there is room for the next
-            return;
-        }
-        let Some(luau) = self.luau_mut() else { return };
-        if luau.call_connection(process.index, category, task, payload, limit) {
-            self.processes.make_runnable(process);
-        }
     }
 
     /// A task waits for the end of a process, which has not ended.

@@ -350,7 +350,7 @@ impl<'a> Pass<'a> {
         // Some of its tasks may wait while others run.
         for (task, request) in context.requests.drain(..).filter(|_| end.is_none()) {
             let timeout = self.config.syscall_timeout;
-            let posted = self.waits.begin((process, task), record.vm, request, self.time.now, timeout);
+            let posted = self.waits.begin((process, task), request, self.time.now, timeout);
             if let Some((wait, request)) = posted {
                 self.outbox.push_request(wait, request);
             }

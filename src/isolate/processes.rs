@@ -175,6 +175,12 @@ impl ProcessTable {
         live.map(|(index, record)| ProcessKey { index: ProcessIndex(index), generation: record.generation })
     }
 
+    /// All that have not ended.
+    pub(super) fn live_processes(&self) -> impl Iterator<Item = ProcessKey> {
+        let live = (0..).zip(&self.records).filter(|(_, record)| !record.state.has_ended());
+        live.map(|(index, record)| ProcessKey { index: ProcessIndex(index), generation: record.generation })
+    }
+
     /// How many have not ended.
     pub(super) fn live_count(&self) -> usize {
         self.live

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::keys::{ProcessKey, RequestId};
 use crate::luau::FunctionRef;
+use crate::luau::signals::ProcessSignals;
 use crate::script::Script;
 use crate::value::Value;
 
@@ -15,6 +16,8 @@ pub(crate) struct Start {
     pub(crate) arguments: Vec<Value>,
     /// What it runs instead of its script.
     pub(crate) function: Option<FunctionRef>,
+    /// What was sent to it so far.
+    pub(crate) signals: ProcessSignals,
     /// The `process.spawn` that waits for its PID.
     pub(crate) parent: Option<RequestId>,
 }

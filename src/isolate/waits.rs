@@ -17,11 +17,11 @@ use super::keys::{ProcessKey, WaitId};
 use super::sweep::SweepAt;
 use crate::luau::request::{ExternalRequest, Request};
 use crate::luau::{Reply, TaskId, prefetch};
-use crate::types::{ProcessIndex, VirtualTime, VmIndex};
+use crate::types::{ProcessIndex, VirtualTime};
 use crate::value::Value;
 
 use retained_exits::RetainedExits;
-use subscribers::{Listener, Subscribers};
+use subscribers::Subscribers;
 use timers::{Timer, Timers};
 
 /// The shortest wait. A wait that begins in Admit must not end in Wake of the same tick.
@@ -81,6 +81,8 @@ pub(super) struct Waits {
     /// Syscalls, answered ones included, in the order of their deadlines: each has the same time.
     deadlines: VecDeque<(VirtualTime, WaitId)>,
     sweep_deadlines_at: SweepAt,
+    /// Processes for which signals are kept that their functions have not been called with.
+    behind: Vec<ProcessKey>,
     pub(super) subscribers: Subscribers,
     pub(super) retained_exits: RetainedExits,
     /// Waits so far.
@@ -93,11 +95,10 @@ impl Waits {
         Self { count: old.count, ..Self::default() }
     }
 
-    /// Takes what a task asks for at the end of a slice, from a process of `vm`. Returns what others must answer.
+    /// Takes what a task asks for at the end of a slice, of a process. Returns what others must answer.
     pub(super) fn begin(
         &mut self,
         (process, task): (ProcessKey, TaskId),
-        vm: VmIndex,
         request: Request,
         now: Duration,
         syscall_timeout: Duration,
@@ -114,13 +115,13 @@ impl Waits {
                 self.pend(wait, timeout.map(|timeout| now.saturating_add(timeout.max(MIN_WAIT))));
             }
             Request::Signal { name, timeout } => {
-                self.subscribers.listen(vm, name, Listener::Once(wait));
+                self.subscribers.listen(wait, name);
                 self.pend(wait, timeout.map(|timeout| now.saturating_add(timeout.max(MIN_WAIT))));
             }
             Request::Join { timeout } => {
                 self.pend(wait, timeout.map(|timeout| now.saturating_add(timeout.max(MIN_WAIT))));
             }
-            Request::Connect { name } => self.subscribers.listen(vm, name, Listener::Connection(wait)),
+            Request::CatchUp => self.is_behind(process),
             Request::Cancel => self.pending.remove_task(process.index, task),
             Request::External(request) => {
                 self.pend(wait, None);
@@ -131,6 +132,18 @@ impl Waits {
             }
         }
         None
+    }
+
+    /// Functions of a process are to be called for signals that are kept for them.
+    pub(super) fn is_behind(&mut self, process: ProcessKey) {
+        if self.behind.last() != Some(&process) {
+            self.behind.push(process);
+        }
+    }
+
+    /// Takes those for which that holds.
+    pub(super) fn take_behind(&mut self) -> Vec<ProcessKey> {
+        std::mem::take(&mut self.behind)
     }
 
     fn pend(&mut self, wait: WaitId, timeout: Option<Duration>) {
@@ -163,6 +176,9 @@ impl Waits {
 
     /// When the first wait ends by itself; the end of time if none does.
     pub(super) fn next_due(&self) -> VirtualTime {
+        if !self.behind.is_empty() {
+            return Duration::ZERO.into();
+        }
         let deadline = self.deadlines.front().map_or(VirtualTime::MAX, |deadline| deadline.0);
         self.timers.next_due().min(deadline)
     }
@@ -205,7 +221,6 @@ impl Waits {
     pub(super) fn sweep(
         &mut self,
         is_waiting: impl Fn(WaitId) -> bool,
-        is_connected: impl Fn(WaitId) -> bool,
         is_live: impl Fn(ProcessKey) -> bool,
     ) {
         let pending = &self.pending;
@@ -220,7 +235,7 @@ impl Waits {
             self.deadlines.retain(|&(_, wait)| pending.contains(wait));
             self.sweep_deadlines_at.swept(self.deadlines.len());
         }
-        self.subscribers.sweep(|wait| pending.contains(wait), is_connected, is_live);
+        self.subscribers.sweep(|wait| pending.contains(wait), is_live);
     }
 
     /// Starts loading the timers that are due first.
@@ -250,7 +265,6 @@ impl Waits {
 mod tests {
     use super::*;
 
-    const VM: VmIndex = VmIndex(0);
     const TIMEOUT: Duration = Duration::from_secs(10);
 
     fn process(index: u32) -> ProcessKey {
@@ -266,7 +280,7 @@ mod tests {
     }
 
     fn begin(waits: &mut Waits, task: TaskId, request: Request, now: u64) -> WaitId {
-        waits.begin((process(1), task), VM, request, seconds(now), TIMEOUT);
+        waits.begin((process(1), task), request, seconds(now), TIMEOUT);
         WaitId { number: waits.count, process: process(1), task }
     }
 
@@ -325,7 +339,7 @@ mod tests {
             }
         }
         assert_eq!(waits.entries(), 3 * 200);
-        waits.sweep(|_| true, |_| true, |_| true);
+        waits.sweep(|_| true, |_| true);
         assert_eq!(waits.entries(), 3 * 10);
         waits.forget(process(1).index);
         assert!(waits.pending.0.is_empty());

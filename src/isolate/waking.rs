@@ -21,6 +21,9 @@ impl Isolate {
     /// Wakes the tasks whose time has come, until the deadline.
     pub(crate) fn wake(&mut self, now: Duration, deadline: Deadline) {
         let mut steps = deadline.steps();
+        for process in self.waits.take_behind() {
+            self.catch_up(process);
+        }
         while let Some((wait, reply)) = self.waits.pop_due(now.into()) {
             self.resume_task(wait, reply);
             if steps.out_of_time() {
@@ -59,8 +62,10 @@ impl Isolate {
     /// A process has ended, or starts again: nothing reaches it any more.
     pub(super) fn forget_waits(&mut self, process: ProcessIndex) {
         self.waits.forget(process);
+        self.early_signals.forget(process);
         if let Some(state) = &mut self.state {
-            let Context { mail, replies, .. } = state.luau.context();
+            let Context { mail, replies, signals, .. } = state.luau.context();
+            signals.forget(process);
             if !mail.is_empty() {
                 mail.remove(&process);
             }
@@ -76,9 +81,7 @@ impl Isolate {
         let is_live = |process: ProcessKey| self.processes.is_live(process);
         let is_waiting =
             |wait: WaitId| is_live(wait.process) && luau.is_waiting(wait.process.index, wait.task);
-        let is_connected =
-            |wait: WaitId| is_live(wait.process) && luau.is_connected(wait.process.index, wait.task);
-        self.waits.sweep(is_waiting, is_connected, is_live);
+        self.waits.sweep(is_waiting, is_live);
         self.outbox.sweep(|wait| self.waits.is_pending(wait));
     }
 }

@@ -1,5 +1,7 @@
 //! What the functions that scripts call share with the isolate: the process that runs, and what it leaves behind.
 
+use std::sync::Arc;
+
 use bevy::platform::collections::HashMap;
 
 use super::function_ref::{DroppedFunctions, FunctionRef};
@@ -7,6 +9,7 @@ use super::host_functions::HostFunctions;
 use super::mailbox::{Mailbox, Message};
 use super::replies::{Replies, Reply};
 use super::request::Request;
+use super::signals::{Signal, Signals};
 use super::stack::Reference;
 use super::threads::TaskId;
 use crate::console::ConsoleBuffer;
@@ -35,6 +38,7 @@ pub(crate) struct Context {
     pub(crate) replies: Replies,
     /// Messages, by their receiver.
     pub(crate) mail: HashMap<ProcessIndex, Mailbox>,
+    pub(crate) signals: Signals,
     /// What scripts call the VMs, by [`VmIndex`].
     pub(crate) vms: Vec<VmId>,
     /// What the process gave to `process.exit`.
@@ -91,6 +95,7 @@ impl Context {
             requests: Vec::new(),
             replies: Replies::default(),
             mail: HashMap::default(),
+            signals: Signals::default(),
             vms: Vec::new(),
             exit_results: Vec::new(),
             index: ProcessIndex(0),
@@ -126,6 +131,23 @@ impl Context {
     /// The oldest message that the process that runs has not received.
     pub(super) fn take_message(&mut self) -> Option<Message> {
         self.mail.get_mut(&self.index)?.pop()
+    }
+
+    /// The oldest signal with a name that the process that runs has not received, for which it asks.
+    pub(super) fn take_signal(&mut self, name: &[u8]) -> Option<Arc<Signal>> {
+        self.signals.entry(self.index).take(name)
+    }
+
+    /// A function of the process that runs is to be called for each signal with a name. Whether there are some already.
+    pub(super) fn connect(&mut self, name: &[u8], connection: TaskId) -> bool {
+        self.signals.entry(self.index).connect(name, connection)
+    }
+
+    /// That ends.
+    pub(super) fn disconnect(&mut self, connection: TaskId) {
+        if let Some(signals) = self.signals.of_mut(self.index) {
+            signals.disconnect(connection);
+        }
     }
 
     /// A task has got a message that it did not receive.

@@ -21,12 +21,6 @@ impl LuauState {
         tasks.map_or(task == MAIN, |tasks| tasks.is_waiting(task))
     }
 
-    /// Whether a connection to a signal has not ended.
-    pub(crate) fn is_connected(&self, thread: ProcessIndex, connection: TaskId) -> bool {
-        let tasks = self.threads.get(thread.at()).and_then(ProcessThread::tasks);
-        tasks.is_some_and(|tasks| tasks.connections.contains(&connection))
-    }
-
     /// Gives a process that has just started its name, if it has one of its own, and arguments.
     pub(crate) fn set_arguments(
         &mut self,

@@ -18,8 +18,8 @@ pub(crate) enum Request {
     Receive { timeout: Option<Duration> },
     /// To go on when a signal comes.
     Signal { name: Box<[u8]>, timeout: Option<Duration> },
-    /// To have a function called for each signal of a name. The number of the task is that of the connection.
-    Connect { name: Box<[u8]> },
+    /// To have functions called for the signals that are kept for them. It is the process that asks, not a task.
+    CatchUp,
     /// To go on when a thread of its own process ends, of which the isolate knows nothing.
     Join { timeout: Option<Duration> },
     /// To be forgotten: the task does not wait any more.

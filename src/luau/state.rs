@@ -11,6 +11,7 @@ use super::context::Context;
 use super::function_ref::FunctionRef;
 use super::memory;
 use super::shared::{OwnThread, Shared};
+use super::signals::Signals;
 use super::stack::{Reference, Stack, Tag};
 use super::threads::ProcessThread;
 use super::transfer;
@@ -68,6 +69,11 @@ impl LuauState {
     pub(super) fn context_ref(&self) -> &Context {
         // SAFETY: only slices and code that borrows us mutably change it.
         unsafe { &*self.shared().context.get() }
+    }
+
+    /// What processes have not received of what the game sends.
+    pub(crate) fn signals(&self) -> &Signals {
+        &self.context_ref().signals
     }
 
     /// What is reached from inside, too.

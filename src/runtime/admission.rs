@@ -60,6 +60,11 @@ impl LuauRuntime {
         next
     }
 
+    /// The processes that wait to be admitted.
+    pub(crate) fn pending_processes(&self) -> impl Iterator<Item = Entity> {
+        self.pending.iter().map(|&(process, _)| process)
+    }
+
     /// How many processes wait to be admitted.
     pub(crate) fn pending(&self) -> usize {
         self.pending.len()

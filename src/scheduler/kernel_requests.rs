@@ -63,7 +63,8 @@ fn answer(world: &mut World, posted: Posted<Box<KernelRequest>>) -> Option<Reply
             };
             let time = Duration::from_nanos(COMPILE_NS_PER_BYTE) * script.source().len() as u32;
             let charged = if function.is_some() { Duration::ZERO } else { time };
-            let start = Start { name: Some(script.shared_name()), arguments, function, parent: Some(id) };
+            let name = Some(script.shared_name());
+            let start = Start { name, arguments, function, parent: Some(id), ..default() };
             world.resource_mut::<LuauRuntime>().isolate_mut(id.isolate).charge_time(id.wait.process, charged);
             world.spawn((Process::new(script).with_start(start), ProcessOf(vm)));
             None
@@ -175,6 +176,8 @@ fn info(world: &mut World, vm: Entity, pid: u32) -> Option<Value> {
         ("safepoints".into(), (info.cpu.safepoints as f64).into()),
         ("age".into(), age.into()),
         ("mailbox".into(), (mailbox as f64).into()),
+        ("signals".into(), (info.signals as f64).into()),
+        ("signals_dropped".into(), (info.signals_dropped as f64).into()),
     ];
     // Without a budget, scripts see nothing that differs from run to run.
     if is_timed {

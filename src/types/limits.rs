@@ -42,9 +42,13 @@ pub struct Limits {
     /// Messages in the mailbox of one process. 256 by default. More are refused, which the sender is told.
     /// Messages of other VMs may fill three quarters of it: the rest is kept for the VM's own.
     pub mailbox_messages: usize,
-    /// Bytes of the messages in the mailbox of one process. 64 KiB by default; see
+    /// Bytes of the messages in the mailbox of one process, and of the signals that are kept for it. 64 KiB by default; see
     /// [`Limits::mailbox_messages`].
     pub mailbox_bytes: usize,
+    /// Signals of the game that are kept for one process until it takes them. 1,024 by default, and together no more than
+    /// [`Limits::mailbox_bytes`]. When there are more, the oldest are dropped and
+    /// [counted](crate::ProcessInfo::signals_dropped).
+    pub signals: usize,
     /// Bytes of one script's source. 256 KiB by default, which take some 10 ms to compile.
     pub source_bytes: usize,
     /// Bytes of printed text that are kept until the game takes them: the newest. 4 KiB by default. With
@@ -89,6 +93,7 @@ impl Default for Limits {
             tasks: 256,
             mailbox_messages: 256,
             mailbox_bytes: 64 * 1024,
+            signals: 1_024,
             source_bytes: 256 * 1024,
             console_bytes: 4 * 1024,
             time_per_tick: Duration::from_millis(1),

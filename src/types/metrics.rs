@@ -25,6 +25,8 @@ pub struct Metrics {
     pub processes_killed: u64,
     /// Tasks that an error ended, apart from the processes that failed.
     pub tasks_failed: u64,
+    /// Signals that were sent to processes and for which [there was no room](crate::Limits::signals).
+    pub signals_dropped: u64,
     /// Ticks run.
     pub ticks: u64,
     /// One for each VM in each tick in which one of its processes got a slice.

@@ -22,6 +22,7 @@ mod preemption;
 mod reflection;
 mod sandbox;
 mod scheduling;
+mod signals;
 mod syscalls;
 mod tasks;
 mod waiting;

@@ -13,21 +13,13 @@ use crate::types::{ProcessIndex, VmIndex};
 pub(in crate::isolate) struct Subscribers {
     /// Tasks that wait for a message, by process, in the order in which they began.
     receivers: HashMap<ProcessIndex, VecDeque<WaitId>>,
-    /// By VM and name of the signal.
-    listeners: BTreeMap<VmIndex, BTreeMap<Box<[u8]>, Vec<Listener>>>,
+    /// Tasks that wait for a signal, by process and name.
+    listeners: HashMap<ProcessIndex, BTreeMap<Box<[u8]>, Vec<WaitId>>>,
     /// By VM and PID.
     watchers: HashMap<(VmIndex, u32), Vec<Watcher>>,
     /// Receivers, listeners and watchers, at most.
     entries: usize,
     sweep_at: SweepAt,
-}
-
-/// Who wants a signal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::isolate) enum Listener {
-    Once(WaitId),
-    /// The task is the connection.
-    Connection(WaitId),
 }
 
 /// Who wants the end of a process.
@@ -43,9 +35,9 @@ impl Subscribers {
         self.entries += 1;
     }
 
-    pub(super) fn listen(&mut self, vm: VmIndex, name: Box<[u8]>, listener: Listener) {
-        let names = self.listeners.entry(vm).or_default();
-        names.entry(name).or_default().push(listener);
+    pub(super) fn listen(&mut self, wait: WaitId, name: Box<[u8]>) {
+        let names = self.listeners.entry(wait.process.index).or_default();
+        names.entry(name).or_default().push(wait);
         self.entries += 1;
     }
 
@@ -64,22 +56,10 @@ impl Subscribers {
         self.receivers.get_mut(&process)?.pop_front()
     }
 
-    /// Takes who waits for a signal in a VM, and who is connected to it. Connections stay.
-    pub(in crate::isolate) fn take_listeners(&mut self, vm: VmIndex, name: &[u8]) -> Vec<Listener> {
-        let listeners = self.listeners.get_mut(&vm).and_then(|names| names.get_mut(name));
-        let Some(listeners) = listeners else { return Vec::new() };
-        let now = listeners.clone();
-        listeners.retain(|listener| matches!(listener, Listener::Connection(_)));
-        now
-    }
-
-    /// VMs whose processes may want signals.
-    pub(in crate::isolate) fn listening_vms(&self) -> Vec<VmIndex> {
-        self.listeners.keys().copied().collect()
-    }
-
-    pub(in crate::isolate) fn has_listeners(&self) -> bool {
-        !self.listeners.is_empty()
+    /// Takes the waits of a process for a signal. They may be over.
+    pub(in crate::isolate) fn take_listeners(&mut self, process: ProcessIndex, name: &[u8]) -> Vec<WaitId> {
+        let waits = self.listeners.get_mut(&process).and_then(|names| names.remove(name));
+        waits.unwrap_or_default()
     }
 
     /// Takes who wants to know of the end of a process.
@@ -95,13 +75,15 @@ impl Subscribers {
         if !self.receivers.is_empty() {
             self.receivers.remove(&process);
         }
+        if !self.listeners.is_empty() {
+            self.listeners.remove(&process);
+        }
     }
 
     /// Throws out entries whose waits, connections or processes are over.
     pub(super) fn sweep(
         &mut self,
         is_pending: impl Fn(WaitId) -> bool,
-        is_connected: impl Fn(WaitId) -> bool,
         is_live: impl Fn(ProcessKey) -> bool,
     ) {
         if !self.sweep_at.is_due(self.entries) {
@@ -117,12 +99,9 @@ impl Subscribers {
             kept(waits.len())
         });
         self.listeners.retain(|_, names| {
-            names.retain(|_, listeners| {
-                listeners.retain(|listener| match *listener {
-                    Listener::Once(wait) => is_pending(wait),
-                    Listener::Connection(wait) => is_connected(wait),
-                });
-                kept(listeners.len())
+            names.retain(|_, waits| {
+                waits.retain(|&wait| is_pending(wait));
+                kept(waits.len())
             });
             !names.is_empty()
         });
@@ -160,16 +139,16 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_for_a_signal_gets_one_and_connections_stay() {
+    fn whoever_waits_for_a_signal_gets_one() {
         let mut subscribers = Subscribers::default();
-        let (once, connection) = (Listener::Once(wait(1)), Listener::Connection(wait(2)));
-        subscribers.listen(VM, (*b"door").into(), once);
-        subscribers.listen(VM, (*b"door").into(), connection);
-        subscribers.listen(VM, (*b"alarm").into(), once);
-        assert_eq!(subscribers.take_listeners(VM, b"door"), [once, connection]);
-        assert_eq!(subscribers.take_listeners(VM, b"door"), [connection]);
-        assert_eq!(subscribers.take_listeners(VmIndex(2), b"alarm"), []);
-        assert_eq!(subscribers.listening_vms(), [VM]);
+        [1, 2].into_iter().for_each(|number| subscribers.listen(wait(number), (*b"door").into()));
+        subscribers.listen(wait(3), (*b"alarm").into());
+        let index = process(3).index;
+        assert_eq!(subscribers.take_listeners(index, b"door"), [wait(1), wait(2)]);
+        assert_eq!(subscribers.take_listeners(index, b"door"), []);
+        assert_eq!(subscribers.take_listeners(process(2).index, b"alarm"), []);
+        subscribers.forget(index);
+        assert_eq!(subscribers.take_listeners(index, b"alarm"), []);
     }
 
     #[test]
@@ -197,13 +176,12 @@ mod tests {
         let mut subscribers = Subscribers::default();
         for number in 0..100 {
             subscribers.receive(wait(number));
-            subscribers.listen(VM, (*b"once").into(), Listener::Once(wait(number)));
-            subscribers.listen(VM, (*b"more").into(), Listener::Connection(wait(number)));
+            subscribers.listen(wait(number), (*b"once").into());
             subscribers.watch(VM, 1, Watcher::Join(wait(number)));
             subscribers.watch(VM, 2, Watcher::Monitor(process(number as u32)));
         }
-        subscribers.sweep(|wait| wait.number < 10, |wait| wait.number < 20, |process| process.index.0 < 5);
-        assert_eq!(subscribers.entries(), 10 + 10 + 20 + 10 + 5);
-        assert_eq!((subscribers.entries, subscribers.take_watchers(VM, 2).len()), (55, 5));
+        subscribers.sweep(|wait| wait.number < 10, |process| process.index.0 < 5);
+        assert_eq!(subscribers.entries(), 10 + 10 + 10 + 5);
+        assert_eq!((subscribers.entries, subscribers.take_watchers(VM, 2).len()), (35, 5));
     }
 }

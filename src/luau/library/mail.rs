@@ -31,10 +31,14 @@ fn take_message(call: &mut Call<'_>) -> Option<Message> {
 }
 
 /// `signal.wait(name, timeout?)`: the next signal's payload and true, or nil when the time has passed.
-pub(super) fn wait(call: Call<'_>) -> Answered<'_> {
+pub(super) fn wait(mut call: Call<'_>) -> Answered<'_> {
     let name = name(&call)?;
     let timeout = call.timeout(2)?;
-    Ok(Answer::Wait(Request::Signal { name, timeout }))
+    let Some(signal) = call.context().and_then(|context| context.take_signal(&name)) else {
+        return Ok(Answer::Wait(Request::Signal { name, timeout }));
+    };
+    let count = call.push_copies([&signal.payload, &true.into()]);
+    Ok(call.top_results(count).into())
 }
 
 /// `signal.connect(name, function)`: calls a function, as a task of its own, for each signal with that name.
@@ -54,7 +58,7 @@ pub(super) fn connect(mut call: Call<'_>) -> Returned<'_> {
     if let Some(tasks) = call.tasks() {
         tasks.connections.insert(id);
     }
-    call.connect(id, name);
+    call.connect(id, &name);
     call.push_number(id.into());
     call.push_closure(&Entry::new(c"disconnect", disconnect), 1);
     Ok(call.top_results(1))
@@ -66,6 +70,9 @@ fn disconnect(mut call: Call<'_>) -> Returned<'_> {
     // Numbers are not used twice.
     if call.tasks().is_some_and(|tasks| tasks.connections.remove(&id)) {
         call.release_anchor(id);
+        if let Some(context) = call.context() {
+            context.disconnect(id);
+        }
     }
     Ok(call.nothing())
 }

@@ -32,8 +32,10 @@ impl<'a> Call<'a> {
     }
 
     /// The process asks for signals, under the number of a connection.
-    pub(in crate::luau) fn connect(&mut self, connection: TaskId, name: Box<[u8]>) {
-        self.request(connection, Request::Connect { name });
+    pub(in crate::luau) fn connect(&mut self, connection: TaskId, name: &[u8]) {
+        if self.context().is_some_and(|context| context.connect(name, connection)) {
+            self.request(connection, Request::CatchUp);
+        }
     }
 
     /// The running thread is about to yield and wait for what it asks for. All that it has on its stack from now on is
