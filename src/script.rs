@@ -26,6 +26,7 @@ pub use error::CompileError;
 pub(crate) use queue::CompileQueue;
 
 use compile::compile;
+use requires::RequireCall;
 
 /// The source of a program, with the name under which errors and tracebacks show it.
 ///
@@ -82,12 +83,14 @@ struct Given {
 }
 
 /// A module that the game gives to a script.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug)]
 struct GivenModule {
     /// Under which it is required.
     path: Arc<str>,
     /// Without modules of its own.
     script: Script,
+    /// What it requires.
+    requires: Arc<[RequireCall]>,
 }
 
 /// Code that our compiler made. Luau runs it unchecked, so nothing else may be one.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bevy::platform::collections::HashMap;
 
 use super::module_path::{Specifier, join, module_path, parent, without_extension};
-use super::requires::require_calls;
+use super::requires::{RequireCall, require_calls};
 use super::{Given, GivenModule, Module, Script, ScriptData};
 
 /// Modules that may require each other in a row.
@@ -30,7 +30,9 @@ impl Script {
     pub fn with_module(&self, path: impl Into<Arc<str>>, source: impl Into<Vec<u8>>) -> Self {
         let file: Arc<str> = path.into();
         let path: Arc<str> = module_path(&file).unwrap_or_else(|| file.to_string()).into();
-        let module = GivenModule { path, script: Self::new(file, source) };
+        let script = Self::new(file, source);
+        let requires = require_calls(script.source()).into();
+        let module = GivenModule { path, script, requires };
         let mut given = Given::clone(&self.0.given);
         given.modules.retain(|other| other.path != module.path);
         given.modules.push(module);
@@ -64,7 +66,7 @@ impl Script {
     /// The same script with these modules.
     fn given(&self, given: Arc<Given>) -> Self {
         let ScriptData { name, source, bytecode, .. } = &*self.0;
-        let modules = Linker::new(&given).modules(self, None);
+        let modules = Linker::new(&given).modules(self, &require_calls(source), None);
         Self::from_parts(name.clone(), source.clone(), bytecode.clone(), modules.into(), given)
     }
 
@@ -101,16 +103,16 @@ impl<'a> Linker<'a> {
 
     /// The paths that a script and its modules require and nobody has given.
     fn missing(mut self, script: &Script) -> Vec<String> {
-        self.modules(script, None);
+        self.modules(script, &require_calls(script.source()), None);
         self.missing
     }
 
-    /// The modules of a script, which is itself the one at a path, or the main script. What cannot be required is among
+    /// The modules of a script that requires these, and is itself the one at a path, or the main script. What cannot be required is among
     /// them, as a script that could not be loaded.
-    fn modules(&mut self, script: &Script, path: Option<&str>) -> Vec<Module> {
+    fn modules(&mut self, script: &Script, requires: &[RequireCall], path: Option<&str>) -> Vec<Module> {
         let mut modules: Vec<Module> = Vec::new();
-        for call in require_calls(script.source()) {
-            let specifier: Arc<str> = call.specifier.into();
+        for call in requires {
+            let specifier: Arc<str> = (&*call.specifier).into();
             if modules.iter().any(|module| module.specifier == specifier) {
                 continue;
             }
@@ -136,7 +138,7 @@ impl<'a> Linker<'a> {
         if let Some(script) = self.linked.get(&number) {
             return Ok(script.clone());
         }
-        let GivenModule { path, script } = &self.given.modules[number];
+        let GivenModule { path, script, requires } = &self.given.modules[number];
         if let Some(begin) = self.chain.iter().position(|&link| link == number) {
             let names = self.chain[begin..].iter().map(|&number| self.given.modules[number].script.name());
             let names: Vec<&str> = names.chain([script.name()]).collect();
@@ -146,7 +148,7 @@ impl<'a> Linker<'a> {
             return Err(format!("more than {MAX_DEPTH} modules require each other in a row"));
         }
         self.chain.push(number);
-        let modules = self.modules(script, Some(path));
+        let modules = self.modules(script, requires, Some(path));
         self.chain.pop();
         let linked = if modules.is_empty() { script.clone() } else { script.with_modules(modules) };
         self.linked.insert(number, linked.clone());
