@@ -11,6 +11,21 @@ pub struct Behaviour {
     pub printed: String,
 }
 
+/// Notes where something asks for a wait, or whether it could, and Luau's answer is no. In callbacks of our library
+/// functions it is yes.
+const NOTES: &str = r#"
+    local can, yield = coroutine.isyieldable, coroutine.yield
+    refused = false
+    function coroutine.isyieldable()
+        refused = refused or not can()
+        return can()
+    end
+    function coroutine.yield(...)
+        refused = refused or not can()
+        return yield(...)
+    end
+"#;
+
 /// `print` on top of a function that takes lines, and a main chunk that runs as a coroutine, as
 /// in a process: what it yields is dropped.
 const DRIVER: &str = r#"
@@ -27,8 +42,10 @@ const DRIVER: &str = r#"
     return ok, tostring(value)
 "#;
 
-pub fn run(source: &str) -> Behaviour {
+/// `None` if it cannot be compared: Luau has refused to wait.
+pub fn run(source: &str) -> Option<Behaviour> {
     let lua = Lua::new();
+    lua.load(NOTES).exec().expect("it raises no errors");
     let printed = Arc::<Mutex<String>>::default();
     let sink = printed.clone();
     let emit = lua.create_function(move |_, line: LuaString| {
@@ -40,5 +57,6 @@ pub fn run(source: &str) -> Behaviour {
         lua.load(DRIVER).call((emit.expect("function"), main)).expect("the driver catches errors");
     let value = value.to_string_lossy();
     let printed = std::mem::take(&mut *printed.lock().expect("no panic"));
-    Behaviour { result: if ok { Ok(value) } else { Err(value) }, printed }
+    let refused: bool = lua.globals().get("refused").expect("the notes");
+    (!refused).then_some(Behaviour { result: if ok { Ok(value) } else { Err(value) }, printed })
 }
