@@ -107,7 +107,7 @@
 //!   calls of one kind at once. It answers them, or keeps their [`ReplyTo`] and answers later. The process runs on
 //!   in the tick after that.
 //!
-//! Arguments and results have any type that serde knows ([`Value::to`], [`Value::from`]). Where an argument does
+//! Arguments and results have any type that serde knows ([`Value::to`], [`Value::of`]). Where an argument does
 //! not fit, the script gets an error that names it, what was expected and what it got. The game also sends
 //! [signals](VmCommandsExt) to the processes of a VM, or [of all VMs](SignalCommandsExt). See the [guide for Bevy
 //! developers](guide::game).
@@ -213,7 +213,8 @@ pub use run::{RunProcessesAppExt, RunReport};
 pub use runtime::LuauRuntime;
 pub use script::{CompileError, Script};
 pub use types::{
-    CpuUsage, KillReason, Limits, Metrics, Outcome, Pid, ProcessState, ScriptError, Share, TickBudget, VmId,
+    CpuUsage, KillReason, Limits, Metrics, Outcome, Pid, ProcessState, ScriptError, ScriptPlace, Share,
+    TickBudget, VmId,
 };
 pub use value::{Value, ValueError};
 pub use vm::{SignalCommandsExt, Vm, VmCommandsExt, VmExited, VmInfo, VmLimits};
@@ -226,9 +227,10 @@ struct Readme;
 /// Everything that most games need.
 pub mod prelude {
     pub use crate::{
-        HostFunctionAppExt, Limits, LuauOsPlugin, LuauOsSystems, LuauRuntime, LuauScript, Outcome, Priority,
-        Process, ProcessCommandsExt, ProcessExited, ProcessOf, ProcessState, Processes, ReplyTo,
-        RunProcessesAppExt, Script, Share, SignalCommandsExt, Syscall, SyscallAppExt, TaskFailed, TickBudget,
-        Vm, VmCommandsExt, VmConsole, VmExited, VmLimits,
+        CompileError, CpuUsage, HostFunctionAppExt, KillReason, Limits, LuauOsDiagnosticsPlugin,
+        LuauOsPlugin, LuauOsSystems, LuauRuntime, LuauScript, Metrics, Outcome, Priority, Process,
+        ProcessCommandsExt, ProcessExited, ProcessOf, ProcessState, Processes, ReplyTo, RunProcessesAppExt,
+        Script, ScriptError, ScriptReloaded, Share, SignalCommandsExt, Syscall, SyscallAppExt, TaskFailed,
+        TickBudget, Value, Vm, VmCommandsExt, VmConsole, VmExited, VmLimits,
     };
 }

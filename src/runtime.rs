@@ -15,7 +15,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bevy::prelude::*;
-use smallvec::smallvec;
 
 use crate::isolate::{Isolate, IsolateConfig, MAX_EXACT_VMS, MIN_QUANTUM, OpenState, Posted, RequestId};
 use crate::luau::Reply;
@@ -211,7 +210,7 @@ impl LuauRuntime {
     /// Hands over the replies that the game has given.
     pub(crate) fn deliver_replies(&mut self) {
         for (request, reply) in self.registry.inbox.take() {
-            self.reply(request, reply.map(|value| smallvec![value]));
+            self.reply(request, reply.map(|results| results.into_iter().collect()));
         }
     }
 

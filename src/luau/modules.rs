@@ -52,7 +52,8 @@ impl LuauState {
     }
 
     fn load_script(&mut self, script: &Script) -> Result<MainFunction, ScriptError> {
-        let bytecode = script.bytecode().map_err(|error| ScriptError::new(error.to_string()))?;
+        let bytecode =
+            script.bytecode().map_err(|error| ScriptError::new(error.to_string()).at(error.place()))?;
         self.load(script.name(), bytecode)
     }
 

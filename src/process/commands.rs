@@ -7,7 +7,10 @@ use crate::isolate::Isolate;
 use crate::runtime::{LuauRuntime, ProcessHandle};
 use crate::types::KillReason;
 
-/// Commands for entities with [`Process`].
+/// Bytes of the game's reason to end a process.
+const MAX_REASON: usize = 4 * 1024;
+
+/// Commands for entities with [`Process`]. They do nothing to entities that are gone.
 ///
 /// ```
 /// # use bevy::prelude::*;
@@ -23,6 +26,9 @@ pub trait ProcessCommandsExt {
     /// [`ProcessExited`](crate::ProcessExited). A process that has not been admitted is despawned.
     fn kill(&mut self) -> &mut Self;
 
+    /// The same with [`KillReason::Game`] and a reason, which also the scripts get that wait for its end: at most 4 KiB.
+    fn kill_because(&mut self, reason: impl Into<Box<str>>) -> &mut Self;
+
     /// Gives the process no more slices until it is resumed. What it waits for goes on. It does nothing to a process
     /// that has not been admitted.
     fn suspend(&mut self) -> &mut Self;
@@ -31,28 +37,39 @@ pub trait ProcessCommandsExt {
     fn resume(&mut self) -> &mut Self;
 }
 
+// A process may end at any time, and its entity with it: none of this is an error then.
 impl ProcessCommandsExt for EntityCommands<'_> {
     fn kill(&mut self) -> &mut Self {
-        self.queue(|entity: EntityWorldMut| {
-            let is_new = entity.get::<Process>().is_some_and(|process| process.handle.is_none());
-            if is_new {
-                entity.despawn();
-            } else {
-                with_isolate(entity, |isolate, handle| _ = isolate.kill(handle.key, KillReason::Requested));
-            }
-        })
+        self.queue_silenced(|entity: EntityWorldMut| kill(entity, KillReason::Requested))
+    }
+
+    fn kill_because(&mut self, reason: impl Into<Box<str>>) -> &mut Self {
+        let mut reason: Box<str> = reason.into();
+        if reason.len() > MAX_REASON {
+            reason = reason[..reason.floor_char_boundary(MAX_REASON)].into();
+        }
+        self.queue_silenced(|entity: EntityWorldMut| kill(entity, KillReason::Game { reason }))
     }
 
     fn suspend(&mut self) -> &mut Self {
-        self.queue(|entity: EntityWorldMut| {
+        self.queue_silenced(|entity: EntityWorldMut| {
             with_isolate(entity, |isolate, handle| isolate.suspend(handle.key))
         })
     }
 
     fn resume(&mut self) -> &mut Self {
-        self.queue(|entity: EntityWorldMut| {
+        self.queue_silenced(|entity: EntityWorldMut| {
             with_isolate(entity, |isolate, handle| isolate.resume(handle.key))
         })
+    }
+}
+
+fn kill(entity: EntityWorldMut, reason: KillReason) {
+    let is_new = entity.get::<Process>().is_some_and(|process| process.handle.is_none());
+    if is_new {
+        entity.despawn();
+    } else {
+        with_isolate(entity, |isolate, handle| _ = isolate.kill(handle.key, reason));
     }
 }
 

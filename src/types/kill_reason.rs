@@ -1,9 +1,10 @@
 //! Why processes are stopped.
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// Why a process was stopped.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum KillReason {
     /// Its VM's processes held more memory than [`Limits::memory_bytes`](crate::Limits::memory_bytes).
@@ -58,6 +59,12 @@ pub enum KillReason {
     /// The game or another process ended it.
     #[error("it was ended on request")]
     Requested,
+    /// The game ended it for a [reason](crate::ProcessCommandsExt::kill_because) of its own.
+    #[error("{reason}")]
+    Game {
+        /// What the game says.
+        reason: Box<str>,
+    },
     /// A host function that it called panicked.
     #[error("host panic: `{function}` panicked: {message}")]
     HostPanic {

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use bevy::prelude::*;
+use serde::{Deserialize, Serialize};
 
 /// The limits of a VM. A process that goes beyond one of them is killed, with a
 /// [`KillReason`](crate::KillReason) that names the limit and what was used; it cannot catch that. Other
 /// VMs do not notice, and other processes of the same VM run on.
-#[derive(Clone, Debug, PartialEq, Eq, Reflect)]
-#[reflect(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Reflect, Serialize, Deserialize)]
+#[reflect(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Limits {
     /// Bytes that the objects of all processes together may take. 8 MiB by default: a thousand times
     /// what a small program needs, and little enough that no library call on data of that size holds up

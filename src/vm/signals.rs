@@ -84,7 +84,6 @@ fn count_dropped(world: &mut World, dropped: u64) {
 }
 
 fn signal<T: Serialize>(name: &str, payload: &T) -> Option<Arc<Signal>> {
-    let payload =
-        Value::from(payload).map_err(|error| error!("signal {name:?} was not sent: {error}")).ok()?;
+    let payload = Value::of(payload).map_err(|error| error!("signal {name:?} was not sent: {error}")).ok()?;
     Some(Arc::new(Signal { name: name.as_bytes().into(), payload }))
 }

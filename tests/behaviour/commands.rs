@@ -33,6 +33,29 @@ fn a_process_is_ended_on_request_with_a_report() {
 }
 
 #[test]
+fn the_reason_of_the_game_reaches_exits_and_scripts() {
+    let mut app = common::app();
+    let vm = persistent_vm(&mut app);
+    let parent = "local child = process.spawn('while true do end') print(process.join(child))";
+    process(&mut app, vm, parent);
+    ticks(&mut app, 4);
+    let child = app.world().get::<Processes>(vm).and_then(|processes| processes.last().copied());
+    let child = child.expect("it runs");
+    let long = "x".repeat(10_000);
+    // What comes after the end of a process is no error.
+    app.world_mut().commands().entity(child).kill_because("too much noise").kill_because(long).resume();
+    app.world_mut().flush();
+    ticks(&mut app, 3);
+    let exit = common::exit(&app, child).expect("it was ended");
+    assert_eq!(exit.outcome, Outcome::Killed(KillReason::Game { reason: "too much noise".into() }));
+    assert_eq!(console(&app, vm), "killed\ttoo much noise\n");
+    let new = process(&mut app, vm, SPIN);
+    app.world_mut().commands().entity(new).kill().suspend().resume().kill_because("again");
+    app.world_mut().flush();
+    assert!(!exists(&app, new));
+}
+
+#[test]
 fn a_suspended_process_runs_on_where_it_was() {
     let mut app = common::app();
     let vm = persistent_vm(&mut app);
