@@ -120,8 +120,8 @@
 //!
 //! `require("./other")` returns what another script returns. The path is relative to the script and has no
 //! extension: it means `other.luau`, `other.lua` or the `init` file of the folder `other`. A path can begin with an
-//! alias from the nearest `.luaurc`: `require("@library/vectors")`. With `@self` it begins in the folder that the script
-//! stands for, or that has its name. All of them are asset paths; scripts never see the disk.
+//! alias from the nearest `.luaurc`: `require("@library/vectors")`. With `@self` it begins in the folder that the
+//! script stands for, or that has its name. All of them are asset paths; scripts never see the disk.
 //!
 //! The argument must be a string literal, because modules are found and loaded together with the script that
 //! requires them. A module that is missing, does not compile, or requires itself over others is an error of the
@@ -217,7 +217,7 @@ pub use types::{
     TickBudget, VmId,
 };
 pub use value::{Value, ValueError};
-pub use vm::{SignalCommandsExt, Vm, VmCommandsExt, VmExited, VmInfo, VmLimits};
+pub use vm::{SignalCommandsExt, Vm, VmCommandsExt, VmExited, VmInfo, VmLimits, VmSuspended};
 
 /// The README's examples, compiled.
 #[cfg(doctest)]
@@ -231,6 +231,6 @@ pub mod prelude {
         LuauOsPlugin, LuauOsSystems, LuauRuntime, LuauScript, Metrics, Outcome, Priority, Process,
         ProcessCommandsExt, ProcessExited, ProcessOf, ProcessState, Processes, ReplyTo, RunProcessesAppExt,
         Script, ScriptError, ScriptReloaded, Share, SignalCommandsExt, Syscall, SyscallAppExt, TaskFailed,
-        TickBudget, Value, Vm, VmCommandsExt, VmConsole, VmExited, VmLimits,
+        TickBudget, Value, Vm, VmCommandsExt, VmConsole, VmExited, VmLimits, VmSuspended,
     };
 }

@@ -102,8 +102,8 @@ pub struct LuauOsPlugin {
     /// target `luau_print`. None by default: they are in each VM's [`VmConsole`](crate::VmConsole).
     pub log_prints: Option<NonZeroU32>,
     /// How many errors of scripts a second are written to the log, as warnings with their traceback and the target
-    /// `luau_error`: processes and tasks that have failed, and processes that a limit has stopped. 10 by default; `None`
-    /// leaves that to the game's observers of [`ProcessExited`](crate::ProcessExited) and
+    /// `luau_error`: processes and tasks that have failed, and processes that a limit has stopped. 10 by default;
+    /// `None` leaves that to the game's observers of [`ProcessExited`](crate::ProcessExited) and
     /// [`TaskFailed`](crate::TaskFailed).
     pub log_errors: Option<NonZeroU32>,
     /// What the random numbers of all processes and the [names of VMs](crate::VmId) depend on; 0 by default. Where

@@ -51,8 +51,8 @@ pub trait RunProcessesAppExt {
     /// When the app has no [`LuauOsPlugin`](crate::LuauOsPlugin) or no `TimePlugin`.
     fn run_processes(&mut self, max_ticks: u64) -> RunReport;
 
-    /// Updates the app so many times, each update one tick of virtual time, whether processes are left or not. The first
-    /// update of an app has no tick, because its clock begins there.
+    /// Updates the app so many times, each update one tick of virtual time, whether processes are left or not. The
+    /// first update of an app has no tick, because its clock begins there.
     ///
     /// ```
     /// use bevy::prelude::*;

@@ -202,6 +202,11 @@ impl LuauRuntime {
         self.requests.next_for_kernel(&self.isolates)
     }
 
+    /// Whether somebody still waits for the answer to a request.
+    pub(crate) fn is_wanted(&self, request: RequestId) -> bool {
+        self.isolates[request.isolate].is_pending(request.wait)
+    }
+
     /// Hands a reply to the task that waits for it.
     pub(crate) fn reply(&mut self, request: RequestId, reply: Reply) {
         self.isolates.get_mut(request.isolate).reply(request.wait, reply);

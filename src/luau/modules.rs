@@ -1,7 +1,7 @@
 //! Programs: scripts with all modules that they can reach.
 //!
-//! A program with modules has *links*: a frozen table that says, for the name of each of its scripts, which function each
-//! `require` there means.
+//! A program with modules has *links*: a frozen table that says, for the name of each of its scripts, which function
+//! each `require` there means.
 
 use std::ptr;
 

@@ -39,8 +39,8 @@ pub(super) fn copy(stack: &mut Stack<'_>, index: i32) -> Copies<Value> {
     Copies { values: copies.pop().map_or(Value::Nil, |(value, _)| value), cost }
 }
 
-/// The value at an index, if there is not too much in it; otherwise why it cannot be copied. What is bound to its process
-/// is opaque.
+/// The value at an index, if there is not too much in it; otherwise why it cannot be copied. What is bound to its
+/// process is opaque.
 pub(super) fn argument(stack: &mut Stack<'_>, index: i32) -> Copies<Result<Value, String>> {
     let (mut copies, cost) = copies(stack, index..=index);
     let values = copies.pop().map_or(Ok(Value::Nil), |(value, refusal)| whole(value, refusal));

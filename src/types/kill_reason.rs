@@ -23,7 +23,8 @@ pub enum KillReason {
         /// What the slice had allocated, and what it asked for on top.
         used: usize,
     },
-    /// Its VM kept more pages of memory, with a few objects in each, than [`Limits::page_bytes`](crate::Limits::page_bytes).
+    /// Its VM kept more pages of memory, with a few objects in each, than
+    /// [`Limits::page_bytes`](crate::Limits::page_bytes).
     #[error("memory: a few objects in each keep {used} bytes of pages, of {limit} (page_bytes)")]
     Fragmentation {
         /// The VM's limit.

@@ -10,10 +10,9 @@ use super::error::ANY_VALUE;
 use super::{Value, ValueError, exact};
 
 impl Value {
-    /// The value as a type of the game: numbers, strings, booleans and buffers as what they are (where any type will do, a
-    /// number without a fraction is an integer), tables as
-    /// sequences, maps or structs, vectors as sequences of three, `nil` as `None`, a string or a table
-    /// with one key as a variant of an enum.
+    /// The value as a type of the game: numbers, strings, booleans and buffers as what they are (where any type will
+    /// do, a number without a fraction is an integer), tables as sequences, maps or structs, vectors as sequences of
+    /// three, `nil` as `None`, a string or a table with one key as a variant of an enum.
     ///
     /// # Errors
     ///

@@ -18,8 +18,8 @@ impl Value {
     ///
     /// # Errors
     ///
-    /// For integers of 2^53 and more, which Luau's numbers do not hold exactly; and what `value`'s own implementation of
-    /// [`Serialize`] says.
+    /// For integers of 2^53 and more, which Luau's numbers do not hold exactly; and what `value`'s own implementation
+    /// of [`Serialize`] says.
     #[inline]
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, ValueError> {
         value.serialize(IntoValue::default())
@@ -316,10 +316,10 @@ impl Serialize for Bytes<'_> {
     }
 }
 
-/// As what it is: exactly, through [`Value::of`]. In other formats a number without a fraction below 2^53 is an integer,
-/// a vector is a sequence of three numbers, a string that is not UTF-8 is bytes like a buffer, and a table is a map, with
-/// keys as the format writes them: in JSON `{[5] = 1}` is `{"5":1}`, and comes back with the key `"5"`. An opaque value is
-/// nil.
+/// As what it is: exactly, through [`Value::of`]. In other formats a number without a fraction below 2^53 is an
+/// integer, a vector is a sequence of three numbers, a string that is not UTF-8 is bytes like a buffer, and a table is
+/// a map, with keys as the format writes them: in JSON `{[5] = 1}` is `{"5":1}`, and comes back with the key `"5"`. An
+/// opaque value is nil.
 impl Serialize for Value {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
