@@ -114,6 +114,11 @@ impl<'de> Deserializer<'de> for Value {
         self.deserialize_f64(visitor)
     }
 
+    // Whatever it is: an object may have methods beside the fields that the game reads.
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
+        visitor.visit_unit()
+    }
+
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
         match self {
             Self::Nil => visitor.visit_none(),
@@ -192,7 +197,7 @@ impl<'de> Deserializer<'de> for Value {
     }
 
     forward_to_deserialize_any! {
-        bool char str string unit unit_struct seq tuple tuple_struct identifier ignored_any
+        bool char str string unit unit_struct seq tuple tuple_struct identifier
     }
 }
 
