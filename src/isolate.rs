@@ -49,6 +49,7 @@ pub(crate) use categories::MAX_EXACT_VMS;
 pub(crate) use config::{IsolateConfig, MIN_QUANTUM, TickTime};
 pub(crate) use exit::{Exit, TaskError, VmStatus, VmSummary};
 pub(crate) use keys::{ProcessKey, RequestId, VmKey};
+pub(crate) use processes::Suspension;
 pub(crate) use requests::Posted;
 pub(crate) use start::Start;
 pub(crate) use state::OpenState;

@@ -107,7 +107,7 @@
 //!   calls of one kind at once. It answers them, or keeps their [`ReplyTo`] and answers later. The process runs on
 //!   in the tick after that.
 //!
-//! Arguments and results have any type that serde knows ([`Value::to`], [`Value::from`]). Where an argument does
+//! Arguments and results have any type that serde knows ([`Value::to`], [`Value::of`]). Where an argument does
 //! not fit, the script gets an error that names it, what was expected and what it got. The game also sends
 //! [signals](VmCommandsExt) to the processes of a VM, or [of all VMs](SignalCommandsExt). See the [guide for Bevy
 //! developers](guide::game).
@@ -120,8 +120,8 @@
 //!
 //! `require("./other")` returns what another script returns. The path is relative to the script and has no
 //! extension: it means `other.luau`, `other.lua` or the `init` file of the folder `other`. A path can begin with an
-//! alias from the nearest `.luaurc`: `require("@library/vectors")`. With `@self` it begins in the folder that the script
-//! stands for, or that has its name. All of them are asset paths; scripts never see the disk.
+//! alias from the nearest `.luaurc`: `require("@library/vectors")`. With `@self` it begins in the folder that the
+//! script stands for, or that has its name. All of them are asset paths; scripts never see the disk.
 //!
 //! The argument must be a string literal, because modules are found and loaded together with the script that
 //! requires them. A module that is missing, does not compile, or requires itself over others is an error of the
@@ -213,10 +213,11 @@ pub use run::{RunProcessesAppExt, RunReport};
 pub use runtime::LuauRuntime;
 pub use script::{CompileError, Script};
 pub use types::{
-    CpuUsage, KillReason, Limits, Metrics, Outcome, Pid, ProcessState, ScriptError, Share, TickBudget, VmId,
+    CpuUsage, KillReason, Limits, Metrics, Outcome, Pid, ProcessState, ScriptError, ScriptPlace, Share,
+    TickBudget, VmId,
 };
 pub use value::{Value, ValueError};
-pub use vm::{SignalCommandsExt, Vm, VmCommandsExt, VmExited, VmInfo, VmLimits};
+pub use vm::{SignalCommandsExt, Vm, VmCommandsExt, VmExited, VmInfo, VmLimits, VmSuspended};
 
 /// The README's examples, compiled.
 #[cfg(doctest)]
@@ -226,9 +227,10 @@ struct Readme;
 /// Everything that most games need.
 pub mod prelude {
     pub use crate::{
-        HostFunctionAppExt, Limits, LuauOsPlugin, LuauOsSystems, LuauRuntime, LuauScript, Outcome, Priority,
-        Process, ProcessCommandsExt, ProcessExited, ProcessOf, ProcessState, Processes, ReplyTo,
-        RunProcessesAppExt, Script, Share, SignalCommandsExt, Syscall, SyscallAppExt, TaskFailed, TickBudget,
-        Vm, VmCommandsExt, VmConsole, VmExited, VmLimits,
+        CompileError, CpuUsage, HostFunctionAppExt, KillReason, Limits, LuauOsDiagnosticsPlugin,
+        LuauOsPlugin, LuauOsSystems, LuauRuntime, LuauScript, Metrics, Outcome, Priority, Process,
+        ProcessCommandsExt, ProcessExited, ProcessOf, ProcessState, Processes, ReplyTo, RunProcessesAppExt,
+        Script, ScriptError, ScriptReloaded, Share, SignalCommandsExt, Syscall, SyscallAppExt, TaskFailed,
+        TickBudget, Value, Vm, VmCommandsExt, VmConsole, VmExited, VmLimits, VmSuspended,
     };
 }

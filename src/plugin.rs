@@ -11,7 +11,7 @@ use bevy::prelude::*;
 
 use crate::api::syscall::SyscallSystems;
 use crate::assets::{self, ScriptAssets};
-use crate::console::log::PrintLog;
+use crate::console::log::{ErrorLog, PrintLog};
 use crate::isolate::MIN_QUANTUM;
 use crate::runtime::{HostRegistry, LuauRuntime, RuntimeSettings};
 use crate::scheduler::{self, Tick};
@@ -101,6 +101,11 @@ pub struct LuauOsPlugin {
     /// How many printed lines a second, of all VMs together, are written to the log as well, with the
     /// target `luau_print`. None by default: they are in each VM's [`VmConsole`](crate::VmConsole).
     pub log_prints: Option<NonZeroU32>,
+    /// How many errors of scripts a second are written to the log, as warnings with their traceback and the target
+    /// `luau_error`: processes and tasks that have failed, and processes that a limit has stopped. 10 by default;
+    /// `None` leaves that to the game's observers of [`ProcessExited`](crate::ProcessExited) and
+    /// [`TaskFailed`](crate::TaskFailed).
+    pub log_errors: Option<NonZeroU32>,
     /// What the random numbers of all processes and the [names of VMs](crate::VmId) depend on; 0 by default. Where
     /// scripts are not to guess each other's addresses, it has to be a secret.
     pub seed: u64,
@@ -127,6 +132,7 @@ impl Default for LuauOsPlugin {
             workers: None,
             syscall_timeout: Duration::from_secs(30),
             log_prints: None,
+            log_errors: NonZeroU32::new(10),
             seed: 0,
             epoch: YEAR_2000,
             task_errors_end_process: false,
@@ -166,6 +172,9 @@ impl Plugin for LuauOsPlugin {
         }
         if let Some(lines_per_second) = self.log_prints {
             app.insert_resource(PrintLog::new(lines_per_second.get()));
+        }
+        if let Some(errors_per_second) = self.log_errors {
+            app.insert_resource(ErrorLog::new(errors_per_second.get()));
         }
         if app.world().contains_resource::<AssetServer>() {
             assets::build(app);

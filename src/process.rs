@@ -72,6 +72,8 @@ enum Life {
     New {
         /// Whether the log says that it has no VM.
         is_reported: bool,
+        /// Whether it starts suspended.
+        is_suspended: bool,
     },
     Admitted,
     Ended,
@@ -88,7 +90,13 @@ impl Process {
     }
 
     fn of(program: Program) -> Self {
-        Self { program, start: None, life: Life::New { is_reported: false }, pid: None, handle: None }
+        Self {
+            program,
+            start: None,
+            life: Life::New { is_reported: false, is_suspended: false },
+            pid: None,
+            handle: None,
+        }
     }
 
     /// Gives the process a name of its own instead of its script's.
@@ -130,9 +138,21 @@ impl Process {
 
     /// Whether this is the first time that it is found without a VM.
     pub(crate) fn report_missing_vm(&mut self) -> bool {
-        self.life == Life::New { is_reported: false } && {
-            self.life = Life::New { is_reported: true };
-            true
+        match &mut self.life {
+            Life::New { is_reported, .. } => !std::mem::replace(is_reported, true),
+            _ => false,
+        }
+    }
+
+    /// Whether it gets no turns when it is admitted; `false` if it was.
+    pub(crate) fn starts_suspended(&self) -> bool {
+        matches!(self.life, Life::New { is_suspended: true, .. })
+    }
+
+    /// Says so, as long as it is new.
+    pub(crate) fn set_starts_suspended(&mut self, starts_suspended: bool) {
+        if let Life::New { is_suspended, .. } = &mut self.life {
+            *is_suspended = starts_suspended;
         }
     }
 

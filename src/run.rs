@@ -50,17 +50,34 @@ pub trait RunProcessesAppExt {
     ///
     /// When the app has no [`LuauOsPlugin`](crate::LuauOsPlugin) or no `TimePlugin`.
     fn run_processes(&mut self, max_ticks: u64) -> RunReport;
+
+    /// Updates the app so many times, each update one tick of virtual time, whether processes are left or not. The
+    /// first update of an app has no tick, because its clock begins there.
+    ///
+    /// ```
+    /// use bevy::prelude::*;
+    /// use bevy_luau_os::prelude::*;
+    ///
+    /// let mut app = App::new();
+    /// app.add_plugins((MinimalPlugins, LuauOsPlugin::default()));
+    /// let vm = app.world_mut().spawn(Vm::persistent()).id();
+    /// app.world_mut().spawn((Process::new(Script::new("hello", "print('hello')")), ProcessOf(vm)));
+    ///
+    /// app.run_ticks(3);
+    /// assert_eq!(app.world().get::<VmConsole>(vm).map(VmConsole::text), Some("hello\n"));
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When the app has no `TimePlugin`.
+    fn run_ticks(&mut self, count: u64) -> &mut Self;
 }
 
 impl RunProcessesAppExt for App {
     fn run_processes(&mut self, max_ticks: u64) -> RunReport {
         let began = Instant::now();
         let before = self.world().resource::<Metrics>().clone();
-        let each_update_is_a_tick = TimeUpdateStrategy::FixedTimesteps(1);
-        let strategy = std::mem::replace(
-            &mut *self.world_mut().resource_mut::<TimeUpdateStrategy>(),
-            each_update_is_a_tick,
-        );
+        let strategy = replace_strategy(self, TimeUpdateStrategy::FixedTimesteps(1));
         // A paused clock must not make this endless, hence updates are counted, not ticks.
         for _ in 0..max_ticks {
             self.update();
@@ -68,7 +85,7 @@ impl RunProcessesAppExt for App {
                 break;
             }
         }
-        *self.world_mut().resource_mut::<TimeUpdateStrategy>() = strategy;
+        replace_strategy(self, strategy);
         let after = self.world().resource::<Metrics>();
         RunReport {
             ticks: after.ticks - before.ticks,
@@ -79,4 +96,16 @@ impl RunProcessesAppExt for App {
             unfinished: after.processes(),
         }
     }
+
+    fn run_ticks(&mut self, count: u64) -> &mut Self {
+        let strategy = replace_strategy(self, TimeUpdateStrategy::FixedTimesteps(1));
+        (0..count).for_each(|_| self.update());
+        replace_strategy(self, strategy);
+        self
+    }
+}
+
+/// Sets how time passes. Returns how it did.
+fn replace_strategy(app: &mut App, strategy: TimeUpdateStrategy) -> TimeUpdateStrategy {
+    std::mem::replace(&mut *app.world_mut().resource_mut::<TimeUpdateStrategy>(), strategy)
 }

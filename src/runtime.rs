@@ -15,7 +15,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bevy::prelude::*;
-use smallvec::smallvec;
 
 use crate::isolate::{Isolate, IsolateConfig, MAX_EXACT_VMS, MIN_QUANTUM, OpenState, Posted, RequestId};
 use crate::luau::Reply;
@@ -203,6 +202,11 @@ impl LuauRuntime {
         self.requests.next_for_kernel(&self.isolates)
     }
 
+    /// Whether somebody still waits for the answer to a request.
+    pub(crate) fn is_wanted(&self, request: RequestId) -> bool {
+        self.isolates[request.isolate].is_pending(request.wait)
+    }
+
     /// Hands a reply to the task that waits for it.
     pub(crate) fn reply(&mut self, request: RequestId, reply: Reply) {
         self.isolates.get_mut(request.isolate).reply(request.wait, reply);
@@ -211,7 +215,7 @@ impl LuauRuntime {
     /// Hands over the replies that the game has given.
     pub(crate) fn deliver_replies(&mut self) {
         for (request, reply) in self.registry.inbox.take() {
-            self.reply(request, reply.map(|value| smallvec![value]));
+            self.reply(request, reply.map(|results| results.into_iter().collect()));
         }
     }
 

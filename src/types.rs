@@ -19,7 +19,7 @@ pub use cpu_usage::CpuUsage;
 pub use kill_reason::KillReason;
 pub use limits::Limits;
 pub use metrics::Metrics;
-pub use outcome::{Outcome, ScriptError};
+pub use outcome::{Outcome, ScriptError, ScriptPlace};
 pub use pid::Pid;
 pub use process_state::ProcessState;
 pub use share::Share;

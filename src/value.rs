@@ -4,6 +4,7 @@ pub(crate) mod arguments;
 mod deserialize;
 mod error;
 mod exact;
+mod results;
 mod serialize;
 
 use std::fmt;
@@ -11,6 +12,7 @@ use std::fmt;
 use smallvec::SmallVec;
 
 pub use error::ValueError;
+pub use results::Results;
 
 /// What a script passes to a function of the game.
 pub(crate) type Arguments = SmallVec<[Value; 4]>;
@@ -24,9 +26,27 @@ impl From<&str> for Value {
     }
 }
 
-impl From<f64> for Value {
-    fn from(number: f64) -> Self {
-        Self::Number(number)
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::String(text.into_bytes().into())
+    }
+}
+
+macro_rules! from_numbers {
+    ($($number:ty),*) => {$(
+        impl From<$number> for Value {
+            fn from(number: $number) -> Self {
+                Self::Number(number.into())
+            }
+        }
+    )*};
+}
+
+from_numbers!(i8, i16, i32, u8, u16, u32, f32, f64);
+
+impl From<[f32; 3]> for Value {
+    fn from(lanes: [f32; 3]) -> Self {
+        Self::Vector(lanes)
     }
 }
 
@@ -36,8 +56,8 @@ impl From<bool> for Value {
     }
 }
 
-/// A copy of a Luau value.
-#[derive(Clone, Debug, PartialEq)]
+/// A copy of a Luau value. What a type of the game is as a value, [`Value::of`] tells.
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Value {
     /// `nil`.
@@ -87,6 +107,26 @@ impl Value {
     }
 }
 
+/// Names the kind. The text of a string is shown as text, like that of a buffer, as far as it is UTF-8.
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nil => f.write_str("Nil"),
+            Self::Boolean(boolean) => f.debug_tuple("Boolean").field(boolean).finish(),
+            Self::Number(number) => f.debug_tuple("Number").field(number).finish(),
+            Self::Vector(lanes) => f.debug_tuple("Vector").field(lanes).finish(),
+            Self::String(bytes) => f.debug_tuple("String").field(&String::from_utf8_lossy(bytes)).finish(),
+            Self::Buffer(bytes) => f.debug_tuple("Buffer").field(&String::from_utf8_lossy(bytes)).finish(),
+            Self::Table(entries) => {
+                let entries = entries.iter().map(|(key, value)| (key, value));
+                f.write_str("Table ")?;
+                f.debug_map().entries(entries).finish()
+            }
+            Self::Opaque(kind) => f.debug_tuple("Opaque").field(kind).finish(),
+        }
+    }
+}
+
 /// Shows the value much as Luau would write it.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -121,5 +161,73 @@ mod tests {
             (Value::Boolean(true), Value::Nil),
         ]);
         assert_eq!(table.to_string(), "{[1] = \"a\u{fffd}\", [true] = nil}");
+        assert_eq!(format!("{table:?}"), "Table {Number(1.0): String(\"a\u{fffd}\"), Boolean(true): Nil}");
+    }
+
+    #[test]
+    fn three_f32_are_a_vector_and_come_back_the_same() {
+        #[derive(serde::Serialize)]
+        struct Point(f32, f32, f32);
+
+        let vector = Value::Vector([1.0, 2.0, 3.0]);
+        assert_eq!(Value::of(&[1.0_f32, 2.0, 3.0]), Ok(vector.clone()));
+        assert_eq!(Value::of(&Point(1.0, 2.0, 3.0)), Ok(vector.clone()));
+        assert_eq!(Value::of(&vector), Ok(vector.clone()));
+        assert_eq!(Value::of(&Some((1.0_f32, 2.0_f32, 3.0_f32))), Ok(vector.clone()));
+        assert_eq!(vector.to::<[f32; 3]>(), Ok([1.0, 2.0, 3.0]));
+        for table in
+            [Value::of(&[1.0_f64, 2.0, 3.0]), Value::of(&[1.0_f32, 2.0]), Value::of(&vec![1.0_f32; 3])]
+        {
+            assert!(matches!(table, Ok(Value::Table(_))), "{table:?}");
+        }
+    }
+
+    #[test]
+    fn integers_are_exact_or_refused() {
+        let last = (1_i64 << 53) - 1;
+        for integer in [0, -1, last, -last] {
+            assert_eq!(Value::of(&integer).and_then(Value::to::<i64>), Ok(integer));
+            let json = serde_json::to_string(&Value::Number(integer as f64)).expect("it is a number");
+            assert_eq!(json, integer.to_string());
+        }
+        let steam_id = 76_561_198_000_000_001_u64;
+        let refused = Value::of(&steam_id).expect_err("it is too long").to_string();
+        assert!(refused.starts_with("76561198000000001 is beyond 2^53"), "{refused}");
+        assert!(Value::of(&u128::MAX).is_err() && Value::of(&(last + 1)).is_err());
+        assert!(Value::Number(2_f64.powi(60)).to::<u64>().is_err());
+        assert!(serde_json::from_str::<Value>("76561198000000001").is_err());
+        assert_eq!(Value::Number(2_f64.powi(60)).to::<f64>(), Ok(2_f64.powi(60)));
+        assert_eq!(Value::Number(-0.0).to::<Value>().map(|zero| zero.to_string()), Ok("-0".to_owned()));
+    }
+
+    #[test]
+    fn whole_numbers_are_integers_where_the_type_is_found_by_what_comes() {
+        #[derive(serde::Deserialize, Debug, PartialEq)]
+        #[serde(tag = "kind")]
+        enum Tagged {
+            Hit { damage: i32, at: [f32; 2] },
+        }
+
+        #[derive(serde::Deserialize, Debug, PartialEq)]
+        #[serde(untagged)]
+        enum Untagged {
+            Count(u8),
+            Share(f64),
+        }
+
+        #[derive(serde::Deserialize, Debug, PartialEq)]
+        struct Flat {
+            #[serde(flatten)]
+            rest: std::collections::BTreeMap<String, i16>,
+        }
+
+        let hit = serde_json::json!({ "kind": "Hit", "damage": -3, "at": [1, 2.5] });
+        let value = Value::of(&hit).expect("it has a value");
+        assert_eq!(value.clone().to::<serde_json::Value>(), Ok(hit));
+        assert_eq!(value.to::<Tagged>(), Ok(Tagged::Hit { damage: -3, at: [1.0, 2.5] }));
+        assert_eq!(Value::from(3).to(), Ok(Untagged::Count(3)));
+        assert_eq!(Value::from(3.5).to(), Ok(Untagged::Share(3.5)));
+        let flat = Value::Table(vec![("a".into(), 1.into())]).to::<Flat>().map(|flat| flat.rest["a"]);
+        assert_eq!(flat, Ok(1));
     }
 }

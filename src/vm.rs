@@ -4,6 +4,7 @@ mod exit;
 mod info;
 mod reflect;
 mod signals;
+mod suspension;
 
 use std::ops::Deref;
 use std::sync::{Arc, LazyLock};
@@ -20,6 +21,7 @@ use crate::types::{Limits, Metrics, PidCounter, VmId};
 pub use exit::VmExited;
 pub use info::VmInfo;
 pub use signals::{SignalCommandsExt, VmCommandsExt};
+pub use suspension::VmSuspended;
 
 /// A simulated computer: an entity that owns processes.
 ///
@@ -30,7 +32,8 @@ pub use signals::{SignalCommandsExt, VmCommandsExt};
 /// Despawning a VM despawns its processes. Taking the component away, or inserting it again, stops them where they
 /// are and leaves their entities. Neither triggers an event.
 ///
-/// A clone of the component is a new VM, without processes and with another name, that is persistent if the old one was.
+/// A clone of the component is a new VM, without processes and with another name, that is persistent if the old one
+/// was.
 #[derive(Component, Debug, Default, Reflect)]
 #[component(on_insert = count, on_discard = release)]
 #[reflect(Component, Clone, Debug, Default)]

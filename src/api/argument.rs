@@ -3,19 +3,25 @@
 use serde::de::{Deserializer, Visitor};
 
 use crate::luau::CallArguments;
-use crate::value::ValueError;
+use crate::value::{Value, ValueError};
 
 /// An argument of the running host function. Numbers, which most are, are read without a
-/// [`Value`](crate::Value) in between; everything else is copied first.
+/// [`Value`] in between; everything else is copied first.
 pub(super) struct Argument<'a> {
     pub(super) arguments: &'a CallArguments,
     pub(super) position: u32,
 }
 
+impl Argument<'_> {
+    fn copy(&self) -> Result<Value, ValueError> {
+        self.arguments.get(self.position).map_err(ValueError::new)
+    }
+}
+
 macro_rules! deserialize_copy {
     ($($method:ident ( $($parameter:ident: $type:ty),* ))*) => {$(
         fn $method<V: Visitor<'de>>(self, $($parameter: $type,)* visitor: V) -> Result<V::Value, ValueError> {
-            self.arguments.get(self.position).$method($($parameter,)* visitor)
+            self.copy()?.$method($($parameter,)* visitor)
         }
     )*};
 }
@@ -38,7 +44,7 @@ impl<'de> Deserializer<'de> for Argument<'_> {
 
     #[cold]
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
-        self.arguments.get(self.position).deserialize_any(visitor)
+        self.copy()?.deserialize_any(visitor)
     }
 
     deserialize_copy! {

@@ -9,13 +9,13 @@ use serde::de::DeserializeOwned;
 use super::argument::Argument;
 use super::registry::registry_of;
 use crate::luau::CallArguments;
-use crate::value::{Value, ValueError};
+use crate::value::{Results, ValueError};
 
 /// A function that [`HostFunctionAppExt::add_host_function`] takes: of up to eight arguments that
-/// [deserialize](Value::to), and with a result that [serializes](Value::from).
+/// [deserialize](crate::Value::to), and with a result that [serializes](crate::Value::of). A tuple is several results.
 pub trait HostFunction<Marker>: Send + Sync + 'static {
     #[doc(hidden)]
-    fn call(&self, arguments: &CallArguments) -> Result<Value, String>;
+    fn call(&self, arguments: &CallArguments) -> Result<Results, String>;
 }
 
 macro_rules! impl_host_function {
@@ -28,12 +28,12 @@ macro_rules! impl_host_function {
             $($Argument: DeserializeOwned,)*
         {
             #[inline]
-            fn call(&self, arguments: &CallArguments) -> Result<Value, String> {
+            fn call(&self, arguments: &CallArguments) -> Result<Results, String> {
                 let positions = &mut (1_u32..);
                 $(let $argument: $Argument = argument(arguments, positions.next().unwrap_or_default())?;)*
                 _ = (arguments, positions); // there may be none
                 let result = self($($argument),*).map_err(|error| error.to_string())?;
-                Value::from(&result).map_err(|error| error.inside("result").to_string())
+                Results::of(&result).map_err(|error| error.inside("result").to_string())
             }
         }
     };

@@ -12,7 +12,7 @@ use crate::isolate::{Posted, RequestId};
 use crate::luau::request::SyscallArgs;
 use crate::runtime::Inbox;
 use crate::types::Pid;
-use crate::value::{Arguments, Value, arguments};
+use crate::value::{Arguments, Results, arguments};
 
 /// A call of a script, to be answered.
 ///
@@ -34,7 +34,7 @@ pub struct Syscall<Args, Reply> {
 }
 
 impl<Args, Reply: Serialize> Syscall<Args, Reply> {
-    /// Answers: what the script's call returns.
+    /// Answers: what the script's call returns. A tuple is several results.
     pub fn reply(self, reply: Reply) {
         self.reply_to.reply(reply);
     }
@@ -57,7 +57,7 @@ pub struct ReplyTo<Reply> {
 impl<Reply: Serialize> ReplyTo<Reply> {
     /// Answers: what the script's call returns.
     pub fn reply(mut self, reply: Reply) {
-        let reply = Value::from(&reply).map_err(|error| error.inside("reply").to_string());
+        let reply = Results::of(&reply).map_err(|error| error.inside("reply").to_string());
         self.send(reply);
     }
 
@@ -68,7 +68,7 @@ impl<Reply: Serialize> ReplyTo<Reply> {
 }
 
 impl<Reply> ReplyTo<Reply> {
-    fn send(&mut self, reply: Result<Value, String>) {
+    fn send(&mut self, reply: Result<Results, String>) {
         if let Some(inbox) = self.inbox.take() {
             inbox.push(self.request, reply);
         }

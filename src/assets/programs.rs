@@ -111,7 +111,8 @@ pub(crate) struct ScriptParam<'w> {
 
 impl ScriptParam<'_> {
     /// What a process that was spawned at `spawned_at` with `handle` has to run. `None` if that is not
-    /// known yet, or is to be corrected; then [`follow_assets`](crate::scheduler::reload::follow_assets) will queue the process again.
+    /// known yet, or is to be corrected; then [`follow_assets`](crate::scheduler::reload::follow_assets) will queue the
+    /// process again.
     pub(crate) fn program(
         &mut self,
         handle: &Handle<LuauScript>,

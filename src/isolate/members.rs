@@ -8,6 +8,7 @@ use bevy::prelude::*;
 use super::Isolate;
 use super::account::nanoseconds;
 use super::keys::{ProcessKey, VmKey};
+use super::processes::{ProcessRecord, Suspension};
 use crate::types::{CpuUsage, Limits, ProcessState, VmId, VmIndex};
 
 impl Isolate {
@@ -125,14 +126,42 @@ impl Isolate {
         Some((if record.is_suspended() { ProcessState::Suspended } else { record.state }, record.cpu()))
     }
 
-    /// Takes a process's turns away until [`Isolate::resume`].
-    pub(crate) fn suspend(&mut self, process: ProcessKey) {
-        self.processes.suspend(process);
+    /// Takes a process's turns away until [`Isolate::resume`]. The deadlines of its syscalls stand still.
+    pub(crate) fn suspend(&mut self, process: ProcessKey, why: Suspension, now: Duration) {
+        if self.processes.suspend(process, why) {
+            self.waits.hold_deadlines(process.index, now);
+        }
     }
 
     /// The opposite of [`Isolate::suspend`].
-    pub(crate) fn resume(&mut self, process: ProcessKey) {
-        self.processes.resume(process);
+    pub(crate) fn resume(&mut self, process: ProcessKey, why: Suspension, now: Duration) {
+        if self.processes.resume(process, why) {
+            self.waits.release_deadlines(process.index, now);
+        }
+    }
+
+    /// Suspends all processes of a VM.
+    pub(crate) fn suspend_vm(&mut self, vm: VmKey, now: Duration) {
+        for process in self.current_processes(vm) {
+            self.suspend(process, Suspension::Vm, now);
+        }
+    }
+
+    /// The opposite of [`Isolate::suspend_vm`].
+    pub(crate) fn resume_vm(&mut self, vm: VmKey, now: Duration) {
+        for process in self.current_processes(vm) {
+            self.resume(process, Suspension::Vm, now);
+        }
+    }
+
+    fn current_processes(&self, vm: VmKey) -> Vec<ProcessKey> {
+        let is_current = self.vms.is_current(vm);
+        self.processes.live_on(vm.index).filter(|_| is_current).collect()
+    }
+
+    /// Whether a process has no turns.
+    pub(crate) fn is_suspended(&self, process: ProcessKey) -> bool {
+        self.processes.get(process).is_some_and(ProcessRecord::is_suspended)
     }
 
     /// Sets the factor on a process's quantum, in sixteenths.

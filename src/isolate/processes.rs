@@ -38,13 +38,27 @@ pub(super) struct Pause(u8);
 
 impl Pause {
     pub(super) const NONE: Self = Self(0);
-    /// Until it is resumed.
-    pub(super) const SUSPENDED: Self = Self(1);
+    /// All causes of a suspension.
+    const SUSPENDED: u8 = Suspension::Process as u8 | Suspension::Vm as u8;
 
     /// It has yielded, and goes on in the next tick.
     pub(super) fn in_tick(number: u32) -> Self {
-        Self((number % 254 + 2) as u8)
+        Self((number % 252) as u8 + Self::SUSPENDED + 1)
     }
+
+    /// Why it is suspended, if it is.
+    fn causes(self) -> u8 {
+        if self.0 <= Self::SUSPENDED { self.0 } else { 0 }
+    }
+}
+
+/// Why a process gets no turns. It may be for both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Suspension {
+    /// The game has suspended it.
+    Process = 1,
+    /// The game has suspended its VM.
+    Vm = 2,
 }
 
 impl ProcessRecord {
@@ -63,7 +77,7 @@ impl ProcessRecord {
     }
 
     pub(super) fn is_suspended(&self) -> bool {
-        self.pause == Pause::SUSPENDED
+        self.pause.causes() != 0
     }
 
     pub(super) fn cpu(&self) -> CpuUsage {
@@ -230,21 +244,27 @@ impl ProcessTable {
         }
     }
 
-    /// Takes a process's turns away until [`Self::resume`].
-    pub(super) fn suspend(&mut self, key: ProcessKey) {
-        if let Some(record) = self.get_mut(key) {
-            record.pause = Pause::SUSPENDED;
-        }
+    /// Takes a process's turns away until [`Self::resume`]. `false` if it has ended.
+    pub(super) fn suspend(&mut self, key: ProcessKey, why: Suspension) -> bool {
+        let Some(record) = self.get_mut(key) else { return false };
+        record.pause = Pause(record.pause.causes() | why as u8);
+        true
     }
 
-    pub(super) fn resume(&mut self, key: ProcessKey) {
-        if let Some(record) = self.get_mut(key) {
-            record.pause = Pause::NONE;
-            if record.state == ProcessState::Suspended {
-                record.state = ProcessState::Runnable;
-                self.queue.push(key);
-            }
+    /// Ends a suspension. `true` if the process has turns again because of that.
+    pub(super) fn resume(&mut self, key: ProcessKey, why: Suspension) -> bool {
+        let Some(record) = self.get_mut(key) else { return false };
+        let causes = record.pause.causes();
+        if causes == 0 {
+            return false;
         }
+        record.pause = Pause(causes & !(why as u8));
+        let is_over = record.pause == Pause::NONE;
+        if is_over && record.state == ProcessState::Suspended {
+            record.state = ProcessState::Runnable;
+            self.queue.push(key);
+        }
+        is_over
     }
 
     /// Sets the factor on a process's quantum, in sixteenths.
@@ -356,15 +376,28 @@ mod tests {
         let mut processes = ProcessTable::new(0);
         let key = insert(&mut processes, 1);
         processes[key.index].state = ProcessState::Waiting;
-        processes.suspend(key);
-        processes.resume(key);
+        processes.suspend(key, Suspension::Process);
+        processes.resume(key, Suspension::Process);
         assert!(queued(&mut processes).is_empty());
-        processes.suspend(key);
+        processes.suspend(key, Suspension::Process);
         processes.make_runnable(key);
         assert_eq!((processes[key.index].state, processes.runnable()), (ProcessState::Suspended, 0));
-        processes.resume(key);
+        processes.resume(key, Suspension::Process);
         processes.make_runnable(key);
         assert_eq!(queued(&mut processes), [key]);
+    }
+
+    #[test]
+    fn a_process_that_is_suspended_for_two_reasons_is_resumed_when_both_are_over() {
+        let mut processes = ProcessTable::new(0);
+        let key = insert(&mut processes, 1);
+        for why in [Suspension::Process, Suspension::Vm, Suspension::Vm] {
+            assert!(processes.suspend(key, why) && processes[key.index].is_suspended());
+        }
+        assert!(!processes.resume(key, Suspension::Process) && processes.resume(key, Suspension::Vm));
+        processes[key.index].pause = Pause::in_tick(7);
+        assert!(!processes.resume(key, Suspension::Vm) && !processes[key.index].is_suspended());
+        assert_eq!(processes[key.index].pause, Pause::in_tick(7));
     }
 
     #[test]

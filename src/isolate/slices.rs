@@ -104,7 +104,7 @@ mod tests {
     use smallvec::smallvec;
 
     use super::*;
-    use crate::isolate::{Exit, IsolateConfig, ProcessKey, VmKey};
+    use crate::isolate::{Exit, IsolateConfig, ProcessKey, Suspension, VmKey};
     use crate::luau::HostFunctions;
     use crate::luau::request::{ExternalRequest, KernelRequest};
     use crate::script::Script;
@@ -286,11 +286,11 @@ mod tests {
         let mut bench = Bench::new();
         let process = bench.spawn(ENDLESS);
         bench.tick(Deadline::NEVER);
-        bench.isolate.suspend(process);
+        bench.isolate.suspend(process, Suspension::Process, Duration::ZERO);
         bench.tick(Deadline::NEVER);
         bench.tick(Deadline::NEVER);
         assert_eq!((bench.slices(process), bench.state(process)), (1, ProcessState::Suspended));
-        bench.isolate.resume(process);
+        bench.isolate.resume(process, Suspension::Process, Duration::ZERO);
         bench.tick(Deadline::NEVER);
         assert_eq!(bench.slices(process), 2);
     }

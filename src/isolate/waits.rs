@@ -81,6 +81,8 @@ pub(super) struct Waits {
     /// Syscalls, answered ones included, in the order of their deadlines: each has the same time.
     deadlines: VecDeque<(VirtualTime, WaitId)>,
     sweep_deadlines_at: SweepAt,
+    /// Those of suspended processes, with the time that is left.
+    held_deadlines: HashMap<ProcessIndex, Vec<(Duration, WaitId)>>,
     /// Processes for which signals are kept that their functions have not been called with.
     behind: Vec<ProcessKey>,
     pub(super) subscribers: Subscribers,
@@ -160,6 +162,33 @@ impl Waits {
         }
     }
 
+    /// A process is suspended: the deadlines of its syscalls stand still.
+    pub(super) fn hold_deadlines(&mut self, process: ProcessIndex, now: Duration) {
+        if !self.pending.0.contains_key(&process) {
+            return;
+        }
+        let mut held = Vec::new();
+        self.deadlines.retain(|&(due, wait)| {
+            let is_held = wait.process.index == process;
+            if is_held {
+                held.push((Duration::from(due).saturating_sub(now), wait));
+            }
+            !is_held
+        });
+        if !held.is_empty() {
+            self.held_deadlines.entry(process).or_default().append(&mut held);
+        }
+    }
+
+    /// It is not any more.
+    pub(super) fn release_deadlines(&mut self, process: ProcessIndex, now: Duration) {
+        for (left, wait) in self.held_deadlines.remove(&process).unwrap_or_default() {
+            let due = now.saturating_add(left).into();
+            let at = self.deadlines.partition_point(|deadline| deadline.0 <= due);
+            self.deadlines.insert(at, (due, wait));
+        }
+    }
+
     /// Whether a wait has not ended.
     pub(super) fn is_pending(&self, wait: WaitId) -> bool {
         self.pending.contains(wait)
@@ -215,6 +244,7 @@ impl Waits {
     pub(super) fn forget(&mut self, process: ProcessIndex) {
         self.subscribers.forget(process);
         self.pending.remove_process(process);
+        self.held_deadlines.remove(&process);
     }
 
     /// Throws out what waits have left behind that ended early. `is_waiting` tells whether a task waits at all.
@@ -326,6 +356,21 @@ mod tests {
         let (wait, reply) = waits.pop_due(TIMEOUT.into()).expect("its time has come");
         assert!(wait == forgotten && matches!(reply, Some(Err(_))));
         assert_eq!((waits.entries(), waits.next_due()), (0, VirtualTime::MAX));
+    }
+
+    #[test]
+    fn the_deadline_of_a_syscall_stands_still_while_its_process_is_suspended() {
+        let mut waits = Waits::default();
+        let wait = begin(&mut waits, 1, syscall(), 0);
+        waits.hold_deadlines(process(1).index, seconds(4));
+        assert_eq!(waits.pop_due(seconds(99).into()), None);
+        waits.release_deadlines(process(1).index, seconds(100));
+        assert_eq!(waits.next_due(), seconds(106).into());
+        assert!(waits.pop_due(seconds(106).into()).is_some_and(|(due, _)| due == wait));
+        begin(&mut waits, 1, syscall(), 200);
+        waits.hold_deadlines(process(1).index, seconds(201));
+        waits.forget(process(1).index);
+        assert!(waits.held_deadlines.is_empty());
     }
 
     #[test]

@@ -47,9 +47,9 @@ impl CallArguments {
         if stack.kind(index) == Kind::NUMBER { stack.number(index) } else { None }
     }
 
-    /// A copy of an argument, nil if it was not passed.
-    pub(crate) fn get(&self, position: u32) -> Value {
-        let Copies { values, cost } = transfer::copy(&mut self.stack(), position.cast_signed());
+    /// A copy of an argument, nil if it was not passed. If there is too much in it, why it cannot be copied.
+    pub(crate) fn get(&self, position: u32) -> Result<Value, String> {
+        let Copies { values, cost } = transfer::argument(&mut self.stack(), position.cast_signed());
         self.cost.set(self.cost.get().saturating_add(cost));
         values
     }

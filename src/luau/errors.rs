@@ -50,8 +50,9 @@ impl LuauState {
         // SAFETY: by the contract.
         let stack = || unsafe { Stack::new(failed) };
         let (message, traceback) = (transfer::error_message(&stack()), transfer::traceback(&stack()));
+        let place = transfer::place(&stack());
         if stack().kind(-1) == Kind::STRING {
-            return ScriptError { message, traceback, value: None };
+            return ScriptError { message, traceback, value: None, place };
         }
         let copied = self.protect(|_| {
             let mut stack = stack();
@@ -61,7 +62,7 @@ impl LuauState {
         });
         let (value, own_message, has_text) = copied.unwrap_or((Value::Nil, None, false));
         let text = has_text.then(|| self.error_text(process, failed)).flatten();
-        ScriptError { message: text.or(own_message).unwrap_or(message), traceback, value: Some(value) }
+        ScriptError { message: text.or(own_message).unwrap_or(message), traceback, value: Some(value), place }
     }
 
     /// What `__tostring` makes of the error of a thread, if that is a string and comes soon.

@@ -6,12 +6,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::arguments::CallArguments;
-use crate::value::{Arguments, Value};
+use crate::value::{Arguments, Results};
 
 /// Gives the arguments of a syscall their type.
 pub(crate) type Parser = Box<dyn Fn(Arguments) -> Result<Box<dyn Any + Send + Sync>, String> + Send + Sync>;
 
-pub(crate) type BoxedFunction = Box<dyn Fn(&CallArguments) -> Result<Value, String> + Send + Sync>;
+pub(crate) type BoxedFunction = Box<dyn Fn(&CallArguments) -> Result<Results, String> + Send + Sync>;
 
 /// The host functions of an app, with their paths.
 #[derive(Clone, Default)]
@@ -96,7 +96,7 @@ impl HostFunctions {
 
     /// Calls a function.
     #[inline]
-    pub(super) fn call(entry: &HostEntry, arguments: &CallArguments) -> Result<Value, HostError> {
+    pub(super) fn call(entry: &HostEntry, arguments: &CallArguments) -> Result<Results, HostError> {
         let Entry::Function(function) = &entry.1 else {
             return Err(HostError::Error("no such function".to_owned()));
         };

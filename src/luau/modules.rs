@@ -1,7 +1,7 @@
 //! Programs: scripts with all modules that they can reach.
 //!
-//! A program with modules has *links*: a frozen table that says, for the name of each of its scripts, which function each
-//! `require` there means.
+//! A program with modules has *links*: a frozen table that says, for the name of each of its scripts, which function
+//! each `require` there means.
 
 use std::ptr;
 
@@ -52,7 +52,8 @@ impl LuauState {
     }
 
     fn load_script(&mut self, script: &Script) -> Result<MainFunction, ScriptError> {
-        let bytecode = script.bytecode().map_err(|error| ScriptError::new(error.to_string()))?;
+        let bytecode =
+            script.bytecode().map_err(|error| ScriptError::new(error.to_string()).at(error.place()))?;
         self.load(script.name(), bytecode)
     }
 

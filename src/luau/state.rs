@@ -259,8 +259,8 @@ impl Drop for LuauState {
 
 /// Calls what [`LuauState::protect`] is to run, whose address it gets.
 unsafe extern "C-unwind" fn call_protected(thread: *mut lua_State) -> c_int {
-    // SAFETY: Luau calls this with the running thread, in a C function. The stack is nobody else's until this returns, and
-    // both catch what is thrown.
+    // SAFETY: Luau calls this with the running thread, in a C function. The stack is nobody else's until this returns,
+    // and both catch what is thrown.
     let mut stack = unsafe { Stack::new(thread) };
     let call = stack.userdata(1).cast::<Protected<'_>>();
     // SAFETY: only `LuauState::protect` and `protect_first` can call this, and they pass such a pointer, to something

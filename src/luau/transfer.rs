@@ -12,7 +12,7 @@ pub(super) use copier::RESULT_SLOTS;
 use copier::{BYTES_COPIED, Copier, MAX_VALUES, Refusal};
 
 use super::stack::{Kind, Stack};
-use crate::types::ScriptError;
+use crate::types::{ScriptError, ScriptPlace};
 use crate::value::Value;
 
 /// Bytes kept of an error message.
@@ -37,6 +37,30 @@ pub(super) fn values<V: FromIterator<Value>>(stack: &mut Stack<'_>) -> Copies<V>
 pub(super) fn copy(stack: &mut Stack<'_>, index: i32) -> Copies<Value> {
     let (mut copies, cost) = copies(stack, index..=index);
     Copies { values: copies.pop().map_or(Value::Nil, |(value, _)| value), cost }
+}
+
+/// The value at an index, if there is not too much in it; otherwise why it cannot be copied. What is bound to its
+/// process is opaque.
+pub(super) fn argument(stack: &mut Stack<'_>, index: i32) -> Copies<Result<Value, String>> {
+    let (mut copies, cost) = copies(stack, index..=index);
+    let values = copies.pop().map_or(Ok(Value::Nil), |(value, refusal)| whole(value, refusal));
+    Copies { values, cost }
+}
+
+/// The values on a stack, in the same way; otherwise, at which index one cannot be copied and why.
+pub(super) fn arguments<V: FromIterator<Value>>(stack: &mut Stack<'_>) -> Copies<Result<V, (i32, String)>> {
+    let count = stack.top().min(MAX_VALUES as i32);
+    let (copies, cost) = copies(stack, 1..=count);
+    let all =
+        (1..).zip(copies).map(|(index, (value, refusal))| whole(value, refusal).map_err(|why| (index, why)));
+    Copies { values: all.collect(), cost }
+}
+
+fn whole(value: Value, refusal: Option<Refusal>) -> Result<Value, String> {
+    match refusal {
+        None | Some(Refusal::Kind(_)) => Ok(value),
+        Some(refusal) => Err(refusal.to_string()),
+    }
 }
 
 /// The values at `indices`, if all of them can be copied; otherwise, at which one they cannot and why. What may be
@@ -133,13 +157,24 @@ pub(super) fn own_message(stack: &mut Stack<'_>) -> Option<Box<str>> {
 
 /// What a thread that failed leaves, in the middle of a slice: no code of a script runs for it. This takes memory.
 pub(super) fn script_error(stack: &mut Stack<'_>) -> ScriptError {
-    let (message, traceback) = (error_message(stack), traceback(stack));
+    let (message, traceback, place) = (error_message(stack), traceback(stack), place(stack));
     if stack.kind(-1) == Kind::STRING || !stack.has_room(RESULT_SLOTS) {
-        return ScriptError { message, traceback, value: None };
+        return ScriptError { message, traceback, value: None, place };
     }
     let top = stack.top();
     let value = copy(stack, top).values;
-    ScriptError { message: own_message(stack).unwrap_or(message), traceback, value: Some(value) }
+    ScriptError { message: own_message(stack).unwrap_or(message), traceback, value: Some(value), place }
+}
+
+/// Where a thread is that failed: in the innermost function that has lines.
+pub(super) fn place(stack: &Stack<'_>) -> Option<ScriptPlace> {
+    (0..stack.depth()).find_map(|level| {
+        let place = stack.frame(level, |frame| {
+            let line = u32::try_from(frame.line).ok().filter(|&line| line > 0)?;
+            Some(ScriptPlace { script: frame.short_source.to_string_lossy().into(), line })
+        });
+        place.flatten()
+    })
 }
 
 /// The call stack of a thread that failed or was stopped, innermost frame first, one line each.

@@ -6,18 +6,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::isolates::Isolates;
 use crate::isolate::{Posted, RequestId};
 use crate::luau::request::{ExternalRequest, KernelRequest, SyscallArgs};
-use crate::value::Value;
+use crate::value::Results;
 
 /// Replies of the game that have not reached their processes. The game may give them at any time, on any thread.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Inbox(Arc<Mutex<Vec<(RequestId, Result<Value, String>)>>>);
+pub(crate) struct Inbox(Arc<Mutex<Vec<(RequestId, Result<Results, String>)>>>);
 
 impl Inbox {
-    pub(crate) fn push(&self, request: RequestId, reply: Result<Value, String>) {
+    pub(crate) fn push(&self, request: RequestId, reply: Result<Results, String>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push((request, reply));
     }
 
-    pub(super) fn take(&self) -> Vec<(RequestId, Result<Value, String>)> {
+    pub(super) fn take(&self) -> Vec<(RequestId, Result<Results, String>)> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -9,14 +9,13 @@ use super::budget::Phase;
 use super::parallel::{SharedStats, for_each};
 use super::tick::Tick;
 use crate::assets::{Program, ScriptParam};
-use crate::isolate::{Isolate, OpenState, TickTime};
+use crate::isolate::{Isolate, OpenState, Suspension, TickTime};
 use crate::process::Priority;
 use crate::process::{Process, ProcessOf};
 use crate::runtime::{LuauRuntime, ProcessAdmission};
 use crate::script::Script;
 use crate::types::{Deadline, IsolateStats, Metrics};
-use crate::vm::Vm;
-use crate::vm::VmLimits;
+use crate::vm::{Vm, VmLimits, VmSuspended};
 
 /// The part of the phase in which processes are placed. In the rest they are started.
 const PLACING: f64 = 0.3;
@@ -34,7 +33,7 @@ pub(crate) fn admit(
     mut metrics: ResMut<Metrics>,
     mut scripts: ScriptParam,
     mut processes: Query<(&mut Process, Option<&ProcessOf>, Option<&Priority>)>,
-    mut vms: Query<(&mut Vm, Option<&VmLimits>)>,
+    mut vms: Query<(&mut Vm, Option<&VmLimits>, Has<VmSuspended>)>,
 ) {
     let runtime = &mut *runtime;
     let timer = tick.begin_phase(Phase::Admit);
@@ -90,7 +89,7 @@ fn place_pending(
     deadline: Deadline,
     scripts: &mut ScriptParam,
     processes: &mut Query<(&mut Process, Option<&ProcessOf>, Option<&Priority>)>,
-    vms: &mut Query<(&mut Vm, Option<&VmLimits>)>,
+    vms: &mut Query<(&mut Vm, Option<&VmLimits>, Has<VmSuspended>)>,
 ) {
     // Not more than there are now: what cannot be placed goes to the end again.
     let mut steps = deadline.steps();
@@ -101,19 +100,26 @@ fn place_pending(
             && let Some(script) = load(&mut process.program, scripts, (entity, spawned_at))
         {
             match process_of.map(|vm| (vm.0, vms.get_mut(vm.0))) {
-                Some((vm, Ok((_, limits)))) if !is_ready(runtime, vm, &script, limits) => {
+                Some((vm, Ok((_, limits, _)))) if !is_ready(runtime, vm, &script, limits) => {
                     runtime.requeue(entity, spawned_at);
                 }
-                Some((vm_entity, Ok((mut vm, limits)))) => {
+                Some((vm_entity, Ok((mut vm, limits, is_vm_suspended)))) => {
                     let start = process.take_start();
                     let admission = runtime.admit(
                         vm.admission(vm_entity, limits),
                         ProcessAdmission { entity, script: &script, start, spawned_at },
                     );
+                    let handle = admission.process;
+                    let (isolate, now) = (handle.isolate, runtime.now);
+                    if process.starts_suspended() {
+                        runtime.isolate_mut(isolate).suspend(handle.key, Suspension::Process, now);
+                    }
+                    if is_vm_suspended {
+                        runtime.isolate_mut(isolate).suspend(handle.key, Suspension::Vm, now);
+                    }
                     vm.admitted(&admission);
                     process.admitted(&admission);
                     if let Some(priority) = priority {
-                        let handle = admission.process;
                         runtime.isolate_mut(handle.isolate).set_priority(handle.key, priority.sixteenths());
                     }
                 }

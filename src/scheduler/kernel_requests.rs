@@ -65,8 +65,12 @@ fn answer(world: &mut World, posted: Posted<Box<KernelRequest>>) -> Option<Reply
             let charged = if function.is_some() { Duration::ZERO } else { time };
             let name = Some(script.shared_name());
             let start = Start { name, arguments, function, parent: Some(id), ..default() };
-            world.resource_mut::<LuauRuntime>().isolate_mut(id.isolate).charge_time(id.wait.process, charged);
-            world.spawn((Process::new(script).with_start(start), ProcessOf(vm)));
+            let mut runtime = world.resource_mut::<LuauRuntime>();
+            let isolate = runtime.isolate_mut(id.isolate);
+            isolate.charge_time(id.wait.process, charged);
+            let mut child = Process::new(script).with_start(start);
+            child.set_starts_suspended(isolate.is_suspended(id.wait.process));
+            world.spawn((child, ProcessOf(vm)));
             None
         }
         KernelRequest::Kill(pid) => {

@@ -9,7 +9,7 @@ use super::budget::Phase;
 use super::kernel_requests::answer_kernel_requests;
 use super::tick::Tick;
 use crate::console::VmConsole;
-use crate::console::log::PrintLog;
+use crate::console::log::{ErrorLog, PrintLog};
 use crate::isolate::{Exit, TaskError, VmStatus, VmSummary};
 use crate::process::{Process, ProcessExited, Processes, TaskFailed};
 use crate::runtime::LuauRuntime;
@@ -79,6 +79,9 @@ fn settle_task_errors(world: &mut World, deadline: Deadline) {
             let process = world.get::<Process>(entity);
             let process = process.filter(|process| process.handle.is_some_and(|handle| handle.key == key));
             if let Some(name) = process.map(Process::shared_name) {
+                if let Some(mut log) = world.get_resource_mut::<ErrorLog>() {
+                    log.failed(entity, &name, "a task of process", &error);
+                }
                 world.trigger(TaskFailed { entity, vm, pid, name, error });
             }
         }
@@ -106,6 +109,13 @@ fn settle_exit(world: &mut World, now: Duration, exit: Exit) {
     if let Some(mut process) = process {
         process.ended();
         let name = process.shared_name();
+        if let Some(mut log) = world.get_resource_mut::<ErrorLog>() {
+            match &exit.outcome {
+                Outcome::Finished(_) => {}
+                Outcome::Failed(error) => log.failed(exit.process, &name, "process", error),
+                Outcome::Killed(reason) => log.killed(exit.process, &name, reason),
+            }
+        }
         world.trigger(ProcessExited {
             entity: exit.process,
             vm: exit.vm,

@@ -75,3 +75,13 @@ pub enum CompileError {
         message: String,
     },
 }
+
+impl CompileError {
+    /// The script and the line that it is about.
+    pub fn place(&self) -> Option<(&str, u32)> {
+        match self {
+            Self::Syntax { script, line, .. } | Self::NoSafepoint { script, line } => Some((script, *line)),
+            _ => None,
+        }
+    }
+}

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use bevy::prelude::*;
+use serde::{Deserialize, Serialize};
 
 /// What a process has used of the processor.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Reflect)]
-#[reflect(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Reflect, Serialize, Deserialize)]
+#[reflect(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CpuUsage {
     /// Safepoints passed: loop back-edges, calls and returns. The last safepoint of a slice counts
     /// again when the next slice starts from it.

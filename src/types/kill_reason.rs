@@ -1,9 +1,10 @@
 //! Why processes are stopped.
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// Why a process was stopped.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum KillReason {
     /// Its VM's processes held more memory than [`Limits::memory_bytes`](crate::Limits::memory_bytes).
@@ -22,7 +23,8 @@ pub enum KillReason {
         /// What the slice had allocated, and what it asked for on top.
         used: usize,
     },
-    /// Its VM kept more pages of memory, with a few objects in each, than [`Limits::page_bytes`](crate::Limits::page_bytes).
+    /// Its VM kept more pages of memory, with a few objects in each, than
+    /// [`Limits::page_bytes`](crate::Limits::page_bytes).
     #[error("memory: a few objects in each keep {used} bytes of pages, of {limit} (page_bytes)")]
     Fragmentation {
         /// The VM's limit.
@@ -58,6 +60,12 @@ pub enum KillReason {
     /// The game or another process ended it.
     #[error("it was ended on request")]
     Requested,
+    /// The game ended it for a [reason](crate::ProcessCommandsExt::kill_because) of its own.
+    #[error("{reason}")]
+    Game {
+        /// What the game says.
+        reason: Box<str>,
+    },
     /// A host function that it called panicked.
     #[error("host panic: `{function}` panicked: {message}")]
     HostPanic {

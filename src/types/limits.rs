@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use bevy::prelude::*;
+use serde::{Deserialize, Serialize};
 
 /// The limits of a VM. A process that goes beyond one of them is killed, with a
 /// [`KillReason`](crate::KillReason) that names the limit and what was used; it cannot catch that. Other
 /// VMs do not notice, and other processes of the same VM run on.
-#[derive(Clone, Debug, PartialEq, Eq, Reflect)]
-#[reflect(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Reflect, Serialize, Deserialize)]
+#[reflect(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Limits {
     /// Bytes that the objects of all processes together may take. 8 MiB by default: a thousand times
     /// what a small program needs, and little enough that no library call on data of that size holds up
@@ -42,11 +44,11 @@ pub struct Limits {
     /// Messages in the mailbox of one process. 256 by default. More are refused, which the sender is told.
     /// Messages of other VMs may fill three quarters of it: the rest is kept for the VM's own.
     pub mailbox_messages: usize,
-    /// Bytes of the messages in the mailbox of one process, and of the signals that are kept for it. 64 KiB by default; see
-    /// [`Limits::mailbox_messages`].
+    /// Bytes of the messages in the mailbox of one process, and of the signals that are kept for it. 64 KiB by default;
+    /// see [`Limits::mailbox_messages`].
     pub mailbox_bytes: usize,
-    /// Signals of the game that are kept for one process until it takes them. 1,024 by default, and together no more than
-    /// [`Limits::mailbox_bytes`]. When there are more, the oldest are dropped and
+    /// Signals of the game that are kept for one process until it takes them. 1,024 by default, and together no more
+    /// than [`Limits::mailbox_bytes`]. When there are more, the oldest are dropped and
     /// [counted](crate::ProcessInfo::signals_dropped).
     pub signals: usize,
     /// Bytes of one script's source. 256 KiB by default, which take some 10 ms to compile.
@@ -61,8 +63,8 @@ pub struct Limits {
     /// It is measured where slices take noticeably longer than their quantum should, and not with
     /// [`TickBudget::Unlimited`](crate::TickBudget::Unlimited), whose results must not depend on a clock.
     pub time_per_tick: Duration,
-    /// The VM's part of the processor among others, with [`Share::PerVm`](crate::Share::PerVm): one of 200 gets twice as
-    /// much as one of 100, which is the default, as with control groups in Linux.
+    /// The VM's part of the processor among others, with [`Share::PerVm`](crate::Share::PerVm): one of 200 gets twice
+    /// as much as one of 100, which is the default, as with control groups in Linux.
     pub cpu_weight: u32,
 }
 

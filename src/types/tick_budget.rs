@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use bevy::prelude::*;
+use serde::{Deserialize, Serialize};
 
 /// How much of a frame a tick may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Reflect)]
-#[reflect(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Reflect, Serialize, Deserialize)]
+#[reflect(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub enum TickBudget {
     /// Every runnable process gets its slice in every tick, however long that takes. The only mode
     /// in which two runs of the same app give the same results.

@@ -6,12 +6,13 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
+use super::error::ANY_VALUE;
 use super::{Value, ValueError, exact};
 
 impl Value {
-    /// The value as a type of the game: numbers, strings, booleans and buffers as what they are, tables as
-    /// sequences, maps or structs, vectors as sequences of three, `nil` as `None`, a string or a table
-    /// with one key as a variant of an enum.
+    /// The value as a type of the game: numbers, strings, booleans and buffers as what they are (where any type will
+    /// do, a number without a fraction is an integer), tables as sequences, maps or structs, vectors as sequences of
+    /// three, `nil` as `None`, a string or a table with one key as a variant of an enum.
     ///
     /// # Errors
     ///
@@ -54,6 +55,9 @@ macro_rules! deserialize_integer {
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
             match self {
                 Value::Number(number) if number.fract() == 0.0 && number as $type as f64 == number => {
+                    if number.abs() >= exact::FIRST_INEXACT as f64 {
+                        return Err(ValueError::new(exact::too_long(number)));
+                    }
                     visitor.$visit(number as $type)
                 }
                 Value::Number(number) => Err(ValueError::invalid_value(Unexpected::Float(number), &visitor)),
@@ -70,7 +74,13 @@ impl<'de> Deserializer<'de> for Value {
         match self {
             Self::Nil => visitor.visit_unit(),
             Self::Boolean(boolean) => visitor.visit_bool(boolean),
-            Self::Number(number) => visitor.visit_f64(number),
+            Self::Number(number) => match exact::integer(number) {
+                Some(integer) => match u64::try_from(integer) {
+                    Ok(integer) => visitor.visit_u64(integer),
+                    Err(_) => visitor.visit_i64(integer),
+                },
+                None => visitor.visit_f64(number),
+            },
             Self::Vector(lanes) => {
                 visitor.visit_seq(Elements(lanes.map(f64::from).map(Value::Number).into_iter(), 0))
             }
@@ -91,6 +101,22 @@ impl<'de> Deserializer<'de> for Value {
         deserialize_i8 i8 => visit_i8, deserialize_i16 i16 => visit_i16, deserialize_i32 i32 => visit_i32,
         deserialize_i64 i64 => visit_i64, deserialize_u8 u8 => visit_u8, deserialize_u16 u16 => visit_u16,
         deserialize_u32 u32 => visit_u32, deserialize_u64 u64 => visit_u64
+    }
+
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
+        match self {
+            Self::Number(number) => visitor.visit_f64(number),
+            other => other.deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
+        self.deserialize_f64(visitor)
+    }
+
+    // Whatever it is: an object may have methods beside the fields that the game reads.
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
+        visitor.visit_unit()
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
@@ -171,7 +197,7 @@ impl<'de> Deserializer<'de> for Value {
     }
 
     forward_to_deserialize_any! {
-        bool f32 f64 char str string unit unit_struct seq tuple tuple_struct identifier ignored_any
+        bool char str string unit unit_struct seq tuple tuple_struct identifier
     }
 }
 
@@ -193,7 +219,7 @@ impl<'de> Deserialize<'de> for Value {
             type Value = Value;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("any value")
+                f.write_str(ANY_VALUE)
             }
 
             fn visit_unit<E>(self) -> Result<Value, E> {
@@ -216,12 +242,14 @@ impl<'de> Deserialize<'de> for Value {
                 Ok(Value::Boolean(boolean))
             }
 
-            fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
-                Ok(Value::Number(number as f64))
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Value, E> {
+                let exact = exact::number(number).map(Value::Number);
+                exact.ok_or_else(|| E::custom(exact::too_long(number)))
             }
 
-            fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
-                Ok(Value::Number(number as f64))
+            fn visit_u64<E: Error>(self, number: u64) -> Result<Value, E> {
+                let exact = exact::number(number).map(Value::Number);
+                exact.ok_or_else(|| E::custom(exact::too_long(number)))
             }
 
             fn visit_f64<E>(self, number: f64) -> Result<Value, E> {

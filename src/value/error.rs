@@ -4,6 +4,9 @@ use std::fmt;
 
 use serde::de::Unexpected;
 
+/// What is expected where a [`Value`](super::Value) is.
+pub(super) const ANY_VALUE: &str = "any value";
+
 /// Says what was expected and what came, and where in a nested value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -34,7 +37,14 @@ impl serde::de::Error for ValueError {
     }
 
     fn invalid_type(got: Unexpected<'_>, expected: &dyn serde::de::Expected) -> Self {
-        Self::new(format_args!("expected {}, got {}", in_luau(&expected.to_string()), name(got)))
+        let expected = expected.to_string();
+        match got {
+            // It has none of the types that can be passed.
+            Unexpected::Other(kind @ ("function" | "thread" | "userdata")) if expected == ANY_VALUE => {
+                Self::new(format_args!("{kind}s cannot be passed"))
+            }
+            _ => Self::new(format_args!("expected {}, got {}", in_luau(&expected), name(got))),
+        }
     }
 
     fn invalid_value(got: Unexpected<'_>, expected: &dyn serde::de::Expected) -> Self {

@@ -1,23 +1,36 @@
 //! From types of the game to values of scripts.
 
+use std::cell::Cell;
+
 use serde::ser::{
-    Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
+    Error, Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
     SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
+
+use smallvec::SmallVec;
 
 use super::{Value, ValueError, exact};
 
 impl Value {
     /// A copy of `value` for scripts: structs and maps become tables with their names as keys, sequences
-    /// tables counted from 1, bytes buffers, `None` nil, variants of enums their name or a table with
-    /// that as its key.
+    /// tables counted from 1, three `f32` (an array, a tuple, `Vec3`) a vector, bytes buffers, `None` nil, variants of
+    /// enums their name or a table with that as its key.
     ///
     /// # Errors
     ///
-    /// What `value`'s own implementation of [`Serialize`] says.
+    /// For integers of 2^53 and more, which Luau's numbers do not hold exactly; and what `value`'s own implementation
+    /// of [`Serialize`] says.
     #[inline]
-    pub fn from<T: Serialize + ?Sized>(value: &T) -> Result<Self, ValueError> {
-        value.serialize(IntoValue)
+    pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, ValueError> {
+        value.serialize(IntoValue::default())
+    }
+
+    /// The elements of a tuple.
+    pub(super) fn of_each<T: Serialize + ?Sized>(tuple: &T) -> Result<Vec<Self>, ValueError> {
+        Ok(match tuple.serialize(IntoValue { lane: None, is_apart: true })? {
+            Self::Table(elements) => elements.into_iter().map(|(_, element)| element).collect(),
+            other => vec![other],
+        })
     }
 
     fn text(text: &str) -> Self {
@@ -26,31 +39,55 @@ impl Value {
 }
 
 /// Makes a [`Value`] of anything.
-struct IntoValue;
+#[derive(Default)]
+struct IntoValue<'a> {
+    /// Gets it, if it is an `f32`.
+    lane: Option<&'a Cell<Option<f32>>>,
+    /// Whether three `f32` stay three.
+    is_apart: bool,
+}
 
 /// A table in the making, and the variant that it belongs to.
 struct IntoTable {
     entries: Vec<(Value, Value)>,
     key: Value,
     variant: Option<&'static str>,
+    /// What is in it, as long as it may be a vector.
+    lanes: Option<SmallVec<[f32; 3]>>,
 }
 
 impl IntoTable {
     fn new(variant: Option<&'static str>) -> Self {
-        Self { entries: Vec::new(), key: Value::Nil, variant }
+        Self { entries: Vec::new(), key: Value::Nil, variant, lanes: None }
+    }
+
+    /// Of so many elements, which may be a vector.
+    fn tuple(count: usize) -> Self {
+        Self { lanes: (count == 3).then(SmallVec::new), ..Self::new(None) }
     }
 
     fn push<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), ValueError> {
         let key = Value::Number((self.entries.len() + 1) as f64);
-        self.insert(key, value)
+        let Some(lanes) = &mut self.lanes else { return self.insert(key, value) };
+        let lane = Cell::new(None);
+        let copy = value.serialize(IntoValue { lane: Some(&lane), is_apart: false })?;
+        match lane.get() {
+            Some(lane) => lanes.push(lane),
+            None => self.lanes = None,
+        }
+        self.entries.push((key, copy));
+        Ok(())
     }
 
     fn insert<T: Serialize + ?Sized>(&mut self, key: Value, value: &T) -> Result<(), ValueError> {
-        self.entries.push((key, Value::from(value)?));
+        self.entries.push((key, Value::of(value)?));
         Ok(())
     }
 
     fn finish(self) -> Result<Value, ValueError> {
+        if let Some(&[x, y, z]) = self.lanes.as_deref() {
+            return Ok(Value::Vector([x, y, z]));
+        }
         let table = Value::Table(self.entries);
         Ok(match self.variant {
             Some(variant) => Value::Table(vec![(Value::text(variant), table)]),
@@ -67,7 +104,15 @@ macro_rules! serialize_numbers {
     )*};
 }
 
-impl Serializer for IntoValue {
+macro_rules! serialize_long_integers {
+    ($($method:ident $type:ty),*) => {$(
+        fn $method(self, number: $type) -> Result<Value, ValueError> {
+            exact::number(number).map(Value::Number).ok_or_else(|| ValueError::custom(exact::too_long(number)))
+        }
+    )*};
+}
+
+impl Serializer for IntoValue<'_> {
     type Ok = Value;
     type Error = ValueError;
     type SerializeSeq = IntoTable;
@@ -79,8 +124,19 @@ impl Serializer for IntoValue {
     type SerializeStructVariant = IntoTable;
 
     serialize_numbers! {
-        serialize_i8 i8, serialize_i16 i16, serialize_i32 i32, serialize_i64 i64, serialize_u8 u8,
-        serialize_u16 u16, serialize_u32 u32, serialize_u64 u64, serialize_f32 f32, serialize_f64 f64
+        serialize_i8 i8, serialize_i16 i16, serialize_i32 i32, serialize_u8 u8, serialize_u16 u16, serialize_u32 u32,
+        serialize_f64 f64
+    }
+
+    serialize_long_integers! {
+        serialize_i64 i64, serialize_u64 u64, serialize_i128 i128, serialize_u128 u128
+    }
+
+    fn serialize_f32(self, number: f32) -> Result<Value, ValueError> {
+        if let Some(lane) = self.lane {
+            lane.set(Some(number));
+        }
+        Ok(Value::Number(number.into()))
     }
 
     fn serialize_bool(self, boolean: bool) -> Result<Value, ValueError> {
@@ -104,7 +160,7 @@ impl Serializer for IntoValue {
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<Value, ValueError> {
-        Value::from(value)
+        Value::of(value)
     }
 
     fn serialize_unit(self) -> Result<Value, ValueError> {
@@ -129,11 +185,11 @@ impl Serializer for IntoValue {
         name: &'static str,
         value: &T,
     ) -> Result<Value, ValueError> {
-        let inside = Value::from(value)?;
-        if name != exact::VECTOR && name != exact::BYTES {
-            return Ok(inside);
-        }
-        Ok(exact::restore(vec![(name.into(), inside)]))
+        let inside = Value::of(value)?;
+        Ok(match name {
+            exact::BYTES => exact::restore(vec![(name.into(), inside)]),
+            _ => inside, // three `f32` are a vector already
+        })
     }
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
@@ -143,19 +199,19 @@ impl Serializer for IntoValue {
         variant: &'static str,
         value: &T,
     ) -> Result<Value, ValueError> {
-        Ok(Value::Table(vec![(Value::text(variant), Value::from(value)?)]))
+        Ok(Value::Table(vec![(Value::text(variant), Value::of(value)?)]))
     }
 
     fn serialize_seq(self, _: Option<usize>) -> Result<IntoTable, ValueError> {
         Ok(IntoTable::new(None))
     }
 
-    fn serialize_tuple(self, _: usize) -> Result<IntoTable, ValueError> {
-        Ok(IntoTable::new(None))
+    fn serialize_tuple(self, count: usize) -> Result<IntoTable, ValueError> {
+        Ok(if self.is_apart { IntoTable::new(None) } else { IntoTable::tuple(count) })
     }
 
-    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<IntoTable, ValueError> {
-        Ok(IntoTable::new(None))
+    fn serialize_tuple_struct(self, _: &'static str, count: usize) -> Result<IntoTable, ValueError> {
+        Ok(IntoTable::tuple(count))
     }
 
     fn serialize_tuple_variant(
@@ -237,7 +293,7 @@ impl SerializeMap for IntoTable {
     type Error = ValueError;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), ValueError> {
-        self.key = Value::from(key)?;
+        self.key = Value::of(key)?;
         Ok(())
     }
 
@@ -260,14 +316,19 @@ impl Serialize for Bytes<'_> {
     }
 }
 
-/// As what it is: exactly, through [`Value::from`]; in other formats a vector is a sequence of three numbers, and a
-/// string that is not UTF-8 is bytes. An opaque value is nil.
+/// As what it is: exactly, through [`Value::of`]. In other formats a number without a fraction below 2^53 is an
+/// integer, a vector is a sequence of three numbers, a string that is not UTF-8 is bytes like a buffer, and a table is
+/// a map, with keys as the format writes them: in JSON `{[5] = 1}` is `{"5":1}`, and comes back with the key `"5"`. An
+/// opaque value is nil.
 impl Serialize for Value {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Nil | Self::Opaque(_) => serializer.serialize_unit(),
             Self::Boolean(boolean) => serializer.serialize_bool(*boolean),
-            Self::Number(number) => serializer.serialize_f64(*number),
+            Self::Number(number) => match exact::integer(*number) {
+                Some(integer) => serializer.serialize_i64(integer),
+                None => serializer.serialize_f64(*number),
+            },
             Self::Vector(lanes) => serializer.serialize_newtype_struct(exact::VECTOR, lanes),
             Self::String(bytes) => match std::str::from_utf8(bytes) {
                 Ok(text) => serializer.serialize_str(text),

@@ -6,7 +6,7 @@ use bevy::prelude::*;
 use serde::Serialize;
 use smallvec::SmallVec;
 
-use super::VmLimits;
+use super::{VmLimits, VmSuspended};
 use crate::assets::ScriptAssets;
 use crate::luau::signals::Signal;
 use crate::process::{Process, ProcessOf, Processes};
@@ -22,6 +22,12 @@ pub trait VmCommandsExt {
     ///
     /// A payload that has no [`Value`] is logged as an error and not sent.
     fn send_signal<T: Serialize>(&mut self, name: &str, payload: T) -> &mut Self;
+
+    /// Gives the VM's processes no more slices, those to come included, until it is resumed: inserts [`VmSuspended`].
+    fn suspend_vm(&mut self) -> &mut Self;
+
+    /// Ends that.
+    fn resume_vm(&mut self) -> &mut Self;
 }
 
 impl VmCommandsExt for EntityCommands<'_> {
@@ -33,6 +39,14 @@ impl VmCommandsExt for EntityCommands<'_> {
             let dropped = members.into_iter().map(|process| send(world, process, &signal)).sum();
             count_dropped(world, dropped);
         })
+    }
+
+    fn suspend_vm(&mut self) -> &mut Self {
+        self.insert(VmSuspended)
+    }
+
+    fn resume_vm(&mut self) -> &mut Self {
+        self.remove::<VmSuspended>()
     }
 }
 
@@ -84,7 +98,6 @@ fn count_dropped(world: &mut World, dropped: u64) {
 }
 
 fn signal<T: Serialize>(name: &str, payload: &T) -> Option<Arc<Signal>> {
-    let payload =
-        Value::from(payload).map_err(|error| error!("signal {name:?} was not sent: {error}")).ok()?;
+    let payload = Value::of(payload).map_err(|error| error!("signal {name:?} was not sent: {error}")).ok()?;
     Some(Arc::new(Signal { name: name.as_bytes().into(), payload }))
 }

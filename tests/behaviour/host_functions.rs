@@ -263,3 +263,54 @@ fn a_host_function_that_uses_the_task_pool_leaves_slices_as_they_are() {
         assert_eq!(exit.outcome, Outcome::Finished(vec![Value::Number(4950.0 + 45.0)]));
     }
 }
+
+#[test]
+fn a_tuple_is_several_results_and_three_f32_are_a_vector() {
+    let mut app = app();
+    app.add_host_function("divide", |a: u32, b: u32| Ok::<_, String>((a / b, a % b)))
+        .add_host_function("here", || Ok::<_, String>(Vec3::new(1.0, 2.0, 3.0).to_array()))
+        .add_syscall("where_am_i", |In(calls): In<Vec<Syscall<(), (f32, f32, f32)>>>| {
+            calls.into_iter().for_each(|call| call.reply((1.0, 2.0, 3.0)));
+        });
+    returns(&mut app, "local q, r = divide(17, 5) return q * 10 + r", Value::Number(32.0));
+    returns(&mut app, "return here() + vector.one", Value::Vector([2.0, 3.0, 4.0]));
+    returns(&mut app, "return select('#', where_am_i())", Value::Number(3.0));
+    returns(&mut app, "return length(here())", Value::Number(14_f64.sqrt()));
+}
+
+#[test]
+fn long_integers_are_refused_both_ways() {
+    let mut app = app();
+    app.add_host_function("steam_id", || Ok::<_, String>(76_561_198_000_000_001_u64))
+        .add_host_function("find", |id: u64| Ok::<_, String>(id));
+    for (call, expected) in [
+        ("steam_id()", "test:1: steam_id: result: 76561198000000001 is beyond 2^53"),
+        ("find(76561198000000001)", "test:1: find: argument 1: 76561198000000000 is beyond 2^53"),
+    ] {
+        let Outcome::Failed(error) = common::outcome(&mut app, call) else { panic!("{call}") };
+        assert!(error.message.starts_with(expected), "{}", error.message);
+    }
+    returns(&mut app, "return find(9007199254740991)", Value::Number(9_007_199_254_740_991.0));
+}
+
+#[test]
+fn what_is_too_much_is_an_error_that_names_the_limit() {
+    let mut app = app();
+    app.add_syscall("tell", |_: In<Vec<Syscall<(Value,), ()>>>| {});
+    for (value, expected) in [
+        ("print", "functions cannot be passed"),
+        ("coroutine.running()", "threads cannot be passed"),
+        ("table.create(5000, 1)", "there is too much in it: 1024 values are copied"),
+        ("string.rep('x', 100000)", "a string in it is too long: 65536 bytes are copied"),
+        ("{{{{{{{{{}}}}}}}}}", "tables in it are nested too deep: 8 levels are copied"),
+        ("(function() local t = {} t[1] = t return t end)()", "a table in it contains itself"),
+    ] {
+        for function in ["echo", "tell"] {
+            let source = format!("{function}({value})");
+            let Outcome::Failed(error) = common::outcome(&mut app, &source) else { panic!("{source}") };
+            assert_eq!(&*error.message, format!("test:1: {function}: argument 1: {expected}"));
+        }
+    }
+    let inside = "game.inventory.double({ name = 'ore', count = 1, tags = {}, f = print }).count";
+    returns(&mut app, &format!("return {inside}"), Value::Number(2.0));
+}

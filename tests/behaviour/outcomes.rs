@@ -1,7 +1,7 @@
 //! How processes end: with results or with an error, copied within limits.
 
-use bevy_luau_os::Value;
 use bevy_luau_os::prelude::*;
+use bevy_luau_os::{ScriptPlace, Value};
 
 use crate::common::{self, SPIN, exists, process, ticks, until_ended, vm};
 
@@ -14,6 +14,7 @@ fn a_failing_process_fails_alone_with_message_and_traceback() {
     let Outcome::Failed(error) = until_ended(&mut app, 1)[0].outcome.clone() else { panic!() };
     assert_eq!(&*error.message, "test:1: broken");
     assert_eq!(&*error.traceback, "[C] function error\ntest:1 function inner\ntest:2\n");
+    assert_eq!(error.place, Some(ScriptPlace { script: "test".into(), line: 1 }));
     ticks(&mut app, 3);
     assert!(exists(&app, healthy) && exists(&app, vm));
 }
@@ -23,6 +24,7 @@ fn a_script_that_does_not_compile_fails_its_process() {
     let mut app = common::app();
     let Outcome::Failed(error) = common::outcome(&mut app, "local x = 1\nlocal = 2") else { panic!() };
     assert!(error.message.starts_with("test:2: "), "{error}");
+    assert_eq!(error.place.map(|place| place.line), Some(2));
     let Outcome::Failed(error) = common::outcome(&mut app, "\x03\x01\x02") else { panic!() };
     assert!(error.message.contains("bytecode"), "{error}");
     let Outcome::Finished(_) = common::outcome(&mut app, "return 1") else { panic!() };

@@ -9,7 +9,7 @@ use crate::luau::request::{ExternalRequest, Request};
 use crate::luau::slice::SliceEnd;
 use crate::luau::stack::{Kind, Stack};
 use crate::luau::transfer;
-use crate::value::Value;
+use crate::value::{Results, Value};
 
 /// What scripts call, by whatever path.
 const HOST_FUNCTION: Entry = Entry::new(c"", call);
@@ -58,10 +58,14 @@ fn split(path: &CStr) -> (impl Iterator<Item = &[u8]>, &[u8]) {
 fn call(mut call: Call<'_>) -> Returned<'_> {
     let Some(host) = call.host_entry() else { return Err(Failure::new("there is no such function")) };
     match call.with_arguments(|arguments| HostFunctions::call(host, arguments)) {
-        Ok(Value::Number(number)) => Ok(call.number_result(number)),
-        Ok(value) => {
+        Ok(Results::One(Value::Number(number))) => Ok(call.number_result(number)),
+        Ok(Results::One(value)) => {
             call.push_copies([&value]);
             Ok(call.top_results(1))
+        }
+        Ok(Results::Several(values)) => {
+            let count = call.push_copies(&values);
+            Ok(call.top_results(count))
         }
         Err(error) => Err(failure(call, host, error)),
     }
@@ -71,7 +75,7 @@ fn call(mut call: Call<'_>) -> Returned<'_> {
 fn syscall(mut call: Call<'_>) -> Answered<'_> {
     let Some(host) = call.host_entry() else { return Err(Failure::new("there is no such syscall")) };
     call.check_can_wait()?;
-    let arguments = call.values();
+    let arguments = call.arguments()?;
     match call.on_thread_stack(|| HostFunctions::parse(host, arguments)) {
         Ok((number, args)) => Ok(Answer::Wait(Request::External(ExternalRequest::Syscall { number, args }))),
         Err(error) => Err(failure(call, host, error)),

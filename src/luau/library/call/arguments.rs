@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Call, Failure};
 use crate::luau::stack::Kind;
 use crate::luau::transfer::{self, Copies};
-use crate::value::Value;
+use crate::value::{Arguments, Value};
 
 /// Bytes of a number in a string that are read in the time of a safepoint.
 const BYTES_CONVERTED: u32 = 4;
@@ -134,6 +134,13 @@ impl Call<'_> {
         let Copies { values, cost } = transfer::values(self);
         self.charge_later(cost);
         values
+    }
+
+    /// The same, for the game. There must not be too much in them.
+    pub(in crate::luau) fn arguments(&mut self) -> Result<Arguments, Failure> {
+        let Copies { values, cost } = transfer::arguments(self);
+        self.charge_later(cost);
+        values.map_err(|(position, why)| Failure::new(format!("argument {position}: {why}")))
     }
 
     /// Copies of the arguments from one on, charged to the slice. All of them must be of a kind that can leave the
