@@ -228,17 +228,21 @@ fn a_lone_vm_gets_slice_after_slice_and_many_share_the_budget() {
             ..common::plugin()
         });
         let processes = common::spinners(&mut app, vms);
+        common::ticks(&mut app, 5); // they do not all start in the first
+        let used = |app: &App| processes.iter().map(|&process| info(app, process).cpu).collect::<Vec<_>>();
+        let before = used(&app);
         common::ticks(&mut app, 50);
-        let slices: Vec<_> = processes.iter().map(|&process| info(&app, process).cpu.slices).collect();
-        let times = processes.iter().map(|&process| info(&app, process).cpu.time);
-        (times.sum::<Duration>(), slices)
+        let differences = used(&app).into_iter().zip(before);
+        let (times, slices): (Vec<_>, Vec<_>) =
+            differences.map(|(now, then)| (now.time - then.time, now.slices - then.slices)).unzip();
+        (times.into_iter().sum::<Duration>(), slices)
     };
     let (alone, _) = time(1);
     assert!((45..=55).contains(&alone.as_millis()), "a millisecond in each tick: {alone:?}");
     let (shared, slices) = time(400);
     assert!(shared < Duration::from_millis(50 * 25), "the budget, and no more: {shared:?}");
     let (min, max) = (slices.iter().min(), slices.iter().max());
-    assert!(max.zip(min).is_some_and(|(max, min)| max - min <= 1), "{slices:?}");
+    assert!(max.zip(min).is_some_and(|(max, min)| max - min <= 2), "{slices:?}");
 }
 
 #[test]
