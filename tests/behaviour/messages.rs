@@ -168,7 +168,7 @@ fn addresses_are_not_found_by_counting_and_the_game_may_choose_them() {
     let bank = app.world_mut().spawn(Vm::persistent().with_id(VmId(0xba7))).id();
     process(&mut app, bank, "print(mailbox.receive())");
     let customer = persistent_vm(&mut app);
-    process(&mut app, customer, "task.wait(0.1) print(process.send('0000000000000ba7:1', 'hello'))");
+    process(&mut app, customer, "task.wait(0.1) print(process.send('0000000000000c07:1', 'hello'))");
     ticks(&mut app, 20);
     assert!(console(&app, bank).starts_with("hello\t") && console(&app, customer) == "true\n");
     assert_eq!(app.world().resource::<LuauRuntime>().vm(VmId(0xba7)), Some(bank));
