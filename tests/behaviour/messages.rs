@@ -165,15 +165,15 @@ fn addresses_are_not_found_by_counting_and_the_game_may_choose_them() {
     assert!(run(6).iter().all(|id| !run(5).contains(id)));
 
     let mut app = common::app();
-    let bank = app.world_mut().spawn(Vm::persistent().with_id(VmId(0xba7))).id();
+    let bank = app.world_mut().spawn(Vm::persistent().with_id(VmId(0xc07))).id();
     process(&mut app, bank, "print(mailbox.receive())");
     let customer = persistent_vm(&mut app);
     process(&mut app, customer, "task.wait(0.1) print(process.send('0000000000000c07:1', 'hello'))");
     ticks(&mut app, 20);
     assert!(console(&app, bank).starts_with("hello\t") && console(&app, customer) == "true\n");
-    assert_eq!(app.world().resource::<LuauRuntime>().vm(VmId(0xba7)), Some(bank));
+    assert_eq!(app.world().resource::<LuauRuntime>().vm(VmId(0xc07)), Some(bank));
     app.world_mut().despawn(bank);
-    assert_eq!(app.world().resource::<LuauRuntime>().vm(VmId(0xba7)), None);
+    assert_eq!(app.world().resource::<LuauRuntime>().vm(VmId(0xc07)), None);
 }
 
 #[test]
