@@ -48,10 +48,18 @@ pub(super) struct VmAccount {
     last_runner: ProcessIndex,
     /// Nanoseconds of processor time used in this tick, or beyond what past ticks allowed.
     used_time: u32,
-    /// Bytes in the VM's memory category that another VM left there.
-    foreign_bytes: usize,
+    /// What another VM left in the VM's memory category, in units of [`FOREIGN_UNIT`].
+    foreign: u32,
     /// The collection after which it will be clear what the VM needs, 0 while it is within its limits, or [`UNKNOWN`].
     collected_by: u32,
+}
+
+/// Bytes. Accounts are small: each slice reads one.
+const FOREIGN_UNIT: usize = 64;
+
+/// So many bytes of others, rounded down: a VM pays for the rest.
+fn foreign(bytes: usize) -> u32 {
+    u32::try_from(bytes / FOREIGN_UNIT).unwrap_or(u32::MAX)
 }
 
 /// A VM may be over one of its limits, or not.
@@ -59,14 +67,7 @@ const UNKNOWN: u32 = u32::MAX;
 
 impl VmAccount {
     pub(super) fn new(limits: Arc<Limits>) -> Self {
-        Self {
-            limits,
-            last_tick: 0,
-            last_runner: NOBODY,
-            used_time: 0,
-            foreign_bytes: 0,
-            collected_by: UNKNOWN,
-        }
+        Self { limits, last_tick: 0, last_runner: NOBODY, used_time: 0, foreign: 0, collected_by: UNKNOWN }
     }
 
     /// A process has ended, or starts again: nothing is held against it.
@@ -78,18 +79,18 @@ impl VmAccount {
 
     /// The VM gets a memory category in which others have left so many bytes.
     pub(super) fn set_foreign_bytes(&mut self, bytes: usize) {
-        self.foreign_bytes = bytes;
+        self.foreign = foreign(bytes);
     }
 
     /// A collection has left so many bytes in the VM's category.
     pub(super) fn collected(&mut self, bytes: usize) {
-        self.foreign_bytes = self.foreign_bytes.min(bytes);
+        self.foreign = self.foreign.min(foreign(bytes));
     }
 
     /// What the VM has of so many bytes in its category.
     #[inline]
     pub(super) fn own_bytes(&self, bytes: usize) -> usize {
-        bytes.saturating_sub(self.foreign_bytes)
+        bytes.saturating_sub(self.foreign as usize * FOREIGN_UNIT)
     }
 
     /// Changes what the VM may use.

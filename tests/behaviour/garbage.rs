@@ -193,8 +193,9 @@ fn isolates_that_have_to_be_collected_hold_up_no_others() {
         let [_, some, more, spinner] = slices;
         let least = some.min(more);
         assert!(least > 10, "they starve: {slices:?}");
-        // On a fast machine nobody has to wait for long if there is time.
-        assert!(budget > NOTHING || spinner > 2 * least, "all wait for two isolates: {slices:?}");
+        // On a fast machine nobody has to wait for long if there is time. Without, a tick has one slice, and a pass of more
+        // than sixty ticks leaves the collector time for some of what is to be waited for.
+        assert!(budget > NOTHING || 2 * spinner > 3 * least, "all wait for two isolates: {slices:?}");
         assert!(passes.abs_diff(spinner) <= 2, "{spinner} slices in {passes} passes");
     }
 }
