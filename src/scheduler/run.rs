@@ -43,7 +43,8 @@ pub(crate) fn run(
         let is_enough = if is_unlimited {
             rounds >= runtime.passes_per_tick()
         } else {
-            time.passes = passes_of_next_round(began, time.passes, deadline);
+            // What the rest of a round took says nothing of a whole one.
+            time.passes = if round.began { passes_of_next_round(began, time.passes, deadline) } else { 1 };
             !round.is_whole || deadline.has_passed()
         };
         if is_enough || round.resumes == 0 {
@@ -55,6 +56,8 @@ pub(crate) fn run(
 
 /// What a round over the isolates has done.
 struct Round {
+    /// Whether it began with this, and was not the rest of the last one.
+    began: bool,
     /// Whether everybody who could run had a slice.
     is_whole: bool,
     resumes: u64,
@@ -94,7 +97,7 @@ fn run_round(runtime: &mut LuauRuntime, metrics: &mut Metrics, time: TickTime, i
     if is_whole && unfinished > 0 && metrics.last_tick_resumes > 0 {
         metrics.passes += 1 + stats.further_passes / unfinished;
     }
-    Round { is_whole, resumes: stats.resumes }
+    Round { began: pass_is_over, is_whole, resumes: stats.resumes }
 }
 
 /// How many passes the next round has, when the last one had so many and has taken the time since it began.
