@@ -46,7 +46,7 @@ pub(super) struct VmAccount {
     last_tick: u32,
     /// Who had the VM's last slice, or [`NOBODY`]: who is killed when the VM is over a limit.
     last_runner: ProcessIndex,
-    /// Nanoseconds of processor time used in this tick, or beyond what past ticks allowed.
+    /// Nanoseconds used in this tick, or beyond what past ticks allowed.
     used_time: u32,
     /// What another VM left in the VM's memory category, in units of [`FOREIGN_UNIT`].
     foreign: u32,
@@ -196,7 +196,7 @@ impl VmAccount {
         self.charge_time(safepoints.saturating_mul(NS_PER_SAFEPOINT).try_into().unwrap_or(u32::MAX));
     }
 
-    /// The VM used so many nanoseconds of processor time.
+    /// The VM used so many nanoseconds.
     #[inline]
     pub(super) fn charge_time(&mut self, time: u32) {
         self.used_time = self.used_time.saturating_add(time);

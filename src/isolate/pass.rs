@@ -194,8 +194,9 @@ impl<'a> Pass<'a> {
         if record.pause != Pause::NONE || record.priority != NORMAL_PRIORITY || record.slices == 0 {
             if record.pause == self.yielded {
                 queue.keep(process);
+                return None;
             }
-            quantum = special_quantum(record, quantum, self.yielded)?;
+            quantum = special_quantum(record, quantum)?;
         }
         let account = &mut self.vms.accounts[record.vm.at()];
         if !ptr::eq(self.limits.set, &*account.limits) {
@@ -412,17 +413,14 @@ impl Batch for Pass<'_> {
 }
 
 /// The quantum of a process whose priority is not the usual one, or that has had a part of its first slice. `None` if
-/// it pauses.
+/// it is suspended.
 #[cold]
-fn special_quantum(record: &mut ProcessRecord, usual: u32, yielded: Pause) -> Option<u32> {
+fn special_quantum(record: &mut ProcessRecord, usual: u32) -> Option<u32> {
     if record.is_suspended() {
         record.state = ProcessState::Suspended; // until it is resumed
         return None;
     }
-    if record.pause == yielded {
-        return None;
-    }
-    record.pause = Pause::NONE;
+    record.pause = Pause::NONE; // it yielded in an earlier tick
     let quantum = scaled(usual, record);
     let passed = if record.slices == 0 { record.safepoints as u32 } else { 0 };
     Some(quantum.saturating_sub(passed).max(1))

@@ -60,6 +60,25 @@ impl Isolates {
         order.into_iter().find(|&i| self.is_busy[i] && is_it(&self.all[i]))
     }
 
+    /// Takes up to `limit` things from busy isolates that have some, beginning with the one whose turn is `next`.
+    pub(super) fn take_in_turn<T>(
+        &mut self,
+        next: &mut usize,
+        limit: usize,
+        has: impl Fn(&Isolate) -> bool,
+        take: impl Fn(&mut Isolate) -> Option<T>,
+    ) -> Vec<T> {
+        let mut taken = Vec::new();
+        while taken.len() < limit
+            && let Some(found) = self.find_busy(*next, &has)
+        {
+            *next = found;
+            let isolate = self.get_mut(found as u32);
+            taken.extend(std::iter::from_fn(|| take(isolate)).take(limit - taken.len()));
+        }
+        taken
+    }
+
     /// Those that have a timer due by `now` become busy.
     pub(crate) fn wake(&mut self, now: Duration) {
         let now = VirtualTime::from(now);

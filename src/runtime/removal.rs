@@ -71,30 +71,14 @@ impl LuauRuntime {
 
     /// Takes up to `limit` errors that have ended tasks, isolate after isolate.
     pub(crate) fn take_task_errors(&mut self, limit: usize) -> Vec<TaskError> {
-        let mut taken = Vec::new();
-        while let Some(next) = self.isolates.find_busy(self.next_task_errors, Isolate::has_task_errors) {
-            let isolate = self.isolates.get_mut(next as u32);
-            taken.extend(std::iter::from_fn(|| isolate.take_task_error()).take(limit - taken.len()));
-            self.next_task_errors = next;
-            if taken.len() == limit {
-                break;
-            }
-        }
-        taken
+        let next = &mut self.next_task_errors;
+        self.isolates.take_in_turn(next, limit, Isolate::has_task_errors, Isolate::take_task_error)
     }
 
     /// Takes what the processes of up to `limit` VMs have printed, isolate after isolate.
     pub(crate) fn take_printed(&mut self, limit: usize) -> Vec<(Entity, ConsoleBuffer)> {
-        let mut taken = Vec::new();
-        while let Some(next) = self.isolates.find_busy(self.next_printed, Isolate::has_printed) {
-            let isolate = self.isolates.get_mut(next as u32);
-            taken.extend(std::iter::from_fn(|| isolate.take_printed()).take(limit - taken.len()));
-            self.next_printed = next;
-            if taken.len() == limit {
-                break;
-            }
-        }
-        taken
+        let next = &mut self.next_printed;
+        self.isolates.take_in_turn(next, limit, Isolate::has_printed, Isolate::take_printed)
     }
 
     /// Ends a tick: isolates that have lost VMs can take others, and isolates with nothing to do rest.
