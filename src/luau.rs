@@ -27,6 +27,8 @@ mod function_ref;
 mod growth;
 mod host_functions;
 mod library;
+#[cfg(feature = "save")]
+mod image;
 pub(crate) mod mailbox;
 mod memory;
 mod modules;
@@ -54,6 +56,10 @@ mod transfer;
 pub(crate) use context::{Caller, Context};
 pub(crate) use function_ref::FunctionRef;
 pub(crate) use host_functions::{BoxedFunction, Entry, HostFunctions, Parser};
+#[cfg(feature = "save")]
+pub(crate) use image::{
+    ImageLimits, ImagePlace, ImageProgram, LoadError, LoadedImage, SaveError, SaveObstacle, SaveRoot,
+};
 pub(crate) use modules::LoadedProgram;
 pub(crate) use prefetch::prefetch;
 pub(crate) use replies::Reply;
