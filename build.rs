@@ -48,7 +48,11 @@ mod save {
             None => source_of_luau0_src().with_file_name("../luau"),
         };
         let header = luau.join("VM/src/lstate.h");
-        assert!(header.is_file(), "{} is not there: set {SOURCES} to the folder `luau` of luau0-src", header.display());
+        assert!(
+            header.is_file(),
+            "{} is not there: set {SOURCES} to the folder `luau` of luau0-src",
+            header.display()
+        );
         luau
     }
 

@@ -26,9 +26,9 @@ mod errors;
 mod function_ref;
 mod growth;
 mod host_functions;
-mod library;
 #[cfg(feature = "save")]
 mod image;
+mod library;
 pub(crate) mod mailbox;
 mod memory;
 mod modules;

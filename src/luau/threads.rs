@@ -31,10 +31,10 @@ use super::slice::fiber::Parked;
 use super::stack::{Reference, Stack};
 use crate::value::Value;
 
-pub(crate) use tasks::{MAIN, TaskId};
-pub(super) use tasks::{Next, Plan, Tasks};
 #[cfg(feature = "save")]
 pub(super) use tasks::saved::{SavedPlan, SavedTask, SavedTasks};
+pub(crate) use tasks::{MAIN, TaskId};
+pub(super) use tasks::{Next, Plan, Tasks};
 
 /// What is resumed next.
 pub(super) struct Resumption {

@@ -40,7 +40,9 @@ pub(super) fn bytes(model: &Model, plans: &[Option<ThreadPlan>]) -> usize {
             + match item {
                 Item::String(text) | Item::Buffer(text) => text.len(),
                 Item::Table(table) => table.elements.len() * VALUE_BYTES + table.nodes.len() * NODE_BYTES,
-                Item::Function { upvalues, .. } | Item::Native { upvalues, .. } => upvalues.len() * VALUE_BYTES,
+                Item::Function { upvalues, .. } | Item::Native { upvalues, .. } => {
+                    upvalues.len() * VALUE_BYTES
+                }
                 Item::Thread(_) => plan.as_ref().map_or(THREAD_BYTES, |plan| {
                     THREAD_BYTES + plan.room * VALUE_BYTES + plan.frames.len() * FRAME_BYTES
                 }),
@@ -57,7 +59,16 @@ impl<'b> Builder<'b> {
         (meanings, plans): (&'b Meanings<'b>, &'b [Option<ThreadPlan>]),
         base: Object,
     ) -> Self {
-        Self { model, image, heap, cache, meanings, plans, base, objects: Vec::with_capacity(model.items.len()) }
+        Self {
+            model,
+            image,
+            heap,
+            cache,
+            meanings,
+            plans,
+            base,
+            objects: Vec::with_capacity(model.items.len()),
+        }
     }
 
     /// Makes all objects. An error is one of the image.
@@ -175,10 +186,15 @@ impl<'b> Builder<'b> {
         }
         match item {
             Item::Table(table) => self.fill_table(number, object, table)?,
-            Item::Function { environment, upvalues, .. } | Item::Native { environment, upvalues, .. } => {
-                heap.set_environment(object, self.objects[*environment as usize]);
+            Item::Function { upvalues, .. } | Item::Native { upvalues, .. } => {
+                if let Item::Function { environment, .. } = item {
+                    heap.set_environment(object, self.objects[*environment as usize]);
+                }
                 let values = &self.model.values[upvalues.clone()];
-                values.iter().enumerate().for_each(|(at, &value)| heap.set_upvalue(object, at, self.value(value)));
+                values
+                    .iter()
+                    .enumerate()
+                    .for_each(|(at, &value)| heap.set_upvalue(object, at, self.value(value)));
             }
             Item::Upvalue(value) => {
                 if heap.is_closed(object) {
@@ -268,7 +284,8 @@ impl<'b> Builder<'b> {
         }
         let values = &self.model.values[thread.values.clone()];
         for &first in &plan.loops {
-            let Some(&[Saved::Nil, Saved::Object(of), Saved::Iterator(at)]) = values.get(first..first + 3) else {
+            let Some(&[Saved::Nil, Saved::Object(of), Saved::Iterator(at)]) = values.get(first..first + 3)
+            else {
                 continue;
             };
             let Some(Item::Table(table)) = self.model.items.get(of as usize) else { continue };

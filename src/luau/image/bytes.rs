@@ -112,7 +112,11 @@ impl<'i> Reader<'i> {
     /// How many things there are, each of at least one byte.
     pub(super) fn count(&mut self) -> Read<usize> {
         let count = self.number()?;
-        if count > self.rest() { self.refuse(format!("{count} are more than there is room for")) } else { Ok(count) }
+        if count > self.rest() {
+            self.refuse(format!("{count} are more than there is room for"))
+        } else {
+            Ok(count)
+        }
     }
 
     /// A number that is less than another.
@@ -243,6 +247,9 @@ mod tests {
 
     #[test]
     fn zero_has_a_sign() {
-        assert_eq!((small(0.0), small(-0.0), small(0.5), small(-7.0), small(f64::NAN)), (Some(0), None, None, Some(-7), None));
+        assert_eq!(
+            (small(0.0), small(-0.0), small(0.5), small(-7.0), small(f64::NAN)),
+            (Some(0), None, None, Some(-7), None)
+        );
     }
 }

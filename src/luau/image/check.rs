@@ -98,8 +98,7 @@ impl<M: Meaning> Checker<'_, M> {
         match &model.items[number] {
             Item::Table(table) => self.table(number, table),
             Item::Function { environment, .. } => self.object(number, *environment, ObjectKind::TABLE),
-            Item::Native { number: native, environment, upvalues } => {
-                self.object(number, *environment, ObjectKind::TABLE)?;
+            Item::Native { number: native, upvalues } => {
                 for &value in &model.values[upvalues.clone()] {
                     self.plain_value(number, value)?;
                     if Names::wraps(*native) {
@@ -138,7 +137,10 @@ impl<M: Meaning> Checker<'_, M> {
                 return model.refuse(number, "an upvalue that its code assigns is no variable");
             }
         }
-        values.iter().filter(|value| !self.is_upvalue(**value)).try_for_each(|&value| self.plain_value(number, value))
+        values
+            .iter()
+            .filter(|value| !self.is_upvalue(**value))
+            .try_for_each(|&value| self.plain_value(number, value))
     }
 
     fn is_upvalue(&self, value: Saved) -> bool {
@@ -191,9 +193,12 @@ impl<M: Meaning> Checker<'_, M> {
     fn chains(&self, number: usize, table: &SavedTable) -> Read<()> {
         let nodes = &self.model.nodes[table.nodes.clone()];
         let mut has_previous = vec![false; nodes.len()];
-        let next = |at: usize| at.checked_add_signed(nodes[at].next as isize).filter(|&next| next < nodes.len());
+        let next =
+            |at: usize| at.checked_add_signed(nodes[at].next as isize).filter(|&next| next < nodes.len());
         for (at, node) in nodes.iter().enumerate().filter(|(_, node)| node.next != 0) {
-            let Some(next) = next(at) else { return self.model.refuse(number, "a chain of nodes leads out of it") };
+            let Some(next) = next(at) else {
+                return self.model.refuse(number, "a chain of nodes leads out of it");
+            };
             if std::mem::replace(&mut has_previous[next], true) || node.key == Saved::Nil {
                 return self.model.refuse(number, "chains of nodes meet");
             }
@@ -244,7 +249,8 @@ impl<M: Meaning> Checker<'_, M> {
     /// What the frames of a thread are. Its other parts must have been checked.
     pub(super) fn plan(&mut self, number: usize, thread: &SavedThread) -> Read<ThreadPlan> {
         let top = thread.top();
-        let mut plan = ThreadPlan { frames: Vec::new(), room: top + ROOM, loops: Vec::new(), is_broken: false };
+        let mut plan =
+            ThreadPlan { frames: Vec::new(), room: top + ROOM, loops: Vec::new(), is_broken: false };
         let is_live = matches!(thread.status, status::YIELD | status::BREAK);
         let mut below: Option<Callee> = None;
         for index in 0..thread.frames.len() {
@@ -257,7 +263,9 @@ impl<M: Meaning> Checker<'_, M> {
             if is_live {
                 self.called_from(number, thread, index, below, &mut frame)?;
                 match callee {
-                    Callee::Script(code) => self.script_frame(number, thread, index, code, &mut frame, &mut plan)?,
+                    Callee::Script(code) => {
+                        self.script_frame(number, thread, index, code, &mut frame, &mut plan)?
+                    }
                     Callee::Native(role, has_continuation) => {
                         self.native_frame(number, thread, index, (role, has_continuation), &mut frame)?;
                     }
@@ -373,7 +381,11 @@ impl<M: Meaning> Checker<'_, M> {
             let end = saved.base + usize::from(view.registers);
             let is_right = match facts.safepoint(&view, next) {
                 None => return model.refuse(number, "no thread stops at that instruction"),
-                Some(Safepoint::Registers) => thread.top() == end,
+                // Luau makes room for the arguments beyond the registers, whose number nobody knows any more.
+                Some(Safepoint::Registers) => {
+                    frame.top = thread.top() as i32;
+                    thread.top() >= end
+                }
                 Some(Safepoint::UpToTop(register)) => thread.top() >= saved.base + usize::from(register),
             };
             if !is_right || thread.base != saved.base || thread.status != status::BREAK {
@@ -405,7 +417,8 @@ impl<M: Meaning> Checker<'_, M> {
         let is_right = if kind == LoopKind::Numeric {
             [a, b, c].iter().all(|value| matches!(value, Saved::Number(_)))
         } else {
-            let is_table = matches!(b, Saved::Object(table) if self.meaning.kind(table) == Some(ObjectKind::TABLE));
+            let is_table =
+                matches!(b, Saved::Object(table) if self.meaning.kind(table) == Some(ObjectKind::TABLE));
             a != Saved::Nil || !is_table || matches!(c, Saved::Iterator(_))
         };
         if is_right { Ok(()) } else { self.model.refuse(number, "a loop has lost its place") }
@@ -457,10 +470,12 @@ pub(super) fn resumed_thread<M: Meaning>(checker: &Checker<'_, M>, thread: &Save
     let Some(&Saved::Object(function)) = values.get(last.function) else { return None };
     let value = match checker.meaning.callee(function)? {
         Callee::Native(Role::Resumes { in_upvalue: false }, _) => *values.get(last.base)?,
-        Callee::Native(Role::Resumes { in_upvalue: true }, _) => match checker.model.items.get(function as usize)? {
-            Item::Native { upvalues, .. } => *checker.model.values[upvalues.clone()].first()?,
-            _ => return None,
-        },
+        Callee::Native(Role::Resumes { in_upvalue: true }, _) => {
+            match checker.model.items.get(function as usize)? {
+                Item::Native { upvalues, .. } => *checker.model.values[upvalues.clone()].first()?,
+                _ => return None,
+            }
+        }
         _ => return None,
     };
     match value {

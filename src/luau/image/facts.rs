@@ -170,11 +170,9 @@ impl Facts {
         let what = self.word(at)?;
         let word = code.words[at as usize];
         match what {
-            Word::Call => Some(CallSite {
-                register: a(word).into(),
-                results: i32::from(c(word)) - 1,
-                by_loop: false,
-            }),
+            Word::Call => {
+                Some(CallSite { register: a(word).into(), results: i32::from(c(word)) - 1, by_loop: false })
+            }
             Word::GenericLoop => {
                 let variables = code.words.get(next as usize)? & 0xff;
                 Some(CallSite { register: i32::from(a(word)) + 3, results: variables as i32, by_loop: true })

@@ -239,7 +239,9 @@ fn load(
     let mut known = std::mem::take(&mut cache.known);
     let cache_now = &*cache;
     let programs: Vec<Option<&ProgramParts>> = (loaded.iter().zip(&image.programs))
-        .map(|(program, hashes)| program.map(|main| &cache_now.programs[&main]).filter(|it| it.is_same(hashes)))
+        .map(|(program, hashes)| {
+            program.map(|main| &cache_now.programs[&main]).filter(|it| it.is_same(hashes))
+        })
         .collect();
     let made = (|| {
         let meanings = Meanings::find(&image.model, image.bytes, cache_now, heap, &programs)?;
@@ -285,7 +287,8 @@ fn check(
             _ => None,
         });
     }
-    let is_broken = |thread: u32| plans.get(thread as usize).and_then(Option::as_ref).is_some_and(|it| it.is_broken);
+    let is_broken =
+        |thread: u32| plans.get(thread as usize).and_then(Option::as_ref).is_some_and(|it| it.is_broken);
     processes::check(checker, &image.processes, &is_broken)?;
     let end = image.bytes.len();
     for &function in &image.functions {
@@ -360,7 +363,11 @@ impl Anchoring<'_, '_, '_> {
         self.plans[thread as usize].as_ref().is_some_and(|plan| plan.is_broken)
     }
 
-    fn process(&mut self, process: &SavedProcess, (table, place): (Reference, i32)) -> Result<Loaded, String> {
+    fn process(
+        &mut self,
+        process: &SavedProcess,
+        (table, place): (Reference, i32),
+    ) -> Result<Loaded, String> {
         if process.threads().any(|thread| self.is_broken(thread)) {
             return Err("its program is not there any more".to_owned());
         }
@@ -397,7 +404,8 @@ impl Anchoring<'_, '_, '_> {
 
     fn tasks(&mut self, process: &SavedProcess, saved: &SavedTasks<u32>) -> LoadedTasks {
         self.stack.push_table(0, saved.scheduled.len());
-        let anchored = saved.scheduled.iter().map(|task| task.thread).chain(saved.current.map(|(_, thread)| thread));
+        let anchored =
+            saved.scheduled.iter().map(|task| task.thread).chain(saved.current.map(|(_, thread)| thread));
         for thread in anchored {
             self.stack.push_address(self.thread(thread), Tag::Thread);
             self.push(thread);

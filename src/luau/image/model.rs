@@ -89,15 +89,29 @@ pub(super) enum Item {
     String(Range<usize>),
     Buffer(Range<usize>),
     Table(SavedTable),
-    Function { place: CodePlace, environment: u32, upvalues: Range<usize> },
-    Native { number: usize, environment: u32, upvalues: Range<usize> },
+    Function {
+        place: CodePlace,
+        environment: u32,
+        upvalues: Range<usize>,
+    },
+    Native {
+        number: usize,
+        upvalues: Range<usize>,
+    },
     Upvalue(Saved),
     Thread(Box<SavedThread>),
-    Userdata { metatable: Option<u32> },
+    Userdata {
+        metatable: Option<u32>,
+    },
     /// With its type, which says what stands for it if it is not there any more.
     Named(ObjectKind, Range<usize>),
-    Main { program: usize, part: usize },
-    Links { program: usize },
+    Main {
+        program: usize,
+        part: usize,
+    },
+    Links {
+        program: usize,
+    },
 }
 
 /// See the [module](self).
@@ -129,7 +143,11 @@ impl Model {
         }
     }
 
-    pub(super) fn refuse<T>(&self, item: usize, reason: impl Into<std::borrow::Cow<'static, str>>) -> Read<T> {
+    pub(super) fn refuse<T>(
+        &self,
+        item: usize,
+        reason: impl Into<std::borrow::Cow<'static, str>>,
+    ) -> Read<T> {
         Err(LoadError::new(self.offsets.get(item).map_or(0, |&at| at as usize), reason))
     }
 
@@ -151,9 +169,8 @@ impl Model {
             }
             items::NATIVE => {
                 let number = reader.below(NATIVE_COUNT, "function")?;
-                let environment = reader.number()? as u32;
                 let upvalues = natives[number].unwrap_or(0);
-                Item::Native { number, environment, upvalues: self.values(reader, upvalues.into())? }
+                Item::Native { number, upvalues: self.values(reader, upvalues.into())? }
             }
             items::UPVALUE => Item::Upvalue(value(reader)?),
             items::THREAD => Item::Thread(Box::new(self.thread(reader)?)),

@@ -54,7 +54,11 @@ impl SavedProcess {
     pub(super) fn threads(&self) -> impl Iterator<Item = u32> {
         let tasks = self.tasks.iter();
         let of_tasks = tasks.flat_map(|tasks| {
-            tasks.current.iter().map(|(_, thread)| *thread).chain(tasks.scheduled.iter().map(|task| task.thread))
+            tasks
+                .current
+                .iter()
+                .map(|(_, thread)| *thread)
+                .chain(tasks.scheduled.iter().map(|task| task.thread))
         });
         [self.root].into_iter().chain(self.chain.iter().copied()).chain(of_tasks)
     }
@@ -121,7 +125,11 @@ pub(super) fn write(
     saver.run()
 }
 
-fn record_of(saver: &mut Saver<'_>, stack: &mut Stack<'_>, root: *mut lua_State) -> Option<[Option<usize>; 3]> {
+fn record_of(
+    saver: &mut Saver<'_>,
+    stack: &mut Stack<'_>,
+    root: *mut lua_State,
+) -> Option<[Option<usize>; 3]> {
     let root = Object::of_thread(root)?;
     let globals = saver.heap.thread(root).globals;
     stack.push_registered(RECORDS);
@@ -175,7 +183,7 @@ fn write_tasks(
     for &id in &tasks.connections {
         stack.raw_get_element(-1, id.cast_signed());
         let Some(handler) = number_of_top(saver, stack) else {
-            return Err(Refusal::NotNow("a connection has no function"));
+            return Err(Refusal::now("a connection has no function"));
         };
         out.number(id as usize);
         out.number(handler);
@@ -327,7 +335,8 @@ fn has_kind<M: Meaning>(checker: &Checker<'_, M>, number: u32, kind: ObjectKind)
 }
 
 fn check_one<M: Meaning>(checker: &Checker<'_, M>, process: &SavedProcess, owners: &mut Owners) -> Read<()> {
-    let tables = process.record.iter().flatten().flatten().chain(&process.arguments_table).chain(&process.handed_over);
+    let tables =
+        process.record.iter().flatten().flatten().chain(&process.arguments_table).chain(&process.handed_over);
     if tables.copied().any(|table| !has_kind(checker, table, ObjectKind::TABLE)) {
         return refuse(process, "something that is no table is in the place of one");
     }
@@ -339,7 +348,8 @@ fn check_one<M: Meaning>(checker: &Checker<'_, M>, process: &SavedProcess, owner
     }
     let root = thread_of(checker, process, process.root)?;
     if process.arguments < 0
-        || (process.arguments > 0 && (root.status != status::OK || root.top() < 2 + process.arguments as usize))
+        || (process.arguments > 0
+            && (root.status != status::OK || root.top() < 2 + process.arguments as usize))
     {
         return refuse(process, "a process has fewer arguments than it says");
     }
@@ -370,7 +380,11 @@ fn check_chain<M: Meaning>(
     owners: &mut Owners,
 ) -> Read<()> {
     let Some(mut parent) = runs else {
-        return if process.chain.is_empty() { Ok(()) } else { refuse(process, "nothing runs that could be broken") };
+        return if process.chain.is_empty() {
+            Ok(())
+        } else {
+            refuse(process, "nothing runs that could be broken")
+        };
     };
     let is_broken = thread_of(checker, process, parent)?.status == status::BREAK;
     if process.tasks.is_some() && !is_broken {
@@ -437,7 +451,8 @@ fn check_tasks<M: Meaning>(
     if !tasks.connections.iter().all(|id| is_new(id) && connections.insert(*id)) {
         return refuse(process, "a connection has no number of its own");
     }
-    let is_waiting = |thread: &SavedThread| thread.bits & thread_bits::WAITS != 0 && thread.status != status::YIELD;
+    let is_waiting =
+        |thread: &SavedThread| thread.bits & thread_bits::WAITS != 0 && thread.status != status::YIELD;
     let items = tasks.scheduled.iter().map(|task| thread_of(checker, process, task.thread));
     for thread in items {
         if is_waiting(thread?) {

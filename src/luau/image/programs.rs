@@ -188,7 +188,8 @@ impl KnownCode {
         let view = heap.code(code);
         let mut news = Vec::new();
         for capture in &self.0[&code].facts.captures {
-            let child = if capture.is_constant { view.constant(capture.child) } else { view.child(capture.child) };
+            let child =
+                if capture.is_constant { view.constant(capture.child) } else { view.child(capture.child) };
             let is_shared = child
                 .and_then(|child| self.0.get(&child))
                 .is_some_and(|child| child.shared.get(usize::from(capture.upvalue)) == Some(&true));

@@ -133,7 +133,14 @@ impl Heap {
         let flags = (is_read_only.into(), is_safe.into());
         // SAFETY: it is a table, and a table or null. The rest by the contract.
         unsafe {
-            luau_os_image_finish_table(self.main, table.pointer(), pointer(metatable), free, flags.0, flags.1);
+            luau_os_image_finish_table(
+                self.main,
+                table.pointer(),
+                pointer(metatable),
+                free,
+                flags.0,
+                flags.1,
+            );
         }
     }
 
@@ -159,7 +166,8 @@ impl Heap {
     ) -> Object {
         self.expect(environment, ObjectKind::TABLE);
         name.into_iter().for_each(|name| self.expect(name, ObjectKind::STRING));
-        let [function, continuation] = [function, continuation].map(ptr::with_exposed_provenance_mut::<c_void>);
+        let [function, continuation] =
+            [function, continuation].map(ptr::with_exposed_provenance_mut::<c_void>);
         // SAFETY: by the contract, and they are a table, and a string or null.
         object(unsafe {
             luau_os_image_new_native(

@@ -11,7 +11,8 @@ use crate::luau::library::text::Text;
 use crate::luau::stack::Kind;
 
 /// The loop.
-pub(in crate::luau::library) static LOOP: Driver = Driver::new(c"bevy_luau_os.gsub", include_str!("gsub.luau"));
+pub(in crate::luau::library) static LOOP: Driver =
+    Driver::new(c"bevy_luau_os.gsub", include_str!("gsub.luau"));
 
 /// What the loop calls: it has a subject, a pattern and the state.
 pub(in crate::luau::library) static SEARCH: Entry = Entry::new(c"", search);
