@@ -206,15 +206,15 @@ pub use console::VmConsole;
 pub use diagnostics::LuauOsDiagnosticsPlugin;
 pub use plugin::{LuauOsPlugin, LuauOsSystems};
 pub use process::{
-    Priority, Process, ProcessCommandsExt, ProcessExited, ProcessInfo, ProcessOf, Processes, ScriptSource,
-    TaskFailed,
+    CallCommandsExt, CallEnded, Priority, Process, ProcessCommandsExt, ProcessExited, ProcessInfo, ProcessOf,
+    Processes, ScriptSource, TaskFailed,
 };
 pub use run::{RunProcessesAppExt, RunReport};
 pub use runtime::LuauRuntime;
 pub use script::{CompileError, Script};
 pub use types::{
-    CpuUsage, KillReason, Limits, Metrics, Outcome, Pid, ProcessState, ScriptError, ScriptPlace, Share,
-    TickBudget, VmId,
+    CallError, CallId, CpuUsage, KillReason, Limits, Metrics, Outcome, Pid, ProcessState, ScriptError,
+    ScriptPlace, Share, TickBudget, VmId,
 };
 pub use value::{Value, ValueError};
 pub use vm::{SignalCommandsExt, Vm, VmCommandsExt, VmExited, VmInfo, VmLimits, VmSuspended};
@@ -227,10 +227,11 @@ struct Readme;
 /// Everything that most games need.
 pub mod prelude {
     pub use crate::{
-        CompileError, CpuUsage, HostFunctionAppExt, KillReason, Limits, LuauOsDiagnosticsPlugin,
-        LuauOsPlugin, LuauOsSystems, LuauRuntime, LuauScript, Metrics, Outcome, Priority, Process,
-        ProcessCommandsExt, ProcessExited, ProcessOf, ProcessState, Processes, ReplyTo, RunProcessesAppExt,
-        Script, ScriptError, ScriptReloaded, Share, SignalCommandsExt, Syscall, SyscallAppExt, TaskFailed,
-        TickBudget, Value, Vm, VmCommandsExt, VmConsole, VmExited, VmLimits, VmSuspended,
+        CallCommandsExt, CallEnded, CallError, CallId, CompileError, CpuUsage, HostFunctionAppExt,
+        KillReason, Limits, LuauOsDiagnosticsPlugin, LuauOsPlugin, LuauOsSystems, LuauRuntime, LuauScript,
+        Metrics, Outcome, Priority, Process, ProcessCommandsExt, ProcessExited, ProcessOf, ProcessState,
+        Processes, ReplyTo, RunProcessesAppExt, Script, ScriptError, ScriptReloaded, Share,
+        SignalCommandsExt, Syscall, SyscallAppExt, TaskFailed, TickBudget, Value, Vm, VmCommandsExt,
+        VmConsole, VmExited, VmLimits, VmSuspended,
     };
 }

@@ -16,7 +16,9 @@ use std::time::Duration;
 
 use bevy::prelude::*;
 
-use crate::isolate::{Isolate, IsolateConfig, MAX_EXACT_VMS, MIN_QUANTUM, OpenState, Posted, RequestId};
+use crate::isolate::{
+    CallOfAll, Isolate, IsolateConfig, MAX_EXACT_VMS, MIN_QUANTUM, OpenState, Posted, RequestId,
+};
 use crate::luau::Reply;
 use crate::luau::request::{KernelRequest, SyscallArgs};
 use crate::luau::signals::Signal;
@@ -79,6 +81,9 @@ pub struct LuauRuntime {
     /// The isolate whose errors of tasks are taken next.
     #[reflect(ignore)]
     next_task_errors: usize,
+    /// The isolate whose answers to calls are taken next.
+    #[reflect(ignore)]
+    next_answers: usize,
     /// Virtual time of the current tick.
     #[reflect(ignore)]
     pub(crate) now: Duration,
@@ -122,6 +127,7 @@ impl LuauRuntime {
             next_exits: 0,
             next_printed: 0,
             next_task_errors: 0,
+            next_answers: 0,
             now: Duration::ZERO,
         }
     }
@@ -233,6 +239,15 @@ impl LuauRuntime {
     pub(crate) fn broadcast(&mut self, signal: &Arc<Signal>) -> u64 {
         let isolates = 0..self.isolates.len() as u32;
         isolates.map(|isolate| self.isolates.get_mut(isolate).broadcast(signal)).sum()
+    }
+
+    /// Calls a function of all processes that export it.
+    pub(crate) fn call_all(&mut self, call: &Arc<CallOfAll>) {
+        for isolate in 0..self.isolates.len() as u32 {
+            if self.isolates[isolate].exports(&call.function) {
+                self.isolates.get_mut(isolate).call_all(call.clone());
+            }
+        }
     }
 
     /// Changes what a VM may use.

@@ -1,5 +1,6 @@
 //! Plain data that every floor above may use: no Luau, no systems.
 
+mod call;
 mod cpu_usage;
 mod deadline;
 mod indices;
@@ -15,6 +16,7 @@ mod tick_budget;
 mod virtual_time;
 mod vm_id;
 
+pub use call::{CallError, CallId};
 pub use cpu_usage::CpuUsage;
 pub use kill_reason::KillReason;
 pub use limits::Limits;

@@ -44,6 +44,7 @@ impl Isolate {
         if let Some(start) = &mut start {
             let signals = std::mem::take(&mut start.signals);
             self.signals_mut().insert(process.index, signals);
+            self.keep_calls(process, std::mem::take(&mut start.calls));
         }
         self.start_later(Starting { process, script, start });
         process

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::exit::TaskError;
+use super::exit::{CallAnswer, TaskError};
 use super::keys::WaitId;
 use super::sweep::SweepAt;
 use crate::luau::request::ExternalRequest;
@@ -23,6 +23,7 @@ pub(super) struct Outbox {
     /// VMs with something new on their console.
     printed: Vec<VmIndex>,
     task_errors: VecDeque<TaskError>,
+    answers: VecDeque<CallAnswer>,
     requests: Vec<(WaitId, ExternalRequest)>,
     sweep_requests_at: SweepAt,
 }
@@ -95,6 +96,22 @@ impl Outbox {
         !self.task_errors.is_empty()
     }
 
+    pub(super) fn push_answer(&mut self, answer: CallAnswer) {
+        self.answers.push_back(answer);
+    }
+
+    pub(super) fn pop_answer(&mut self) -> Option<CallAnswer> {
+        let answer = self.answers.pop_front();
+        if self.answers.is_empty() {
+            self.answers = VecDeque::new(); // it may have been long
+        }
+        answer
+    }
+
+    pub(super) fn has_answers(&self) -> bool {
+        !self.answers.is_empty()
+    }
+
     pub(super) fn push_request(&mut self, wait: WaitId, request: ExternalRequest) {
         self.requests.push((wait, request));
     }
@@ -123,6 +140,7 @@ impl Outbox {
             && self.vms_without_processes.is_empty()
             && !self.has_printed()
             && !self.has_task_errors()
+            && !self.has_answers()
             && self.requests.is_empty()
     }
 

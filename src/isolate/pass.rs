@@ -11,7 +11,7 @@ use super::Isolate;
 use super::account::{Collections, Holdings, Verdict, nanoseconds};
 use super::collector::Collector;
 use super::config::{IsolateConfig, MIN_QUANTUM, TickTime};
-use super::exit::TaskError;
+use super::exit::{CallAnswer, TaskError};
 use super::keys::ProcessKey;
 use super::outbox::Outbox;
 use super::pass_clock::PassClock;
@@ -314,6 +314,10 @@ impl<'a> Pass<'a> {
             let ProcessOrigin { process: entity, pid, .. } = origins[process.index.at()];
             let vm = self.vms.records[record.vm.at()].vm;
             self.outbox.push_task_error(TaskError { process: entity, key: process, vm, pid, error });
+        }
+        for answer in context.answers.drain(..) {
+            let process = origins[process.index.at()].process;
+            self.outbox.push_answer(CallAnswer { process, answer });
         }
         let mut waits = false;
         let end = match end {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bevy::platform::collections::HashMap;
 
+use super::exports::Exports;
 use super::function_ref::{DroppedFunctions, FunctionRef};
 use super::host_functions::HostFunctions;
 use super::mailbox::{Mailbox, Message};
@@ -14,7 +15,7 @@ use super::stack::Reference;
 use super::threads::TaskId;
 use crate::console::ConsoleBuffer;
 use crate::random::Pcg32;
-use crate::types::{ProcessIndex, ScriptError, VmId, VmIndex};
+use crate::types::{CallError, CallId, ProcessIndex, ScriptError, VmId, VmIndex};
 use crate::value::{Value, Values};
 
 /// What the host functions of a slice read and write.
@@ -39,6 +40,10 @@ pub(crate) struct Context {
     /// Messages, by their receiver.
     pub(crate) mail: HashMap<ProcessIndex, Mailbox>,
     pub(crate) signals: Signals,
+    /// Functions that the game can call.
+    pub(crate) exports: Exports,
+    /// How calls of the game ended in this slice.
+    pub(crate) answers: Vec<Answer>,
     /// What scripts call the VMs, by [`VmIndex`].
     pub(crate) vms: Vec<VmId>,
     /// What the process gave to `process.exit`.
@@ -54,6 +59,14 @@ pub(crate) struct Context {
     pub(super) dropped_functions: DroppedFunctions,
     /// Whether a process ever handed over a function.
     pub(super) has_handed_over: bool,
+}
+
+/// How a call of the game ended.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) id: CallId,
+    pub(crate) function: Arc<str>,
+    pub(crate) result: Result<Vec<Value>, CallError>,
 }
 
 /// Where a name was looked for that is not there.
@@ -96,6 +109,8 @@ impl Context {
             replies: Replies::default(),
             mail: HashMap::default(),
             signals: Signals::default(),
+            exports: Exports::default(),
+            answers: Vec::new(),
             vms: Vec::new(),
             exit_results: Vec::new(),
             index: ProcessIndex(0),
@@ -148,6 +163,16 @@ impl Context {
         if let Some(signals) = self.signals.of_mut(self.index) {
             signals.disconnect(connection);
         }
+    }
+
+    /// The process that runs exports a function. Returns where the last one with that name was anchored.
+    pub(super) fn export(&mut self, name: &str, anchor: TaskId) -> Option<TaskId> {
+        self.exports.insert(self.index, name, anchor)
+    }
+
+    /// It does not any more. Returns where the function was anchored.
+    pub(super) fn take_export(&mut self, name: &str) -> Option<TaskId> {
+        self.exports.remove(self.index, name)
     }
 
     /// A task has got a message that it did not receive.

@@ -16,6 +16,7 @@ mod callbacks;
 mod charged;
 mod coroutine;
 mod driver;
+mod export;
 mod formats;
 mod globals;
 mod host;
@@ -71,6 +72,7 @@ const FUNCTIONS: &[Entry] = &[
     Entry::new(c"process_index", system::index),
     Entry::new(c"mailbox.poll", mail::poll),
     Entry::new(c"signal.connect", mail::connect),
+    Entry::new(c"host.export", export::export),
     Entry::waiting(c"task.wait", wait::task_wait, wait::slept),
     Entry::waiting(c"task.spawn", task::spawn, task::spawned),
     Entry::waiting(c"task.join", task::join, task::joined),

@@ -1,4 +1,4 @@
-//! What a process gets from the isolate beyond its slices, and gives it: arguments, replies, signals, results.
+//! What a process gets from the isolate beyond its slices, and gives it: arguments, replies, results.
 
 use std::ptr;
 use std::sync::Arc;
@@ -6,9 +6,9 @@ use std::sync::Arc;
 use mlua::ffi::lua_State;
 
 use super::replies::Reply;
-use super::stack::{Kind, Stack, Tag};
+use super::stack::Stack;
 use super::state::LuauState;
-use super::threads::{MAIN, Plan, ProcessThread, TaskId};
+use super::threads::{MAIN, ProcessThread, TaskId};
 use super::{slice, transfer};
 use crate::console::ConsoleBuffer;
 use crate::types::{ProcessIndex, ScriptError};
@@ -44,51 +44,6 @@ impl LuauState {
         self.main().set_memory_category(0);
         self.threads[thread.at()].set_arguments(name, arguments.len() as i32, table?);
         Ok(())
-    }
-
-    /// Starts a task that runs the function of a connection. `false` if the process has no room for it.
-    pub(crate) fn call_connection(
-        &mut self,
-        thread: ProcessIndex,
-        category: u8,
-        connection: TaskId,
-        payload: &Value,
-        task_limit: usize,
-    ) -> bool {
-        let Some(tasks) = self.threads[thread.at()].tasks_mut().filter(|tasks| tasks.len() < task_limit)
-        else {
-            return false;
-        };
-        if !tasks.connections.contains(&connection) {
-            return false;
-        }
-        let anchors = tasks.anchors;
-        let handler = self.protect(|stack| {
-            stack.set_memory_category(category);
-            stack.push_reference(anchors);
-            let thread = stack.push_thread();
-            if stack.raw_get_element(-2, connection.cast_signed()) != Kind::FUNCTION {
-                return None;
-            }
-            stack.push_environment(-1);
-            // SAFETY: it is new, and on the stack.
-            let mut handler = unsafe { Stack::new(thread) };
-            stack.move_to(&mut handler, 1);
-            handler.set_globals();
-            stack.move_to(&mut handler, 1);
-            transfer::push(&mut handler, payload);
-            stack.push_address(thread, Tag::Thread);
-            stack.insert(-2);
-            stack.raw_set(-3);
-            Some(thread)
-        });
-        self.main().set_memory_category(0);
-        let (Ok(Some(handler)), Some(tasks)) = (handler, self.threads[thread.at()].tasks_mut()) else {
-            return false;
-        };
-        // SAFETY: it is new, and has just been anchored. The payload is above its function.
-        unsafe { tasks.schedule(handler, Plan::Ready, 1, true) };
-        true
     }
 
     /// The results of a process whose last slice ended as [`SliceEnd::Returned`](super::SliceEnd::Returned).

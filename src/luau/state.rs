@@ -8,6 +8,7 @@ use mlua::ffi::{self, lua_State};
 
 use super::anchors::Roots;
 use super::context::Context;
+use super::exports::Exports;
 use super::function_ref::FunctionRef;
 use super::memory;
 use super::shared::{OwnThread, Shared};
@@ -74,6 +75,11 @@ impl LuauState {
     /// What processes have not received of what the game sends.
     pub(crate) fn signals(&self) -> &Signals {
         &self.context_ref().signals
+    }
+
+    /// What the game can call.
+    pub(crate) fn exports(&self) -> &Exports {
+        &self.context_ref().exports
     }
 
     /// What is reached from inside, too.

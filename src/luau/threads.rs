@@ -19,6 +19,8 @@
 //! the next. So a script is preempted by other processes, but never by its own tasks, and a process has one break
 //! chain.
 
+mod handlers;
+mod task_id;
 mod tasks;
 
 use std::ffi::c_int;
@@ -31,7 +33,8 @@ use super::slice::fiber::Parked;
 use super::stack::{Reference, Stack};
 use crate::value::Value;
 
-pub(crate) use tasks::{MAIN, TaskId};
+pub(crate) use handlers::Purpose;
+pub(crate) use task_id::{MAIN, TaskId};
 pub(super) use tasks::{Next, Plan, Tasks};
 
 /// What is resumed next.

@@ -2,6 +2,7 @@
 
 mod assets;
 mod calendar;
+mod calls;
 mod children;
 mod commands;
 mod common;

@@ -5,7 +5,6 @@ use mlua::ffi::{self, lua_State};
 use super::Slice;
 use super::park::out_of_fuel;
 use super::running::Running;
-use crate::luau::notes::Mark;
 use crate::luau::prefetch;
 use crate::luau::shared::OwnThread;
 
@@ -98,7 +97,7 @@ unsafe extern "C-unwind" fn after_resume(thread: *mut lua_State) {
     if thread != slice.bottom.get() {
         slice.running.pop();
     }
-    if own.notes().has(Mark::Joined) {
-        own.joined_stopped();
+    if own.notes().is_awaited() {
+        own.awaited_stopped();
     }
 }

@@ -6,16 +6,12 @@ use std::ffi::c_int;
 use bevy::platform::collections::HashMap;
 use mlua::ffi::{self, lua_State};
 
+use super::handlers::{Handlers, Purpose};
+use super::task_id::{MAIN, TaskId};
 use crate::luau::notes::{Mark, Notes};
-use crate::luau::stack::{Coroutine, Reference, Stack, Tag};
+use crate::luau::stack::{Coroutine, Kind, Reference, Stack, Tag};
 use crate::luau::transfer;
 use crate::value::Value;
-
-/// The number of a task: of one stay of a thread in the scheduler, or of a connection.
-pub(crate) type TaskId = u32;
-
-/// The main chunk while it never had company.
-pub(crate) const MAIN: TaskId = 0;
 
 /// What a thread is in the scheduler for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,8 +81,9 @@ pub(in crate::luau) struct Tasks {
     pub(super) results: Vec<Value>,
     /// The thread of the task whose error ended the process.
     pub(in crate::luau) failed: Option<Reference>,
-    /// Connections to signals: handlers that will be tasks.
+    /// Connections to signals, and exports: functions that will be tasks.
     pub(in crate::luau) connections: BTreeSet<TaskId>,
+    handlers: Handlers,
 }
 
 /// What comes next when a thread has stopped.
@@ -120,6 +117,7 @@ impl Tasks {
             results: Vec::new(),
             failed: None,
             connections: BTreeSet::new(),
+            handlers: Handlers::default(),
         }
     }
 
@@ -282,8 +280,46 @@ impl Tasks {
             return Next::Continue;
         }
         let next = self.ended(stack, status);
-        self.release(stack);
+        let is_handlers_own = status == ffi::LUA_OK && notes.has(Mark::Handler) && !notes.has(Mark::Known);
+        if !(is_handlers_own && self.handlers.keep_idle(thread)) {
+            self.release(stack);
+        }
         next
+    }
+
+    /// A handler is a call, of which somebody is told how it ends.
+    pub(in crate::luau) fn begin_call(&mut self, thread: *mut lua_State, purpose: Purpose) {
+        self.handlers.begin_call(thread, purpose);
+    }
+
+    /// It has ended.
+    pub(in crate::luau) fn take_call(&mut self, thread: *mut lua_State) -> Option<Purpose> {
+        self.handlers.take_call(thread)
+    }
+
+    /// How many calls have not ended.
+    pub(in crate::luau) fn calls(&self) -> usize {
+        self.handlers.calls()
+    }
+
+    pub(in crate::luau) fn take_calls(&mut self) -> Vec<Purpose> {
+        self.handlers.take_calls()
+    }
+
+    /// The thread of a handler that has returned, for another. It is anchored, and has the globals of the process.
+    pub(in crate::luau) fn take_idle_handler(&mut self) -> Option<*mut lua_State> {
+        self.handlers.take_idle()
+    }
+
+    /// It was not used.
+    ///
+    /// # Safety
+    ///
+    /// It must be one that was [taken](Self::take_idle_handler) from here.
+    pub(in crate::luau) unsafe fn keep_idle_handler(&mut self, thread: *mut lua_State) {
+        // SAFETY: by the contract it is anchored, and does not run.
+        unsafe { Stack::new(thread) }.resize(0);
+        self.handlers.keep_idle(thread);
     }
 
     /// A thread has ended with `status`, or has yielded to nobody: then it is suspended until somebody resumes it who
@@ -304,6 +340,8 @@ impl Tasks {
                 Next::Continue
             }
             _ if is_main => Next::Failed,
+            // SAFETY: by the stack, it is live.
+            _ if unsafe { Notes::of(stack.thread()) }.has(Mark::Reported) => Next::Continue,
             _ => Next::TaskFailed,
         }
     }
@@ -318,17 +356,20 @@ impl Tasks {
         }
     }
 
-    /// Lets go of a thread, which is anchored. The stack is its own, or another's of the same state.
+    /// Lets go of a thread, unless somebody is told how it ends. The stack is its own, or another's of the same state.
     pub(in crate::luau) fn release(&self, task: &Stack<'_>) {
-        if task.thread() == self.root {
+        if task.thread() == self.root || self.handlers.is_call(task.thread()) {
             return;
         }
         // SAFETY: the main thread lives as long as its state, and does not run while processes do.
         let mut main = unsafe { Stack::new(task.main_thread()) };
         main.push_reference(self.anchors);
         main.push_address(task.thread(), Tag::Thread);
-        main.push_nil();
-        main.raw_set(-3); // there is an entry, so this takes no memory
-        main.pop(1);
+        if main.raw_get(-2) != Kind::NIL {
+            main.push_address(task.thread(), Tag::Thread);
+            main.push_nil();
+            main.raw_set(-4); // there is an entry, so this takes no memory
+        }
+        main.pop(2);
     }
 }

@@ -11,7 +11,7 @@ use crate::luau::request::Request;
 use crate::luau::shared::OwnThread;
 use crate::luau::slice::{SliceEnd, ThreadState, follow_resumes};
 use crate::luau::stack::{Kind, Stack, Tag};
-use crate::luau::threads::{MAIN, Next, Plan, TaskId, Tasks};
+use crate::luau::threads::{MAIN, Next, Plan, TaskId};
 use crate::value::Value;
 
 /// What a task did that was started.
@@ -128,16 +128,25 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The number of a new connection, by which the process anchors the value at an index.
-    pub(in crate::luau) fn new_connection(&mut self, index: i32) -> TaskId {
-        let id = self.tasks().map_or(MAIN, Tasks::next_id);
-        if let Some(anchors) = self.tasks().map(|tasks| tasks.anchors) {
-            self.push_reference(anchors);
-            self.push_value(index);
-            self.raw_set_element(-2, id.cast_signed());
-            self.pop(1);
+    /// The number of a new connection, or export, by which the process anchors the function at an index.
+    pub(in crate::luau) fn new_connection(&mut self, index: i32) -> Result<TaskId, Failure> {
+        self.make_tasks();
+        let limit = self.context().map_or(0, |context| context.task_limit);
+        let count = self.tasks().map_or(0, |tasks| tasks.connections.len());
+        if count >= limit {
+            let why = format!("this process has {count} connections and exports, of {limit}");
+            return Err(Failure::new(why));
         }
-        id
+        let Some(tasks) = self.tasks() else { return Ok(MAIN) };
+        let (id, anchors) = (tasks.next_id(), tasks.anchors);
+        self.push_reference(anchors);
+        self.push_value(index);
+        self.raw_set_element(-2, id.cast_signed());
+        self.pop(1);
+        if let Some(tasks) = self.tasks() {
+            tasks.connections.insert(id);
+        }
+        Ok(id)
     }
 
     /// Lets go of what is anchored by a number.
@@ -296,9 +305,9 @@ impl<'a> Call<'a> {
 
     /// A script asks for the thread that runs.
     pub(in crate::luau) fn note_that_known(&mut self) {
-        let thread = self.thread();
-        if self.process().is_some_and(|process| process.root == thread) {
-            self.running().notes().mark(Mark::Known);
+        let (thread, notes) = (self.thread(), self.running().notes());
+        if notes.has(Mark::Handler) || self.process().is_some_and(|process| process.root == thread) {
+            notes.mark(Mark::Known);
         }
     }
 
