@@ -216,7 +216,7 @@ pub use types::{
     CallError, CallId, CpuUsage, KillReason, Limits, Metrics, Outcome, Pid, ProcessState, ScriptError,
     ScriptPlace, Share, TickBudget, VmId,
 };
-pub use value::{Value, ValueError};
+pub use value::{EntityValue, Value, ValueError};
 pub use vm::{SignalCommandsExt, Vm, VmCommandsExt, VmExited, VmInfo, VmLimits, VmSuspended};
 
 /// The README's examples, compiled.

@@ -41,7 +41,7 @@ use std::ffi::CStr;
 
 use call::Entry;
 
-use super::stack::{Kind, Stack};
+use super::stack::{Kind, Stack, Tag};
 
 pub(super) use globals::connect;
 pub(super) use host::push_all as push_host_functions;
@@ -155,6 +155,19 @@ pub(super) fn explain_nil(stack: &mut Stack<'_>) {
         stack.push_function(entry);
         stack.raw_set_field(-2, event);
     }
+    stack.push_boolean(false);
+    stack.raw_set_field(-2, c"__metatable");
+    stack.set_metatable_of_type(-2);
+    stack.pop(1);
+}
+
+/// Gives entities a name of their type and a text.
+pub(super) fn show_entities(stack: &mut Stack<'_>) {
+    stack.name_light_userdata(Tag::Entity, c"Entity");
+    stack.push_entity(1);
+    stack.push_table(0, 2);
+    stack.push_function(&Entry::new(c"tostring", process::entity_text));
+    stack.raw_set_field(-2, c"__tostring");
     stack.push_boolean(false);
     stack.raw_set_field(-2, c"__metatable");
     stack.set_metatable_of_type(-2);

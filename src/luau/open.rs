@@ -116,6 +116,7 @@ fn build_sandbox(
     library::connect(stack, base, environment);
     records::connect(stack);
     library::explain_nil(stack);
+    library::show_entities(stack);
     stack.set_safe_environment(base, true);
     // The libraries as they were are reachable from here and from the old globals only.
     stack.push_nil();

@@ -20,7 +20,7 @@ mod tables;
 use std::ffi::{CStr, c_int};
 use std::marker::PhantomData;
 use std::ops::Range;
-use std::slice;
+use std::{ptr, slice};
 
 use mlua::ffi::{self, lua_State};
 
@@ -53,6 +53,7 @@ impl Kind {
     pub(super) const FUNCTION: Self = Self(ffi::LUA_TFUNCTION);
     pub(super) const THREAD: Self = Self(ffi::LUA_TTHREAD);
     pub(super) const BUFFER: Self = Self(ffi::LUA_TBUFFER);
+    pub(super) const LIGHT_USERDATA: Self = Self(ffi::LUA_TLIGHTUSERDATA);
 }
 
 /// What a light userdata is, as its tag. Scripts cannot make any.
@@ -67,6 +68,8 @@ pub(super) enum Tag {
     Host,
     /// Where a thread is anchored.
     Thread,
+    /// An entity of the game: its bits, not an address. The only one that scripts get hold of.
+    Entity,
 }
 
 impl<'s> Stack<'s> {
@@ -144,6 +147,12 @@ impl<'s> Stack<'s> {
     pub(super) fn vector(&self, index: i32) -> Option<[f32; 3]> {
         // SAFETY: this points to the lanes of a vector, of which Luau is compiled to have three or four, or nowhere.
         unsafe { self.raw_vector(index)?.cast::<[f32; 3]>().as_ref() }.copied()
+    }
+
+    /// The bits of an entity.
+    pub(super) fn entity(&self, index: i32) -> Option<u64> {
+        let bits = self.raw_light_userdata(index, Tag::Entity)?.addr() as u64;
+        (bits != 0).then_some(bits) // no entity has the bits 0
     }
 
     /// The bytes of a string, for as long as nothing changes the stack.
@@ -253,6 +262,13 @@ impl<'s> Stack<'s> {
         let mut length = 0;
         let data = self.raw_buffer(buffer, &mut length)?.cast::<u8>();
         (!data.is_null() && at.checked_add(bytes)? <= length).then(|| data.wrapping_add(at))
+    }
+
+    /// Pushes the bits of an entity, as a value of its own: no number is one.
+    #[inline]
+    pub(super) fn push_entity(&mut self, bits: u64) {
+        const { assert!(usize::BITS == u64::BITS, "an entity takes the place of an address") };
+        self.push_address(ptr::without_provenance::<()>(bits as usize), Tag::Entity);
     }
 
     /// Pushes an address, and what it is.

@@ -99,6 +99,7 @@ pub(super) fn push(stack: &mut Stack<'_>, value: &Value) {
         Value::Boolean(boolean) => stack.push_boolean(*boolean),
         Value::Number(number) => stack.push_number(*number),
         Value::Vector(vector) => stack.push_vector(*vector),
+        Value::Entity(entity) => stack.push_entity(entity.to_bits()),
         Value::String(bytes) => stack.push_bytes(bytes),
         Value::Buffer(bytes) => stack.push_buffer(bytes),
         Value::Table(entries) => {

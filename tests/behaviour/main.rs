@@ -7,6 +7,7 @@ mod children;
 mod commands;
 mod common;
 mod despawning;
+mod entities;
 mod garbage;
 mod given_modules;
 mod host_functions;

@@ -120,6 +120,7 @@ on_any_thread! {
     raw_open_integer_library() -> c_int = luaopen_integer;
     raw_set_memory_category(category: u8) -> () = lua_setmemcat;
     raw_push_address(address: *mut c_void, tag: Tag) -> () = lua_pushlightuserdatatagged;
+    raw_name_light_userdata(tag: Tag, name: &CStr) -> () = lua_setlightuserdataname;
     raw_kind_name(kind: Kind) -> *const c_char = lua_typename;
     raw_reserve(values: u16) -> () = lua_rawcheckstack;
     raw_throw() -> ! = lua_error;
@@ -138,6 +139,7 @@ at_an_index! { valid:
     raw_length() -> c_int = lua_objlen_;
     raw_pointer() -> *const c_void = lua_topointer;
     raw_userdata() -> *mut c_void = lua_touserdata;
+    raw_light_userdata(tag: Tag) -> *mut c_void = lua_tolightuserdatatagged;
     raw_thread() -> *mut lua_State = lua_tothread;
     raw_is_script_function() -> c_int = lua_isLfunction;
     raw_push_value() -> () = lua_pushvalue;
