@@ -68,9 +68,10 @@ unsafe extern "C-unwind" fn empty_interrupt(_: *mut lua_State, _: c_int) {}
 fn interrupted(program: &str) -> (Lua, Function) {
     let (lua, function) = plain(program);
     let install = |state| {
-        // SAFETY: mlua passes the main thread, whose callbacks live as long as the state.
-        let callbacks = unsafe { &mut *ffi::lua_callbacks(state) };
-        callbacks.interrupt = Some(empty_interrupt);
+        // SAFETY: mlua passes the main thread of a state.
+        let callbacks = unsafe { ffi::lua_callbacks(state) };
+        // SAFETY: they live as long as the state, and nobody has a reference to them.
+        unsafe { (*callbacks).interrupt = Some(empty_interrupt) };
     };
     // SAFETY: it leaves the stack as it is.
     unsafe { lua.exec_raw::<()>((), install) }.expect("nothing is thrown");
