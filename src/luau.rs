@@ -50,6 +50,7 @@ mod slices;
 mod stack;
 mod state;
 mod string_table;
+mod thread;
 mod threads;
 mod transfer;
 

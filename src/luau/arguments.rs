@@ -2,32 +2,28 @@
 
 use std::cell::Cell;
 
-use mlua::ffi::lua_State;
-
 use super::stack::{Kind, Stack};
+use super::thread::OwnThread;
 use super::transfer::{self, Copies};
 use crate::value::Value;
 
 /// The arguments of the running host function.
-pub struct CallArguments {
-    thread: *mut lua_State,
+pub struct CallArguments<'a> {
+    thread: OwnThread<'a>,
     /// What it took to copy those that were asked for, in safepoints.
     cost: Cell<u64>,
 }
 
-impl CallArguments {
-    /// # Safety
-    ///
-    /// `thread` must be running a C function, whose stack nobody else uses while this lives.
+impl<'a> CallArguments<'a> {
+    /// Those of the C function that a thread runs.
     #[inline]
-    pub(super) unsafe fn new(thread: *mut lua_State) -> Self {
+    pub(super) fn new(thread: OwnThread<'a>) -> Self {
         Self { thread, cost: Cell::new(0) }
     }
 
     #[inline]
     fn stack(&self) -> Stack<'_> {
-        // SAFETY: by the contract of `new`. None of the functions below calls anything that could ask for another.
-        unsafe { Stack::new(self.thread) }
+        self.thread.stack()
     }
 
     /// See [`CallArguments::cost`].

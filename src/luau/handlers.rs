@@ -1,8 +1,9 @@
 //! Handlers: tasks that the game starts, with a function that the process has connected to a signal or exported.
 
-use super::notes::{Mark, Notes};
-use super::stack::{Kind, Stack, Tag};
+use super::notes::Mark;
+use super::stack::{Kind, Tag};
 use super::state::LuauState;
+use super::thread::Anchored;
 use super::threads::{Plan, ProcessThread, Purpose, TaskId};
 use super::transfer;
 use crate::types::ProcessIndex;
@@ -42,12 +43,11 @@ impl LuauState {
             stack.set_memory_category(category);
             stack.push_reference(anchors);
             let anchors = stack.top();
-            let thread = idle.unwrap_or_else(|| stack.push_thread());
+            let thread = idle.as_ref().map_or_else(|| stack.push_thread(), Anchored::get);
             if stack.raw_get_element(anchors, anchor.cast_signed()) != Kind::FUNCTION {
                 return None;
             }
-            // SAFETY: it has not run, or has returned, and is on the stack or anchored.
-            let mut handler = unsafe { Stack::new(thread) };
+            let mut handler = thread.stack();
             if idle.is_none() {
                 stack.push_environment(-1);
                 stack.move_to(&mut handler, 1);
@@ -56,25 +56,24 @@ impl LuauState {
             stack.move_to(&mut handler, 1);
             arguments.iter().for_each(|argument| transfer::push(&mut handler, argument));
             if idle.is_none() {
-                stack.push_address(thread, Tag::Thread);
+                stack.push_address(thread.address(), Tag::Thread);
                 stack.insert(-2);
                 stack.raw_set(anchors);
             }
-            Some(thread)
+            // SAFETY: its entry in that table keeps it.
+            Some(unsafe { thread.anchored() })
         });
         self.main().set_memory_category(0);
         let Some(tasks) = self.threads[process.at()].tasks_mut() else { return false };
         let Ok(Some(thread)) = started else {
             if let Some(thread) = idle {
-                // SAFETY: it is anchored, and does not run.
-                unsafe { tasks.keep_idle_handler(thread) };
+                tasks.keep_idle_handler(thread);
             }
             return false;
         };
-        // SAFETY: it is anchored.
-        unsafe { Notes::of(thread) }.mark(Mark::Handler);
+        thread.get().notes().mark(Mark::Handler);
         if let Some(purpose) = purpose {
-            tasks.begin_call(thread, purpose);
+            tasks.begin_call(thread.address(), purpose);
         }
         // SAFETY: it does not run, and is anchored. The arguments are above its function.
         unsafe { tasks.schedule(thread, Plan::Ready, arguments.len() as i32, true) };

@@ -3,8 +3,6 @@
 //! A program with modules has *links*: a frozen table that says, for the name of each of its scripts, which function
 //! each `require` there means.
 
-use std::ptr;
-
 use bevy::platform::collections::HashMap;
 
 use super::records;
@@ -84,9 +82,9 @@ impl LuauState {
     pub(crate) fn restart(&mut self, thread: ProcessIndex) {
         self.end_parked(thread);
         let not_started = self.handed_over.remove(&thread);
-        let root = self.threads.get(thread.at()).map_or(ptr::null_mut(), |process| process.root);
+        let has_started = self.threads.get(thread.at()).is_some_and(|process| process.root.is_some());
         let mut kept = None;
-        if !root.is_null() {
+        if has_started {
             kept = self.protect_with_root(thread, |_, root| records::take_state(root)).ok().flatten();
         }
         self.reset(thread);

@@ -45,9 +45,8 @@ impl LuauState {
             return Err(ScriptError::new(message));
         }
         state.main = main;
-        let callbacks = state.main().callbacks();
-        // SAFETY: they live as long as the state, and nobody has a reference to them.
-        unsafe { (*callbacks).userdata = state.shared.cast::<c_void>() };
+        let shared = state.shared.cast::<c_void>();
+        state.main_thread().with_callbacks(|callbacks| callbacks.userdata = shared);
         state.control_collector(ffi::LUA_GCSTOP, 0);
         if !state.protect_first(|stack| stack.open_libraries()) {
             let message = "not enough memory for a Luau state";
@@ -123,7 +122,10 @@ fn build_sandbox(
     stack.register(c"_LOADED");
     // Scripts are loaded on the main thread, and `luau_load` resolves their imports in its
     // globals: they must be the frozen base and nothing that a script can change.
-    debug_assert!(ptr::eq(stack.main_thread(), stack.thread()), "protected calls run on the main thread");
+    debug_assert!(
+        ptr::eq(stack.main_thread().address(), stack.thread()),
+        "protected calls run on the main thread"
+    );
     stack.push_value(base);
     stack.set_globals();
     stack.encode_pointers(pointer_keys());

@@ -1,13 +1,10 @@
 //! What a process gets from the isolate beyond its slices, and gives it: arguments, replies, results.
 
-use std::ptr;
 use std::sync::Arc;
 
-use mlua::ffi::lua_State;
-
 use super::replies::Reply;
-use super::stack::Stack;
 use super::state::LuauState;
+use super::thread::Anchored;
 use super::threads::{MAIN, ProcessThread, TaskId};
 use super::{slice, transfer};
 use crate::console::ConsoleBuffer;
@@ -51,19 +48,21 @@ impl LuauState {
         if let Some(results) = self.threads[thread.at()].take_results() {
             return results;
         }
-        if self.stopped_stack(thread).top() == 0 {
+        if self.root(thread).get().stack().top() == 0 {
             return Vec::new();
         }
         let results = self.protect_with_root(thread, |_, root| transfer::values(root).values);
         results.unwrap_or_default()
     }
 
-    /// The stack of the main chunk of a process, which must have been started.
-    fn stopped_stack(&mut self, thread: ProcessIndex) -> Stack<'_> {
-        let root = self.threads[thread.at()].root;
-        assert!(!root.is_null(), "process {thread:?} was never started");
-        // SAFETY: it is anchored, and nothing runs in a state that is borrowed.
-        unsafe { Stack::new(root) }
+    /// The thread of the main chunk of a process.
+    ///
+    /// # Panics
+    ///
+    /// If it was never started.
+    pub(super) fn root(&self, process: ProcessIndex) -> Anchored {
+        let root = self.threads[process.at()].root;
+        root.unwrap_or_else(|| panic!("process {process:?} was never started"))
     }
 
     /// Ends a process that is parked, if it is, where it stopped. What it still does there is forgotten.
@@ -88,9 +87,9 @@ impl LuauState {
     }
 
     /// Leaves a process nothing but its root, which is returned.
-    pub(super) fn clear_tasks(&mut self, thread: ProcessIndex) -> *mut lua_State {
+    pub(super) fn clear_tasks(&mut self, thread: ProcessIndex) -> Option<Anchored> {
         self.end_parked(thread);
-        let Some(process) = self.threads.get_mut(thread.at()) else { return ptr::null_mut() };
+        let process = self.threads.get_mut(thread.at())?;
         let (root, references) = (process.root, process.clear());
         for reference in references.into_iter().flatten() {
             self.main().release(reference);

@@ -80,6 +80,11 @@ fn the_definitions_are_luau() {
             types += &format!("{line}\n");
             continue;
         };
+        if let Some(class) = rest.strip_prefix("class ") {
+            let name = class.strip_suffix(" end").expect("classes without members");
+            types += &format!("type {name} = any\n");
+            continue;
+        }
         let Some(function) = rest.strip_prefix("function ") else {
             let (name, kind) = rest.split_once(':').expect("a type");
             types += &format!("type {name}_ ={kind}\n");

@@ -73,7 +73,7 @@ impl Slices<'_> {
         (memory_bytes, category): (usize, u8),
     ) -> Turn {
         let process = &mut self.state.threads[thread.at()];
-        assert!(!process.root.is_null(), "thread {} was never started", thread.0);
+        assert!(process.root.is_some(), "thread {} was never started", thread.0);
         let process = ptr::from_mut(process);
         self.state.memory.allow(memory_bytes, category);
         self.state.context().index = thread;

@@ -220,9 +220,8 @@ impl<'s> Stack<'s> {
     }
 
     pub(super) fn push_buffer(&mut self, bytes: &[u8]) {
-        let buffer = self.raw_push_buffer(bytes.len()).cast::<u8>();
-        // SAFETY: Luau has made a buffer of so many bytes.
-        unsafe { buffer.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) }
+        self.push_zeros(bytes.len());
+        self.write_to_buffer(-1, 0, bytes);
     }
 
     /// A string of a part of the string or buffer at an index, or of nothing if it does not have that.
@@ -242,19 +241,21 @@ impl<'s> Stack<'s> {
 
     /// Writes bytes into the buffer at an index, if it has room for them there.
     pub(super) fn write_to_buffer(&mut self, buffer: i32, at: usize, bytes: &[u8]) {
+        self.copy_into_buffer(buffer, at, bytes);
+    }
+
+    /// The same with bytes that may be of that buffer.
+    fn copy_into_buffer(&mut self, buffer: i32, at: usize, bytes: *const [u8]) {
         if let Some(place) = self.place_in_buffer(buffer, at, bytes.len()) {
-            // SAFETY: it has so many bytes there.
-            unsafe { place.copy_from(bytes.as_ptr(), bytes.len()) }
+            // SAFETY: it has so many bytes there, and so have those, which our callers have borrowed or just looked up.
+            unsafe { place.copy_from(bytes.cast(), bytes.len()) }
         }
     }
 
     /// The same with a part of a string or a buffer.
     pub(super) fn copy_to_buffer(&mut self, source: i32, part: Range<usize>, buffer: i32, at: usize) {
         let part: *const [u8] = self.part(source, part);
-        if let Some(place) = self.place_in_buffer(buffer, at, part.len()) {
-            // SAFETY: it has so many bytes there, and so has the part. They may be of the same buffer.
-            unsafe { place.copy_from(part.cast(), part.len()) }
-        }
+        self.copy_into_buffer(buffer, at, part);
     }
 
     /// Where so many bytes of a buffer are.
@@ -333,7 +334,7 @@ impl<'s> Stack<'s> {
     /// state it copies nothing.
     pub(super) fn copy_to(&self, other: &mut Stack<'_>, index: i32) {
         if let Some(index) = self.taken(index)
-            && self.main_thread() == other.main_thread()
+            && self.main_address() == other.main_address()
         {
             // SAFETY: there is a value, and both threads are of one state. Luau makes room.
             unsafe { ffi::lua_xpush(self.thread, other.thread, index) }
@@ -343,7 +344,7 @@ impl<'s> Stack<'s> {
     /// Moves the topmost values to another thread of the same state. To one of another state it moves nothing.
     pub(super) fn move_to(&mut self, other: &mut Stack<'_>, values: u32) {
         let values = values.cast_signed().clamp(0, self.top());
-        if self.main_thread() == other.main_thread() {
+        if self.main_address() == other.main_address() {
             // SAFETY: there are so many values, and Luau makes room for them. Both threads are of one state.
             unsafe { ffi::lua_xmove(self.thread, other.thread, values) }
         }

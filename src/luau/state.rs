@@ -11,9 +11,10 @@ use super::context::Context;
 use super::exports::Exports;
 use super::function_ref::FunctionRef;
 use super::memory;
-use super::shared::{OwnThread, Shared};
+use super::shared::Shared;
 use super::signals::Signals;
 use super::stack::{Reference, Stack, Tag};
+use super::thread::OwnThread;
 use super::threads::ProcessThread;
 use super::transfer;
 use crate::script::Bytecode;
@@ -91,8 +92,7 @@ impl LuauState {
 
     /// The stack of the main thread. What may throw belongs inside [`LuauState::protect`].
     pub(super) fn main(&mut self) -> Stack<'_> {
-        // SAFETY: it is live as long as we are, and does not run outside of functions that borrow us.
-        unsafe { Stack::new(self.main) }
+        self.main_thread().stack()
     }
 
     /// Runs `f` where Luau may throw (here: out of memory), with the main thread's stack restored
@@ -142,10 +142,8 @@ impl LuauState {
         process: ProcessIndex,
         f: impl FnOnce(&mut Stack<'_>, &mut Stack<'_>) -> R,
     ) -> Result<R, ScriptError> {
-        let root = self.threads[process.at()].root;
-        assert!(!root.is_null(), "process {process:?} was never started");
-        // SAFETY: a root is anchored, and nothing runs in the state but what `f` does.
-        self.protect(|main| f(main, &mut unsafe { Stack::new(root) }))
+        let root = self.root(process);
+        self.protect(|main| f(main, &mut root.get().stack()))
     }
 
     /// Loads a compiled script.
@@ -218,8 +216,7 @@ impl LuauState {
     /// Bytes of a category, or of all for a negative one.
     #[inline]
     fn total_bytes(&self, category: c_int) -> usize {
-        // SAFETY: reads one counter.
-        unsafe { ffi::lua_totalbytes(self.main, category) }
+        self.main_thread().stack().total_bytes(category)
     }
 
     /// The main thread, as a thread of ours.

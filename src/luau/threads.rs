@@ -26,11 +26,12 @@ mod tasks;
 use std::ffi::c_int;
 use std::sync::Arc;
 
-use mlua::ffi::{self, lua_State};
+use mlua::ffi;
 
-use super::notes::{Mark, Notes};
+use super::notes::Mark;
 use super::slice::fiber::Parked;
-use super::stack::{Reference, Stack};
+use super::stack::Reference;
+use super::thread::{Anchored, OwnThread};
 use crate::value::Value;
 
 pub(crate) use handlers::Purpose;
@@ -39,7 +40,7 @@ pub(super) use tasks::{Next, Plan, Tasks};
 
 /// What is resumed next.
 pub(super) struct Resumption {
-    pub(super) thread: *mut lua_State,
+    pub(super) thread: Anchored,
     /// Values on its stack.
     pub(super) arguments: c_int,
     /// Whether its wait returns them.
@@ -48,9 +49,9 @@ pub(super) struct Resumption {
 
 /// What is kept of a process between its slices.
 pub(super) struct ProcessThread {
-    /// Null until the first process of this place starts, and after
+    /// `None` until the first process of this place starts, and after
     /// [`LuauState::retire`](super::LuauState::retire).
-    pub(super) root: *mut lua_State,
+    pub(super) root: Option<Anchored>,
     /// Most processes never have one.
     more: Option<Box<ProcessExtras>>,
 }
@@ -59,7 +60,7 @@ pub(super) struct ProcessThread {
 #[derive(Default)]
 struct ProcessExtras {
     /// The break chain of the task that runs without its first thread, innermost last.
-    chain: Vec<*mut lua_State>,
+    chain: Vec<Anchored>,
     tasks: Option<Box<Tasks>>,
     /// Values on the stack of a root that has not run, above its function.
     arguments: c_int,
@@ -72,7 +73,7 @@ struct ProcessExtras {
 
 impl ProcessThread {
     pub(super) fn new() -> Self {
-        Self { root: std::ptr::null_mut(), more: None }
+        Self { root: None, more: None }
     }
 
     /// Whether it is in the middle of a slice.
@@ -104,13 +105,13 @@ impl ProcessThread {
 
     /// The thread to resume, without arguments, if there never was another.
     #[inline]
-    pub(super) fn only_thread(&self) -> Option<*mut lua_State> {
-        self.more.is_none().then_some(self.root)
+    pub(super) fn only_thread(&self) -> Option<Anchored> {
+        if self.more.is_none() { self.root } else { None }
     }
 
     /// What to resume.
     pub(super) fn next(&mut self) -> Option<Resumption> {
-        let mut next = Resumption { thread: self.root, arguments: 0, by_script: false };
+        let mut next = Resumption { thread: self.root?, arguments: 0, by_script: false };
         let Some(more) = self.more.as_mut() else { return Some(next) };
         next.arguments = std::mem::take(&mut more.arguments);
         if let Some(tasks) = &mut more.tasks
@@ -120,34 +121,27 @@ impl ProcessThread {
             tasks.current = Some((id, task.thread));
             (next.arguments, next.by_script) = (task.values, task.by_script);
         }
-        next.thread = self.innermost();
+        next.thread = self.innermost()?;
         Some(next)
     }
 
-    fn innermost(&self) -> *mut lua_State {
+    fn innermost(&self) -> Option<Anchored> {
         let Some(more) = &self.more else { return self.root };
         let current = more.tasks.as_ref().and_then(|tasks| tasks.current);
-        more.chain.last().copied().or(current.map(|(_, root)| root)).unwrap_or(self.root)
+        more.chain.last().copied().or(current.map(|(_, root)| root)).or(self.root)
     }
 
     /// Puts a new break, innermost first and ending with the thread that was resumed, on the chain.
-    pub(super) fn splice(&mut self, broken: &[*mut lua_State]) {
+    pub(super) fn splice(&mut self, broken: &[Anchored]) {
         let innermost = self.innermost();
-        for &thread in broken.iter().rev().filter(|&&thread| thread != innermost) {
+        for &thread in broken.iter().rev().filter(|&&thread| Some(thread) != innermost) {
             self.more.get_or_insert_default().chain.push(thread);
         }
     }
 
     /// The thread that was resumed has ended with `status`, or yielded: because it `waits` for something, or not.
-    ///
-    /// # Safety
-    ///
-    /// `thread` must be that thread.
-    pub(super) unsafe fn stopped(&mut self, thread: *mut lua_State, status: c_int, waits: bool) -> Next {
-        // SAFETY: by the contract. It is anchored, or its parent in the chain has it, and it does not run any more.
-        let mut stack = unsafe { Stack::new(thread) };
-        // SAFETY: as above.
-        let notes = unsafe { Notes::of(thread) };
+    pub(super) fn stopped(&mut self, thread: OwnThread<'_>, status: c_int, waits: bool) -> Next {
+        let (mut stack, notes) = (thread.stack(), thread.notes());
         if let Some(ProcessExtras { chain, tasks, .. }) = self.more.as_deref_mut() {
             if chain.pop().is_some() {
                 // Its parent waits inside `coroutine.resume` or the like, whose continuation takes the result from it.
@@ -190,7 +184,8 @@ impl ProcessThread {
     /// Lets a process that runs its main chunk have tasks, anchored in the table with the registry
     /// reference `anchors`.
     pub(super) fn add_tasks(&mut self, anchors: Reference) {
-        let tasks = Tasks::new(self.root, anchors);
+        let Some(root) = self.root else { return };
+        let tasks = Tasks::new(root, anchors);
         self.more.get_or_insert_default().tasks = Some(Box::new(tasks));
     }
 

@@ -226,10 +226,10 @@ fn a_script_can_cancel_wake_and_lose_the_threads_of_calls() {
     let process = process(&mut app, vm, script);
     ticks(&mut app, 2);
     let mut results = |functions: [&str; 2]| {
-        functions.map(|function| {
+        for function in functions {
             call(&mut app, process, function, ());
             ticks(&mut app, 2);
-        });
+        }
         let mut calls = ended(&mut app);
         calls.sort_by_key(|call| call.id);
         calls.into_iter().map(|call| call.result).collect::<Vec<_>>()

@@ -140,7 +140,7 @@ const MAX_DISTANCE: usize = 1 << 14;
 
 /// Whether the callbacks of a state are found without asking Luau: see [`userdata`]. To be called in a protected call.
 pub(in crate::luau) fn finds_callbacks(stack: &mut Stack<'_>) -> bool {
-    let other = stack.push_thread();
+    let other = stack.push_new_thread();
     let callbacks = stack.callbacks();
     // SAFETY: both are live. Only words of a `lua_State` are read, which has as many.
     let [global, same] =

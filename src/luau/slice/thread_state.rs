@@ -7,10 +7,11 @@ use mlua::ffi;
 use super::Slice;
 use super::report::SliceEnd;
 use crate::luau::context::Answer;
+use crate::luau::context::Context;
 use crate::luau::notes::Mark;
 use crate::luau::request::Request;
-use crate::luau::shared::OwnThread;
 use crate::luau::stack::{Coroutine, Reference, Stack};
+use crate::luau::thread::OwnThread;
 use crate::luau::threads::{Purpose, TaskId};
 use crate::luau::transfer::{self, Copies};
 use crate::types::CallError;
@@ -42,14 +43,7 @@ enum End {
     Cancelled,
 }
 
-impl<'a> OwnThread<'a> {
-    /// Its stack, while it does not run, or is looked at from inside a call that ends before it goes on.
-    fn stack(self) -> Stack<'a> {
-        // SAFETY: it is live by the contract of `OwnThread::new`. Who uses this borrows it for one operation, during
-        // which nothing runs.
-        unsafe { Stack::new(self.address()) }
-    }
-
+impl OwnThread<'_> {
     /// Whether it is in the break chain of its process.
     pub(super) fn is_broken(self) -> bool {
         self.stack().status() == ffi::LUA_BREAK
@@ -80,13 +74,13 @@ impl<'a> OwnThread<'a> {
             Some(taken)
         });
         let Some((id, task)) = taken.flatten() else { return };
-        // SAFETY: who calls this uses nothing of the context meanwhile.
-        let context = unsafe { &mut *shared.context.get() };
-        let reply = context.replies.take(context.index, id);
-        if let Some(Ok(values)) = reply.filter(|_| task.is_receiver()) {
-            context.put_back(id, values);
-        }
-        context.requests.push((id, Request::Cancel));
+        self.with_context(|context| {
+            let reply = context.replies.take(context.index, id);
+            if let Some(Ok(values)) = reply.filter(|_| task.is_receiver()) {
+                context.put_back(id, values);
+            }
+            context.requests.push((id, Request::Cancel));
+        });
         shared.slice.flag_outcome();
     }
 
@@ -180,18 +174,13 @@ impl<'a> OwnThread<'a> {
             let tasks = process.tasks_mut()?;
             let joiners = tasks.take_joiners(self.address());
             for &joiner in &joiners {
-                tasks.wake_joiner(joiner, |joiner| {
-                    // SAFETY: it is anchored, and does not run.
-                    let mut joiner = unsafe { Stack::new(joiner) };
-                    put_end(&self.stack(), end, &mut joiner)
-                });
+                tasks.wake_joiner(joiner, |joiner| put_end(&self.stack(), end, joiner));
             }
             Some(joiners)
         });
-        // SAFETY: as above.
-        let requests = unsafe { &mut (*shared.context.get()).requests };
         let cancel = |joiner: TaskId| (joiner, Request::Cancel);
-        requests.extend(joiners.flatten().unwrap_or_default().into_iter().map(cancel));
+        let joiners = joiners.flatten().unwrap_or_default();
+        self.with_context(|context| context.requests.extend(joiners.into_iter().map(cancel)));
         shared.slice.flag_outcome();
     }
 
@@ -201,19 +190,24 @@ impl<'a> OwnThread<'a> {
         if shared.slice.is_marked_for_kill() {
             return;
         }
-        // SAFETY: who calls this uses nothing of the context meanwhile.
-        let context = unsafe { &mut *shared.context.get() };
         // Nobody may be there who would catch an error.
         let _guard = shared.slice.grant_all_memory();
-        if context.ends_on_task_error {
+        if self.with_context(|context| context.ends_on_task_error) {
             let failed = self.keep();
             shared.slice.with_process(|process| process.tasks_mut().map(|tasks| tasks.failed = Some(failed)));
             shared.slice.mark_for_kill(SliceEnd::Failed);
         } else {
-            context.report_task_error(transfer::script_error(&mut self.stack()));
+            let error = transfer::script_error(&mut self.stack());
+            self.with_context(|context| context.report_task_error(error));
             shared.slice.flag_outcome();
             shared.slice.charge_later(TASK_ERROR);
         }
+    }
+
+    /// Calls `f` with what the isolate shares with functions.
+    fn with_context<R>(self, f: impl FnOnce(&mut Context) -> R) -> R {
+        // SAFETY: it is there for as long as the state. Those who call what uses this use nothing of it meanwhile.
+        f(unsafe { &mut *self.shared().context.get() })
     }
 
     /// Has the registry keep it.

@@ -6,6 +6,7 @@ use bevy::platform::collections::HashMap;
 use mlua::ffi::lua_State;
 
 use super::task_id::TaskId;
+use crate::luau::thread::Anchored;
 use crate::types::CallId;
 
 /// Threads of handlers that have returned which a process keeps. To make one takes longer than most handlers run.
@@ -26,7 +27,7 @@ pub(super) struct Handlers {
     /// Those whose ends somebody is told, by their threads. These stay anchored until then.
     calls: HashMap<*mut lua_State, Purpose>,
     /// Threads that have returned and that only we have. They are anchored, with empty stacks.
-    idle: Vec<*mut lua_State>,
+    idle: Vec<Anchored>,
 }
 
 impl Handlers {
@@ -57,12 +58,12 @@ impl Handlers {
         calls
     }
 
-    pub(super) fn take_idle(&mut self) -> Option<*mut lua_State> {
+    pub(super) fn take_idle(&mut self) -> Option<Anchored> {
         self.idle.pop()
     }
 
     /// Keeps a thread that has returned. `false` if there are enough.
-    pub(super) fn keep_idle(&mut self, thread: *mut lua_State) -> bool {
+    pub(super) fn keep_idle(&mut self, thread: Anchored) -> bool {
         let has_room = self.idle.len() < MAX_IDLE;
         if has_room {
             self.idle.push(thread);

@@ -8,8 +8,9 @@ use mlua::ffi::{self, lua_State};
 
 use super::handlers::{Handlers, Purpose};
 use super::task_id::{MAIN, TaskId};
-use crate::luau::notes::{Mark, Notes};
+use crate::luau::notes::Mark;
 use crate::luau::stack::{Coroutine, Kind, Reference, Stack, Tag};
+use crate::luau::thread::Anchored;
 use crate::luau::transfer;
 use crate::value::Value;
 
@@ -25,7 +26,7 @@ pub(in crate::luau) enum Plan {
     /// The same, by a message, unless it is over before.
     Message,
     /// It is woken by the end of another thread.
-    Join { of: *mut lua_State, has_timeout: bool },
+    Join { of: Anchored, has_timeout: bool },
 }
 
 impl Plan {
@@ -38,7 +39,7 @@ impl Plan {
 /// A thread that belongs to the scheduler, and does not run.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::luau) struct Task {
-    pub(in crate::luau) thread: *mut lua_State,
+    pub(in crate::luau) thread: Anchored,
     /// Values that the scheduler has put on its stack, with which it is resumed. They are all that is there, above the
     /// function if it has not begun.
     pub(in crate::luau) values: c_int,
@@ -64,7 +65,7 @@ impl Task {
 /// See the [module](self).
 pub(in crate::luau) struct Tasks {
     /// The task whose turn it is.
-    pub(super) current: Option<(TaskId, *mut lua_State)>,
+    pub(super) current: Option<(TaskId, Anchored)>,
     /// Threads that belong to the scheduler. All of them carry [`Mark::Scheduled`], and no others.
     scheduled: BTreeMap<TaskId, Task>,
     by_thread: HashMap<*mut lua_State, TaskId>,
@@ -76,7 +77,7 @@ pub(in crate::luau) struct Tasks {
     pub(in crate::luau) anchors: Reference,
     last_id: TaskId,
     /// The thread of the main chunk, which is anchored elsewhere.
-    root: *mut lua_State,
+    root: Anchored,
     /// What the main chunk has returned.
     pub(super) results: Vec<Value>,
     /// The thread of the task whose error ended the process.
@@ -103,7 +104,7 @@ pub(in crate::luau) enum Next {
 
 impl Tasks {
     /// Of a process that runs its main chunk, anchored in the table with the registry reference `anchors`.
-    pub(super) fn new(root: *mut lua_State, anchors: Reference) -> Self {
+    pub(super) fn new(root: Anchored, anchors: Reference) -> Self {
         Self {
             current: Some((MAIN, root)),
             scheduled: BTreeMap::new(),
@@ -146,7 +147,7 @@ impl Tasks {
     /// above its function if it has not begun.
     pub(in crate::luau) unsafe fn schedule(
         &mut self,
-        thread: *mut lua_State,
+        thread: Anchored,
         plan: Plan,
         values: c_int,
         by_script: bool,
@@ -157,16 +158,14 @@ impl Tasks {
             Plan::Ready => self.ready.push_back(id),
             Plan::NextSlice => self.next_slice.push_back(id),
             Plan::Join { of, .. } => {
-                self.joiners.entry(of).or_default().push(id);
-                // SAFETY: who joins a thread has it on its stack.
-                unsafe { Notes::of(of) }.mark(Mark::Joined);
+                self.joiners.entry(of.address()).or_default().push(id);
+                of.get().notes().mark(Mark::Joined);
             }
             Plan::Wait | Plan::Message => {}
         }
         self.scheduled.insert(id, Task { thread, values, by_script, plan, is_ready });
-        self.by_thread.insert(thread, id);
-        // SAFETY: by the contract.
-        unsafe { Notes::of(thread) }.mark(Mark::Scheduled);
+        self.by_thread.insert(thread.address(), id);
+        thread.get().notes().mark(Mark::Scheduled);
         id
     }
 
@@ -181,18 +180,16 @@ impl Tasks {
         } else if let Plan::Join { of, .. } = task.plan {
             self.forget_joiner(of, id);
         }
-        // SAFETY: it is anchored.
-        unsafe { Notes::of(thread) }.unmark(Mark::Scheduled);
+        task.thread.get().notes().unmark(Mark::Scheduled);
         Some((id, task))
     }
 
-    fn forget_joiner(&mut self, of: *mut lua_State, id: TaskId) {
-        let Some(joiners) = self.joiners.get_mut(&of) else { return };
+    fn forget_joiner(&mut self, of: Anchored, id: TaskId) {
+        let Some(joiners) = self.joiners.get_mut(&of.address()) else { return };
         joiners.retain(|&other| other != id);
         if joiners.is_empty() {
-            self.joiners.remove(&of);
-            // SAFETY: the one who does not join it any more has it on its stack.
-            unsafe { Notes::of(of) }.unmark(Mark::Joined);
+            self.joiners.remove(&of.address());
+            of.get().notes().unmark(Mark::Joined);
         }
     }
 
@@ -200,9 +197,8 @@ impl Tasks {
     pub(super) fn next_ready(&mut self) -> Option<(TaskId, Task)> {
         let id = self.ready.pop_front()?;
         let task = self.scheduled.remove(&id)?;
-        self.by_thread.remove(&task.thread);
-        // SAFETY: it is anchored.
-        unsafe { Notes::of(task.thread) }.unmark(Mark::Scheduled);
+        self.by_thread.remove(&task.thread.address());
+        task.thread.get().notes().unmark(Mark::Scheduled);
         Some((id, task))
     }
 
@@ -211,11 +207,10 @@ impl Tasks {
         let queued = self.ready.len() + self.next_slice.len();
         let ready = self.scheduled.values().filter(|task| task.is_ready).count();
         let are_scheduled = self.scheduled.iter().all(|(id, task)| {
-            // SAFETY: it is anchored. It is only looked at.
-            let is_suspended = unsafe { Stack::new(task.thread) }.coroutine() == Coroutine::Suspended;
-            // SAFETY: as above.
-            let is_marked = unsafe { Notes::of(task.thread) }.has(Mark::Scheduled);
-            is_suspended && is_marked && self.by_thread.get(&task.thread) == Some(id)
+            let thread = task.thread.get();
+            let is_suspended = thread.stack().coroutine() == Coroutine::Suspended;
+            let is_marked = thread.notes().has(Mark::Scheduled);
+            is_suspended && is_marked && self.by_thread.get(&thread.address()) == Some(id)
         });
         are_scheduled && queued == ready && self.by_thread.len() == self.scheduled.len()
     }
@@ -257,9 +252,9 @@ impl Tasks {
     }
 
     /// Makes one of them ready, with values that `put` puts on its stack and counts.
-    pub(in crate::luau) fn wake_joiner(&mut self, id: TaskId, put: impl FnOnce(*mut lua_State) -> c_int) {
+    pub(in crate::luau) fn wake_joiner(&mut self, id: TaskId, put: impl FnOnce(&mut Stack<'_>) -> c_int) {
         if let Some(task) = self.scheduled.get_mut(&id) {
-            task.values = put(task.thread);
+            task.values = put(&mut task.thread.get().stack());
             task.is_ready = true;
             self.ready.push_back(id);
         }
@@ -268,8 +263,7 @@ impl Tasks {
     /// The task whose turn it was has ended with `status`, or yielded. Its stack is `stack`.
     pub(super) fn stopped(&mut self, stack: &mut Stack<'_>, status: c_int) -> Next {
         let Some((_, thread)) = self.current.take() else { return Next::Continue };
-        // SAFETY: it is anchored.
-        let notes = unsafe { Notes::of(thread) };
+        let notes = thread.get().notes();
         if status == ffi::LUA_YIELD && notes.has(Mark::Scheduled) {
             return Next::Continue; // it waits
         }
@@ -307,25 +301,20 @@ impl Tasks {
     }
 
     /// The thread of a handler that has returned, for another. It is anchored, and has the globals of the process.
-    pub(in crate::luau) fn take_idle_handler(&mut self) -> Option<*mut lua_State> {
+    pub(in crate::luau) fn take_idle_handler(&mut self) -> Option<Anchored> {
         self.handlers.take_idle()
     }
 
     /// It was not used.
-    ///
-    /// # Safety
-    ///
-    /// It must be one that was [taken](Self::take_idle_handler) from here.
-    pub(in crate::luau) unsafe fn keep_idle_handler(&mut self, thread: *mut lua_State) {
-        // SAFETY: by the contract it is anchored, and does not run.
-        unsafe { Stack::new(thread) }.resize(0);
+    pub(in crate::luau) fn keep_idle_handler(&mut self, thread: Anchored) {
+        thread.get().stack().resize(0);
         self.handlers.keep_idle(thread);
     }
 
     /// A thread has ended with `status`, or has yielded to nobody: then it is suspended until somebody resumes it who
     /// has it.
     pub(in crate::luau) fn ended(&mut self, stack: &mut Stack<'_>, status: c_int) -> Next {
-        let is_main = stack.thread() == self.root;
+        let is_main = stack.thread() == self.root.address();
         match status {
             ffi::LUA_OK => {
                 if is_main && stack.has_room(transfer::RESULT_SLOTS) {
@@ -340,8 +329,7 @@ impl Tasks {
                 Next::Continue
             }
             _ if is_main => Next::Failed,
-            // SAFETY: by the stack, it is live.
-            _ if unsafe { Notes::of(stack.thread()) }.has(Mark::Reported) => Next::Continue,
+            _ if stack.own().notes().has(Mark::Reported) => Next::Continue,
             _ => Next::TaskFailed,
         }
     }
@@ -349,20 +337,17 @@ impl Tasks {
     /// The process ends, or starts again: nothing belongs to the scheduler any more.
     pub(super) fn disband(&mut self) {
         for task in std::mem::take(&mut self.scheduled).into_values() {
-            // SAFETY: it is anchored, and does not run.
-            task.take_values_off(&mut unsafe { Stack::new(task.thread) });
-            // SAFETY: as above.
-            unsafe { Notes::of(task.thread) }.unmark(Mark::Scheduled);
+            task.take_values_off(&mut task.thread.get().stack());
+            task.thread.get().notes().unmark(Mark::Scheduled);
         }
     }
 
     /// Lets go of a thread, unless somebody is told how it ends. The stack is its own, or another's of the same state.
     pub(in crate::luau) fn release(&self, task: &Stack<'_>) {
-        if task.thread() == self.root || self.handlers.is_call(task.thread()) {
+        if task.thread() == self.root.address() || self.handlers.is_call(task.thread()) {
             return;
         }
-        // SAFETY: the main thread lives as long as its state, and does not run while processes do.
-        let mut main = unsafe { Stack::new(task.main_thread()) };
+        let mut main = task.main_thread().stack();
         main.push_reference(self.anchors);
         main.push_address(task.thread(), Tag::Thread);
         if main.raw_get(-2) != Kind::NIL {

@@ -71,8 +71,8 @@ impl<'a> Call<'a> {
         if let Some(name) = process.name() {
             return Some(name);
         }
-        // SAFETY: it is anchored. Its stack is only looked at, while functions cannot change it.
-        let root = unsafe { Stack::new(process.root) };
+        let root = process.root?;
+        let root = root.get().stack();
         let level = root.depth().checked_sub(1)?;
         root.frame(level, |frame| frame.short_source.to_string_lossy().into())
     }
@@ -84,7 +84,7 @@ impl<'a> Call<'a> {
 
     /// Whether no process runs: the main thread looks up an import.
     pub(in crate::luau) fn is_main_thread(&self) -> bool {
-        self.main_thread() == self.thread()
+        self.main_thread().address() == self.thread()
     }
 
     /// Pushes the main function of one of our own scripts, which has the base as its globals and is charged to nobody.
@@ -93,8 +93,7 @@ impl<'a> Call<'a> {
         if self.is_main_thread() {
             return self.load(name, code);
         }
-        // SAFETY: it is live, and does not run while processes do. Between protected calls its stack is empty.
-        let mut main = unsafe { Stack::new(self.main_thread()) };
+        let mut main = self.main_thread().stack(); // which is empty between protected calls
         let is_loaded = self.slice().charge_state(|| main.load(name, code));
         main.move_to(self, 1);
         is_loaded
@@ -108,8 +107,7 @@ impl<'a> Call<'a> {
     /// Calls `f` with the arguments as a host function sees them. What it copies is charged to the slice.
     #[inline]
     pub(in crate::luau) fn with_arguments<R>(&mut self, f: impl FnOnce(&CallArguments) -> R) -> R {
-        // SAFETY: a C function runs, of which the stack is. It is borrowed until `f` has returned.
-        let arguments = unsafe { CallArguments::new(self.thread()) };
+        let arguments = CallArguments::new(self.own());
         let result = self.on_thread_stack(|| f(&arguments));
         let cost = arguments.cost();
         if cost > 0 {
