@@ -20,6 +20,7 @@ mod misuse;
 mod outcomes;
 mod preemption;
 mod reflection;
+mod repeatability;
 mod sandbox;
 mod scheduling;
 mod signals;

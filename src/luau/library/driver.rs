@@ -21,7 +21,7 @@ pub(super) struct Driver {
 
 impl Driver {
     pub(super) const fn new(name: &'static CStr, source: &'static str) -> Self {
-        Self::edited(name, source, |source| Cow::Borrowed(source))
+        Self::edited(name, source, Cow::Borrowed)
     }
 
     /// A variant of one, which `edit` makes.
