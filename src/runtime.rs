@@ -55,6 +55,8 @@ pub struct LuauRuntime {
     requests: Requests,
     #[reflect(ignore)]
     workers: usize,
+    #[reflect(ignore)]
+    isolates_at_a_time: usize,
     budget: TickBudget,
     #[reflect(ignore)]
     passes_per_tick: u32,
@@ -116,9 +118,10 @@ impl LuauRuntime {
             registry,
             requests: Requests::default(),
             workers: settings.workers,
+            isolates_at_a_time: settings.isolates_at_a_time,
             budget: settings.budget,
             passes_per_tick: settings.passes_per_tick,
-            placement: Placement::new(settings.vms_per_isolate, settings.workers),
+            placement: Placement::new(settings.vms_per_isolate, settings.isolates_at_a_time),
             names: VmNames::new(seed),
             pending: VecDeque::new(),
             scripts: CompileCache::default(),
@@ -151,6 +154,11 @@ impl LuauRuntime {
     /// How many processes wait for their next slice.
     pub fn runnable(&self) -> usize {
         self.isolates.iter().map(Isolate::runnable).sum()
+    }
+
+    /// How many isolates are opened at a time. What scripts can observe depends on it, unlike on the number of workers.
+    pub(crate) fn isolates_at_a_time(&self) -> usize {
+        self.isolates_at_a_time
     }
 
     /// How many threads run isolates.

@@ -175,7 +175,10 @@ impl Isolate {
         if self.state.is_none() {
             let state = match idle_states.pop() {
                 Some(state) => state,
-                None => OpenState::open(self.host.clone(), self.config.repeatable)?,
+                None => {
+                    let seed = self.config.repeatable.then_some(self.config.seed);
+                    OpenState::open(self.host.clone(), seed)?
+                }
             };
             self.collector.opened(state.empty_bytes, state.luau.object_bytes());
             self.state = Some(state);

@@ -18,6 +18,7 @@ use super::stack::{Reference, Stack};
 use super::state::LuauState;
 use super::string_table::StringTable;
 use super::{library, records, slice};
+use crate::random;
 use crate::script::Script;
 use crate::types::ScriptError;
 
@@ -29,14 +30,14 @@ static SANDBOX: LazyLock<Script> =
     LazyLock::new(|| Script::new("sandbox", include_bytes!("sandbox.luau").as_slice()));
 
 impl LuauState {
-    /// Opens a sandboxed state whose garbage collector only runs when it is asked to. In one that is repeatable, tables with
-    /// objects as keys have the same order in each run.
+    /// Opens a sandboxed state whose garbage collector only runs when it is asked to. With a seed, what scripts see of
+    /// addresses is the same in each run: the order of tables with objects as keys, and what `tostring` makes of objects.
     ///
     /// # Errors
     ///
     /// When there is not enough memory.
-    pub(crate) fn open(host: HostFunctions, is_repeatable: bool) -> Result<Self, ScriptError> {
-        let mut state = Self::without_memory(host, is_repeatable);
+    pub(crate) fn open(host: HostFunctions, seed: Option<u64>) -> Result<Self, ScriptError> {
+        let mut state = Self::without_memory(host, seed.is_some());
         let data = (&raw mut *state.memory).cast::<c_void>();
         // SAFETY: `allocate` gets the `Memory` that it wants, which outlives the state.
         let main = unsafe { ffi::lua_newstate(memory::allocate, data) };
@@ -54,11 +55,12 @@ impl LuauState {
         }
         let sandbox = state.load(SANDBOX.name(), SANDBOX.bytecode().expect("the sandbox compiles"))?;
         let host = state.context().host().clone();
+        let keys = pointer_keys(seed, state.memory.base());
         // SAFETY: what is pushed of them lives as long as the state: the context holds them.
         let push_host_functions =
             |stack: &mut Stack<'_>| unsafe { library::push_host_functions(stack, &host) };
         state.environment_metatable =
-            state.protect(|stack| build_sandbox(stack, sandbox.0, push_host_functions))?;
+            state.protect(|stack| build_sandbox(stack, sandbox.0, push_host_functions, keys))?;
         state.unload(sandbox);
         state.knows_layout = knows_layout(&mut state.main());
         state.find_string_table();
@@ -104,6 +106,7 @@ fn build_sandbox(
     stack: &mut Stack<'_>,
     sandbox: Reference,
     push_host_functions: impl FnOnce(&mut Stack<'_>),
+    pointer_keys: [u64; 4],
 ) -> Reference {
     library::replace(stack);
     stack.push_reference(sandbox);
@@ -128,14 +131,22 @@ fn build_sandbox(
     );
     stack.push_value(base);
     stack.set_globals();
-    stack.encode_pointers(pointer_keys());
+    stack.encode_pointers(pointer_keys);
     stack.refer_to(environment)
 }
 
-/// Keys with which Luau encodes the addresses that `tostring({})` shows: different in each state, so
-/// that scripts do not learn where the game's memory is.
-fn pointer_keys() -> [u64; 4] {
+/// Keys with which Luau encodes the addresses that `tostring({})` shows, so that scripts do not learn where the game's
+/// memory is. With a seed they repeat; otherwise they are different in each state.
+///
+/// An address `p` becomes `(a * p + c) ^ (b * p + d)` (`lua_encodepointer` in lapi.cpp), where `a` is made even and `b` odd.
+/// Where the memory begins is taken off `c` and `d`, so that only the distance from there shows.
+fn pointer_keys(seed: Option<u64>, base: usize) -> [u64; 4] {
     use std::hash::{BuildHasher, RandomState};
-    let hasher = RandomState::new();
-    [0u64, 1, 2, 3].map(|key| hasher.hash_one(key))
+    let Some(seed) = seed else {
+        let hasher = RandomState::new();
+        return [0u64, 1, 2, 3].map(|key| hasher.hash_one(key));
+    };
+    let [a, b, c, d] = [0, 1, 2, 3].map(|key| random::derive(seed, ("addresses", key)));
+    let (a, b, base) = (a & !1, b | 1, base as u64);
+    [a, b, c.wrapping_sub(a.wrapping_mul(base)), d.wrapping_sub(b.wrapping_mul(base))]
 }

@@ -25,7 +25,7 @@ fn names(stack: &mut Stack<'_>, index: i32, prefix: &str, found: &mut BTreeSet<S
 }
 
 fn reachable() -> BTreeSet<String> {
-    let mut state = LuauState::open(HostFunctions::default(), false).expect("a state");
+    let mut state = LuauState::open(HostFunctions::default(), None).expect("a state");
     let mut found = BTreeSet::new();
     state
         .protect(|stack| {

@@ -51,11 +51,11 @@ pub(crate) fn admit(
 /// Starts what isolates have admitted.
 fn start(runtime: &mut LuauRuntime, time: TickTime) -> IsolateStats {
     let workers = runtime.workers();
-    let max_idle = workers * BATCHES_PER_WORKER;
+    let max_idle = runtime.isolates_at_a_time() * BATCHES_PER_WORKER;
     let isolates = runtime.isolates.busy_mut().map(|(_, isolate)| isolate);
     let mut isolates: Vec<&mut Isolate> = isolates.filter(|isolate| isolate.can_start()).collect();
-    // Which isolate gets whose state must not depend on which worker is faster. So the isolates of a batch start one
-    // after another, and each batch has idle states of its own.
+    // Which isolate gets whose state must not depend on which worker is faster, or on how many there are. So the isolates
+    // of a batch start one after another, and each batch has idle states of its own.
     let batch = (isolates.len() / max_idle).clamp(1, MAX_START_BATCH);
     let mut idle = runtime.idle_states.drain(..);
     let batches = isolates.chunks_mut(batch).map(|batch| (batch, Vec::from_iter(idle.next())));

@@ -22,6 +22,7 @@ mod misuse;
 mod outcomes;
 mod preemption;
 mod reflection;
+mod repeatability;
 mod sandbox;
 mod scheduling;
 mod signals;

@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn threads_look_as_prefetching_wants_them() {
-        let mut state = LuauState::open(HostFunctions::default(), false).expect("memory");
+        let mut state = LuauState::open(HostFunctions::default(), None).expect("memory");
         assert!(state.knows_layout, "Luau has changed: look up the offsets in `prefetch`");
         assert!(state.protect(super::finds_callbacks).expect("memory"), "the same");
     }
