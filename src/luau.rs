@@ -52,8 +52,9 @@ mod state;
 mod string_table;
 mod threads;
 mod transfer;
+pub(crate) mod world;
 
-pub(crate) use context::{Answer, Caller, Context};
+pub(crate) use context::{Answer, Caller, Context, VmName};
 pub(crate) use function_ref::FunctionRef;
 pub(crate) use handlers::Handler;
 pub(crate) use host_functions::{BoxedFunction, Entry, HostFunctions, Parser};
