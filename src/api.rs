@@ -2,7 +2,7 @@
 
 mod argument;
 pub(crate) mod host_function;
-mod registry;
+pub(crate) mod registry;
 pub(crate) mod syscall;
 
 pub use host_function::{HostFunction, HostFunctionAppExt};

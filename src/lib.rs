@@ -186,6 +186,8 @@ pub mod api;
 pub mod assets;
 pub mod console;
 pub mod diagnostics;
+#[cfg(feature = "ecs")]
+pub mod ecs;
 pub mod guide;
 mod isolate;
 mod luau;
@@ -204,6 +206,8 @@ pub use api::{HostFunction, HostFunctionAppExt, ReplyTo, Syscall, SyscallAppExt}
 pub use assets::{LuauScript, LuauScriptError, LuauScriptLoader, RequireError, ScriptReloaded};
 pub use console::VmConsole;
 pub use diagnostics::LuauOsDiagnosticsPlugin;
+#[cfg(feature = "ecs")]
+pub use ecs::{EcsAccess, EcsTypesExt};
 pub use plugin::{LuauOsPlugin, LuauOsSystems};
 pub use process::{
     CallCommandsExt, CallEnded, Priority, Process, ProcessCommandsExt, ProcessExited, ProcessInfo, ProcessOf,

@@ -53,8 +53,9 @@ mod string_table;
 mod thread;
 mod threads;
 mod transfer;
+pub(crate) mod world;
 
-pub(crate) use context::{Answer, Caller, Context};
+pub(crate) use context::{Answer, Caller, Context, VmName};
 pub(crate) use function_ref::FunctionRef;
 pub(crate) use handlers::Handler;
 pub(crate) use host_functions::{BoxedFunction, Entry, HostFunctions, Parser};

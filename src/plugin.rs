@@ -194,6 +194,8 @@ impl Plugin for LuauOsPlugin {
             .init_resource::<SyscallSystems>()
             .init_resource::<ScriptAssets>();
         reflection::register_types(app);
+        #[cfg(feature = "ecs")]
+        crate::ecs::build(app);
         self.add_systems(app);
     }
 }
@@ -283,9 +285,16 @@ impl LuauOsPlugin {
             self.schedule,
             (
                 scheduler::begin_tick.before(LuauOsSystems::Admit),
+                #[cfg(not(feature = "ecs"))]
                 scheduler::admit.in_set(LuauOsSystems::Admit),
+                #[cfg(feature = "ecs")]
+                (scheduler::place, scheduler::start).chain().in_set(LuauOsSystems::Admit),
                 scheduler::wake.in_set(LuauOsSystems::Wake),
                 scheduler::run.in_set(LuauOsSystems::Run),
+                #[cfg(feature = "ecs")]
+                crate::ecs::apply_changes
+                    .before(scheduler::dispatch_syscalls)
+                    .in_set(LuauOsSystems::Syscalls),
                 scheduler::dispatch_syscalls.in_set(LuauOsSystems::Syscalls),
                 scheduler::collect.in_set(LuauOsSystems::Collect),
                 scheduler::settle.in_set(LuauOsSystems::Settle),

@@ -1,6 +1,8 @@
 //! The shared Luau runtime: isolates, and who lives where.
 
 mod admission;
+#[cfg(feature = "ecs")]
+mod changes;
 mod handles;
 pub(crate) mod isolates;
 mod names;

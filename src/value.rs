@@ -1,6 +1,7 @@
 //! Values that cross the border between scripts and the game.
 
 pub(crate) mod arguments;
+mod column;
 mod deserialize;
 mod entity;
 mod error;
@@ -13,6 +14,7 @@ use std::fmt;
 use bevy::ecs::entity::Entity;
 use smallvec::SmallVec;
 
+pub(crate) use column::Column;
 pub use entity::EntityValue;
 pub use error::ValueError;
 pub use results::Results;

@@ -14,10 +14,10 @@ use super::processes::{ProcessOrigin, ProcessTable};
 use super::run_queue::RunQueue;
 use super::start::{Start, Starting};
 use super::state::OpenState;
-use crate::luau::Caller;
+use crate::luau::{Caller, VmName};
 use crate::random;
 use crate::script::Script;
-use crate::types::{KillReason, Outcome, Pid, ProcessIndex, ScriptError, VmId};
+use crate::types::{KillReason, Outcome, Pid, ProcessIndex, ScriptError};
 
 /// Processes that are started before the first of them runs.
 const START_BATCH: usize = 16;
@@ -156,9 +156,10 @@ impl Isolate {
         let OpenState { luau, scripts, .. } = self.state.as_mut().expect("it is open");
         let vms = &mut luau.context().vms;
         if vms.len() <= vm.at() {
-            vms.resize(vm.at() + 1, VmId::default());
+            vms.resize(vm.at() + 1, VmName::NONE);
         }
-        vms[vm.at()] = self.vms.record(vm).id;
+        let record = self.vms.record(vm);
+        vms[vm.at()] = VmName { id: record.id, entity: record.vm };
         let program = scripts.load(luau, &script)?;
         let Some(start) = start else { return luau.start(index, program, category, caller) };
         let Start { name, arguments, function, .. } = *start;

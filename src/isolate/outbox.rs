@@ -6,6 +6,7 @@ use super::exit::{CallAnswer, TaskError};
 use super::keys::WaitId;
 use super::sweep::SweepAt;
 use crate::luau::request::ExternalRequest;
+use crate::luau::world::WorldChange;
 use crate::types::{Outcome, ProcessIndex, VmIndex};
 
 /// A return without results. Hundreds of thousands of processes may end so in one tick.
@@ -26,6 +27,7 @@ pub(super) struct Outbox {
     answers: VecDeque<CallAnswer>,
     requests: Vec<(WaitId, ExternalRequest)>,
     sweep_requests_at: SweepAt,
+    changes: Vec<WorldChange>,
 }
 
 /// Processes that have ended, in their order. The usual outcome takes no space.
@@ -110,6 +112,21 @@ impl Outbox {
 
     pub(super) fn has_answers(&self) -> bool {
         !self.answers.is_empty()
+    }
+
+    /// Takes what scripts change in the world, behind what is there.
+    pub(super) fn take_changes(&mut self, changes: &mut Vec<WorldChange>) {
+        if self.changes.is_empty() {
+            std::mem::swap(&mut self.changes, changes);
+        } else {
+            self.changes.append(changes);
+        }
+    }
+
+    /// The changes, in the order in which they were asked for.
+    #[cfg(feature = "ecs")]
+    pub(super) fn changes(&mut self) -> Vec<WorldChange> {
+        std::mem::take(&mut self.changes)
     }
 
     pub(super) fn push_request(&mut self, wait: WaitId, request: ExternalRequest) {

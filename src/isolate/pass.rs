@@ -84,7 +84,7 @@ pub(super) struct Pass<'a> {
     collector: &'a mut Collector,
     outbox: &'a mut Outbox,
     config: IsolateConfig,
-    time: TickTime,
+    time: TickTime<'a>,
     /// The pause of processes that yield in this tick.
     yielded: Pause,
     clock: PassClock,
@@ -140,7 +140,7 @@ impl<'a> Pass<'a> {
     pub(super) fn new(
         isolate: &'a mut Isolate,
         quantum: u32,
-        time: TickTime,
+        time: TickTime<'a>,
         next: Option<&'a Isolate>,
     ) -> Option<Self> {
         let Isolate { config, state, processes, vms, waits, collector, outbox, slice_time, .. } = isolate;
@@ -152,7 +152,7 @@ impl<'a> Pass<'a> {
         let is_timed = !time.deadline.is_never() && config.limits;
         let max_bytes = collector.max_bytes(processes.live_count());
         Some(Self {
-            slices: luau.slices(SliceLimits { time: is_timed.then_some(MAX_SLICE_TIME) }),
+            slices: luau.slices(SliceLimits { time: is_timed.then_some(MAX_SLICE_TIME) }, time.world),
             processes,
             vms,
             waits,

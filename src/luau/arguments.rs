@@ -2,10 +2,19 @@
 
 use std::cell::Cell;
 
+#[cfg(feature = "ecs")]
+use bevy::ecs::entity::Entity;
+
 use super::stack::{Kind, Stack};
 use super::thread::OwnThread;
 use super::transfer::{self, Copies};
+#[cfg(feature = "ecs")]
+use crate::value::Column;
 use crate::value::Value;
+
+/// What may be in an array, in safepoints: about a megabyte.
+#[cfg(feature = "ecs")]
+const MAX_COLUMN_COST: u64 = 1 << 16;
 
 /// The arguments of the running host function.
 pub struct CallArguments<'a> {
@@ -41,6 +50,53 @@ impl<'a> CallArguments<'a> {
     pub(crate) fn number(&self, position: u32) -> Option<f64> {
         let (stack, index) = (self.stack(), position.cast_signed());
         if stack.kind(index) == Kind::NUMBER { stack.number(index) } else { None }
+    }
+
+    /// Calls `f` with an argument that is a string.
+    #[cfg(feature = "ecs")]
+    pub(crate) fn with_text<R>(&self, position: u32, f: impl FnOnce(&str) -> R) -> Option<R> {
+        let stack = self.stack();
+        let text = std::str::from_utf8(stack.bytes(position.cast_signed())?).ok()?;
+        Some(f(text))
+    }
+
+    /// An argument that is an entity.
+    #[cfg(feature = "ecs")]
+    pub(crate) fn entity(&self, position: u32) -> Option<Entity> {
+        self.stack().entity(position.cast_signed()).and_then(Entity::try_from_bits)
+    }
+
+    /// Whether an argument is a table.
+    #[cfg(feature = "ecs")]
+    pub(crate) fn is_table(&self, position: u32) -> bool {
+        self.stack().kind(position.cast_signed()) == Kind::TABLE
+    }
+
+    /// The elements of an argument that is an array of up to `max`. There is as much in each as may be in one value.
+    #[cfg(feature = "ecs")]
+    pub(crate) fn column(&self, position: u32, max: usize) -> Result<Column, String> {
+        let (mut stack, index) = (self.stack(), position.cast_signed());
+        if stack.kind(index) != Kind::TABLE {
+            return Err(format!("expected array, got {}", stack.kind_name(stack.kind(index))));
+        }
+        let count = stack.length(index) as usize;
+        if count > max {
+            return Err(format!("an array of {count} values: at most {max} are passed at a time"));
+        }
+        let (mut column, mut cost) = (Column::default(), 0);
+        for element in 1..=count as i32 {
+            stack.raw_get_element(index, element);
+            let top = stack.top();
+            let Copies { values, cost: copied } = transfer::argument(&mut stack, top);
+            stack.pop(1);
+            cost += copied;
+            column.push(values.map_err(|why| format!("[{element}]: {why}"))?);
+            if cost > MAX_COLUMN_COST {
+                return Err("there is too much in it".to_owned());
+            }
+        }
+        self.cost.set(self.cost.get().saturating_add(cost));
+        Ok(column)
     }
 
     /// A copy of an argument, nil if it was not passed. If there is too much in it, why it cannot be copied.

@@ -1,7 +1,9 @@
 //! What the functions that scripts call share with the isolate: the process that runs, and what it leaves behind.
 
+use std::ptr::NonNull;
 use std::sync::Arc;
 
+use bevy::ecs::entity::Entity;
 use bevy::platform::collections::HashMap;
 
 use super::exports::Exports;
@@ -13,6 +15,7 @@ use super::request::Request;
 use super::signals::{Signal, Signals};
 use super::stack::Reference;
 use super::threads::TaskId;
+use super::world::{WorldChange, WorldFunctions};
 use crate::console::ConsoleBuffer;
 use crate::random::Pcg32;
 use crate::types::{CallError, CallId, ProcessIndex, ScriptError, VmId, VmIndex};
@@ -30,6 +33,10 @@ pub(crate) struct Context {
     pub(crate) console: ConsoleBuffer,
     /// By [`ProcessIndex`], what is known of the last process that started there.
     pub(super) callers: Vec<Caller>,
+    /// What functions see of the game's world. Only there while [`Slices`](super::slices::Slices) are.
+    pub(super) world: Option<NonNull<dyn WorldFunctions>>,
+    /// What they are to change in it.
+    pub(crate) changes: Vec<WorldChange>,
     pub(super) task_limit: usize,
     /// Closures of the state point into these, so they stay.
     host: HostFunctions,
@@ -44,8 +51,8 @@ pub(crate) struct Context {
     pub(crate) exports: Exports,
     /// How calls of the game ended in this slice.
     pub(crate) answers: Vec<Answer>,
-    /// What scripts call the VMs, by [`VmIndex`].
-    pub(crate) vms: Vec<VmId>,
+    /// The VMs, by [`VmIndex`].
+    pub(crate) vms: Vec<VmName>,
     /// What the process gave to `process.exit`.
     pub(crate) exit_results: Vec<Value>,
     /// Where the process that runs is kept.
@@ -67,6 +74,20 @@ pub(crate) struct Answer {
     pub(crate) id: CallId,
     pub(crate) function: Arc<str>,
     pub(crate) result: Result<Vec<Value>, CallError>,
+}
+
+/// How a VM is found.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct VmName {
+    /// By scripts.
+    pub(crate) id: VmId,
+    /// By the game.
+    pub(crate) entity: Entity,
+}
+
+impl VmName {
+    /// There is no such VM.
+    pub(crate) const NONE: Self = Self { id: VmId(0), entity: Entity::PLACEHOLDER };
 }
 
 /// Where a name was looked for that is not there.
@@ -103,6 +124,8 @@ impl Context {
             missed: None,
             console: ConsoleBuffer::default(),
             callers: Vec::new(),
+            world: None,
+            changes: Vec::new(),
             task_limit: 0,
             host,
             requests: Vec::new(),
@@ -134,7 +157,13 @@ impl Context {
     /// Its VM.
     pub(super) fn vm(&mut self) -> VmId {
         let vm = self.caller().vm.at();
-        self.vms.get(vm).copied().unwrap_or_default()
+        self.vms.get(vm).map_or_else(VmId::default, |vm| vm.id)
+    }
+
+    /// The entity of that.
+    pub(super) fn vm_entity(&mut self) -> Entity {
+        let vm = self.caller().vm.at();
+        self.vms.get(vm).map_or(Entity::PLACEHOLDER, |vm| vm.entity)
     }
 
     /// Hands over the function with a registry reference.

@@ -6,6 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::arguments::CallArguments;
+#[cfg(feature = "ecs")]
+use super::world::{WorldAnswer, WorldCaller, WorldChange, WorldFunctions};
 use crate::value::{Arguments, Results};
 
 /// Gives the arguments of a syscall their type.
@@ -25,12 +27,9 @@ pub(crate) enum Entry {
     Function(BoxedFunction),
     /// With its number among the syscalls.
     Syscall(usize, Parser),
-}
-
-impl Entry {
-    pub(super) fn is_syscall(&self) -> bool {
-        matches!(self, Self::Syscall(..))
-    }
+    /// A function that looks at the world, with its number among those.
+    #[cfg(feature = "ecs")]
+    World(usize),
 }
 
 /// Why a host function has no result.
@@ -50,6 +49,8 @@ impl HostFunctions {
         let add = match entry {
             Entry::Function(_) => "add_host_function",
             Entry::Syscall(..) => "add_syscall",
+            #[cfg(feature = "ecs")]
+            Entry::World(_) => "LuauOsPlugin",
         };
         assert!(path.split('.').all(is_name), "{add}({path:?}): expected names with dots between them");
         let first = path.split('.').next().unwrap_or_default();
@@ -92,6 +93,22 @@ impl HostFunctions {
         // The arguments' types may have code of their own.
         let args = catch(|| parser(arguments))?;
         Ok((*number, args))
+    }
+
+    /// Calls a function that looks at the world.
+    #[cfg(feature = "ecs")]
+    pub(super) fn look(
+        (_, entry): &HostEntry,
+        world: &dyn WorldFunctions,
+        caller: WorldCaller,
+        arguments: &CallArguments,
+        changes: &mut Vec<WorldChange>,
+    ) -> Result<WorldAnswer, HostError> {
+        let Entry::World(number) = entry else {
+            return Err(HostError::Error("no such function".to_owned()));
+        };
+        // The components' types have code of their own.
+        catch(|| world.call(*number, caller, arguments, changes))
     }
 
     /// Calls a function.

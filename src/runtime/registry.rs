@@ -24,6 +24,16 @@ impl HostRegistry {
         self.functions.add(path, Entry::Function(function));
     }
 
+    /// A function that looks at the world, by its number among those.
+    ///
+    /// # Panics
+    ///
+    /// As [`HostRegistry::add_function`].
+    #[cfg(feature = "ecs")]
+    pub(crate) fn add_world_function(&mut self, path: &str, number: usize) {
+        self.functions.add(path, Entry::World(number));
+    }
+
     /// Returns where the answers go.
     ///
     /// # Panics

@@ -10,6 +10,7 @@ use super::parallel::{SharedStats, for_each};
 use super::tick::Tick;
 use crate::assets::{Program, ScriptParam};
 use crate::isolate::{Isolate, OpenState, Suspension, TickTime};
+use crate::luau::world::WorldRef;
 use crate::process::Priority;
 use crate::process::{Process, ProcessOf};
 use crate::runtime::{LuauRuntime, ProcessAdmission};
@@ -26,30 +27,70 @@ const MAX_START_BATCH: usize = 16;
 /// Batches for each worker at least, so that none waits long for the last.
 const BATCHES_PER_WORKER: usize = 4;
 
+type PendingProcesses<'w, 's> =
+    Query<'w, 's, (&'static mut Process, Option<&'static ProcessOf>, Option<&'static Priority>)>;
+type Vms<'w, 's> = Query<'w, 's, (&'static mut Vm, Option<&'static VmLimits>, Has<VmSuspended>)>;
+
+#[cfg(not(feature = "ecs"))]
 pub(crate) fn admit(
     _main_thread: NonSendMarker,
     mut runtime: ResMut<LuauRuntime>,
     mut tick: ResMut<Tick>,
     mut metrics: ResMut<Metrics>,
-    mut scripts: ScriptParam,
-    mut processes: Query<(&mut Process, Option<&ProcessOf>, Option<&Priority>)>,
-    mut vms: Query<(&mut Vm, Option<&VmLimits>, Has<VmSuspended>)>,
+    (mut scripts, mut processes, mut vms): (ScriptParam, PendingProcesses, Vms),
 ) {
-    let runtime = &mut *runtime;
+    place_with(&mut runtime, &mut tick, &mut scripts, &mut processes, &mut vms);
+    start_with(&mut runtime, &mut metrics, &mut tick, WorldRef::default());
+}
+
+/// Places processes, to be [started](start_with) in another system.
+#[cfg(feature = "ecs")]
+pub(crate) fn place(
+    _main_thread: NonSendMarker,
+    mut runtime: ResMut<LuauRuntime>,
+    mut tick: ResMut<Tick>,
+    (mut scripts, mut processes, mut vms): (ScriptParam, PendingProcesses, Vms),
+) {
+    place_with(&mut runtime, &mut tick, &mut scripts, &mut processes, &mut vms);
+}
+
+fn place_with(
+    runtime: &mut LuauRuntime,
+    tick: &mut Tick,
+    scripts: &mut ScriptParam,
+    processes: &mut PendingProcesses,
+    vms: &mut Vms,
+) {
     let timer = tick.begin_phase(Phase::Admit);
     let place_until = timer.deadline.of_part(timer.began, PLACING);
     // What an earlier tick had no time to start comes first.
     if !runtime.isolates.busy().any(Isolate::can_start) {
-        place_pending(runtime, place_until, &mut scripts, &mut processes, &mut vms);
+        place_pending(runtime, place_until, scripts, processes, vms);
     }
-    let time =
-        TickTime { number: metrics.ticks as u32, now: runtime.now, deadline: timer.deadline, passes: 1 };
-    metrics.add(&start(runtime, time));
+    tick.admitting = Some(timer);
+}
+
+/// Starts what has been placed, while scripts may look at the world.
+pub(crate) fn start_with(
+    runtime: &mut LuauRuntime,
+    metrics: &mut Metrics,
+    tick: &mut Tick,
+    world: WorldRef<'_>,
+) {
+    let Some(timer) = tick.admitting.take() else { return };
+    let time = TickTime {
+        number: metrics.ticks as u32,
+        now: runtime.now,
+        deadline: timer.deadline,
+        passes: 1,
+        world,
+    };
+    metrics.add(&start_isolates(runtime, time));
     tick.end_phase(timer);
 }
 
 /// Starts what isolates have admitted.
-fn start(runtime: &mut LuauRuntime, time: TickTime) -> IsolateStats {
+fn start_isolates(runtime: &mut LuauRuntime, time: TickTime<'_>) -> IsolateStats {
     let workers = runtime.workers();
     let max_idle = runtime.isolates_at_a_time() * BATCHES_PER_WORKER;
     let isolates = runtime.isolates.busy_mut().map(|(_, isolate)| isolate);
@@ -88,8 +129,8 @@ fn place_pending(
     runtime: &mut LuauRuntime,
     deadline: Deadline,
     scripts: &mut ScriptParam,
-    processes: &mut Query<(&mut Process, Option<&ProcessOf>, Option<&Priority>)>,
-    vms: &mut Query<(&mut Vm, Option<&VmLimits>, Has<VmSuspended>)>,
+    processes: &mut PendingProcesses,
+    vms: &mut Vms,
 ) {
     // Not more than there are now: what cannot be placed goes to the end again.
     let mut steps = deadline.steps();

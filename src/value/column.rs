@@ -30,12 +30,13 @@ impl Column {
     }
 
     pub(crate) fn push(&mut self, value: Value) {
+        let is_first = self.len() == 0;
         match (&mut *self, value) {
             (Self::Numbers(numbers), Value::Number(number)) => numbers.push(number),
             (Self::Vectors(vectors), Value::Vector(vector)) => vectors.push(vector),
             (Self::Entities(entities), Value::Entity(entity)) => entities.push(entity),
-            (Self::Values(values), value) if !values.is_empty() => values.push(value),
-            (_, value) if self.len() == 0 => {
+            (Self::Values(values), value) if !is_first => values.push(value),
+            (_, value) if is_first => {
                 *self = match value {
                     Value::Number(number) => Self::Numbers(vec![number]),
                     Value::Vector(vector) => Self::Vectors(vec![vector]),

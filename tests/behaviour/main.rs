@@ -7,6 +7,8 @@ mod children;
 mod commands;
 mod common;
 mod despawning;
+#[cfg(feature = "ecs")]
+mod ecs;
 mod entities;
 mod garbage;
 mod given_modules;

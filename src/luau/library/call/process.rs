@@ -1,6 +1,8 @@
 //! The process for which a function is called.
 
 use std::ffi::CStr;
+#[cfg(feature = "ecs")]
+use std::mem;
 use std::ptr;
 use std::sync::Arc;
 
@@ -12,6 +14,8 @@ use crate::luau::slice::{Running, Slice, SliceEnd};
 use crate::luau::stack::Reference;
 use crate::luau::stack::Stack;
 use crate::luau::threads::{ProcessThread, Tasks};
+#[cfg(feature = "ecs")]
+use crate::luau::world::{WorldCaller, WorldChange, WorldFunctions};
 use crate::script::Bytecode;
 
 impl<'a> Call<'a> {
@@ -114,6 +118,27 @@ impl<'a> Call<'a> {
             self.charge_later(cost);
         }
         result
+    }
+
+    /// Calls `f` with the world that functions may look at, who calls, the arguments, and what is to be changed. `None` if
+    /// there is no world now.
+    #[cfg(feature = "ecs")]
+    pub(in crate::luau) fn with_world<R>(
+        &mut self,
+        f: impl FnOnce(&dyn WorldFunctions, WorldCaller, &CallArguments, &mut Vec<WorldChange>) -> R,
+    ) -> Option<R> {
+        let context = self.context()?;
+        let world = context.world?;
+        let caller = WorldCaller { vm: context.vm_entity() };
+        // So that nobody has the context while code of the game runs.
+        let mut changes = mem::take(&mut context.changes);
+        // SAFETY: it is there for as long as there are `Slices`. One of them runs, and waits until `f` has returned.
+        let world = unsafe { world.as_ref() };
+        let result = self.with_arguments(|arguments| f(world, caller, arguments, &mut changes));
+        if let Some(context) = self.context() {
+            context.changes = changes;
+        }
+        Some(result)
     }
 
     /// Calls `f` with the whole stack of the operating-system thread: code of the game may need a deep one.
