@@ -29,7 +29,7 @@ pub(super) struct WorldView<'w> {
 pub(super) struct AccessCall<'c> {
     pub(super) vm: Entity,
     pub(super) access: &'c EcsAccess,
-    pub(super) arguments: &'c CallArguments,
+    pub(super) arguments: &'c CallArguments<'c>,
 }
 
 pub(super) type Answer = Result<WorldAnswer, String>;

@@ -82,6 +82,7 @@ pub(crate) struct VmName {
     /// By scripts.
     pub(crate) id: VmId,
     /// By the game.
+    #[cfg_attr(not(feature = "ecs"), expect(dead_code, reason = "only functions of the feature ask"))]
     pub(crate) entity: Entity,
 }
 
@@ -161,6 +162,7 @@ impl Context {
     }
 
     /// The entity of that.
+    #[cfg(feature = "ecs")]
     pub(super) fn vm_entity(&mut self) -> Entity {
         let vm = self.caller().vm.at();
         self.vms.get(vm).map_or(Entity::PLACEHOLDER, |vm| vm.entity)

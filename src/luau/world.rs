@@ -2,6 +2,10 @@
 //!
 //! While slices run nobody changes the world, so functions read it in place. What they are asked to change is noted, in
 //! order, and done when all slices of the tick are over.
+#![cfg_attr(
+    not(feature = "ecs"),
+    expect(dead_code, reason = "only what the feature adds calls such functions")
+)]
 
 use std::any::Any;
 use std::fmt;

@@ -1,4 +1,8 @@
 //! Many values of one kind.
+#![cfg_attr(
+    not(any(feature = "ecs", test)),
+    expect(dead_code, reason = "only functions of the feature have columns")
+)]
 
 use bevy::ecs::entity::Entity;
 
