@@ -16,12 +16,14 @@
 //! that yields before its script has asked for its thread belongs to the scheduler, too, until the next slice.
 //!
 //! The scheduler resumes one thread at a time, however many slices that takes, until that waits, yields or ends, then
-//! the next. So a script is preempted by other processes, but never by its own tasks, and a process has one break
-//! chain.
+//! the next. So a script is preempted by other processes, but not by its own tasks. The exception are *handlers*, tasks
+//! that the game has started: they get slices of their own although another task is broken, and it goes on when they have
+//! ended, wait, or are broken themselves ([`turns`]). Each broken task has a break chain of its own.
 
 mod handlers;
 mod task_id;
 mod tasks;
+mod turns;
 
 use std::ffi::c_int;
 use std::sync::Arc;
@@ -58,7 +60,7 @@ pub(super) struct ProcessThread {
 /// What processes with coroutines or tasks have.
 #[derive(Default)]
 struct ProcessExtras {
-    /// The break chain of the task that runs without its first thread, innermost last.
+    /// The break chain of the task whose turn it is, without its first thread, innermost last.
     chain: Vec<*mut lua_State>,
     tasks: Option<Box<Tasks>>,
     /// Values on the stack of a root that has not run, above its function.
@@ -108,6 +110,13 @@ impl ProcessThread {
         self.more.is_none().then_some(self.root)
     }
 
+    /// A slice begins that is not the rest of one that was parked.
+    pub(super) fn begin_slice(&mut self) {
+        if let Some(ProcessExtras { chain, tasks: Some(tasks), .. }) = self.more.as_deref_mut() {
+            tasks.begin_slice(chain);
+        }
+    }
+
     /// What to resume.
     pub(super) fn next(&mut self) -> Option<Resumption> {
         let mut next = Resumption { thread: self.root, arguments: 0, by_script: false };
@@ -116,9 +125,7 @@ impl ProcessThread {
         if let Some(tasks) = &mut more.tasks
             && tasks.current.is_none()
         {
-            let (id, task) = tasks.next_ready()?;
-            tasks.current = Some((id, task.thread));
-            (next.arguments, next.by_script) = (task.values, task.by_script);
+            (next.arguments, next.by_script) = tasks.begin_turn(&mut more.chain)?;
         }
         next.thread = self.innermost();
         Some(next)

@@ -10,6 +10,7 @@ mod despawning;
 mod entities;
 mod garbage;
 mod given_modules;
+mod handlers;
 mod host_functions;
 mod isolates;
 mod json;

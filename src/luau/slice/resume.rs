@@ -37,6 +37,7 @@ pub(super) unsafe fn run_only(slice: &Slice, thread: *mut lua_State) -> SliceRep
 #[cold]
 pub(super) unsafe fn run(slice: &Slice) -> SliceReport {
     debug_assert!(!slice.is_running() && slice.is_at_rest(), "the last slice has left something");
+    slice.with_kept_process(ProcessThread::begin_slice);
     // SAFETY: handed on from this function's contract.
     unsafe { run_on(slice, None) }
 }
