@@ -6,6 +6,7 @@ use mlua::ffi::lua_State;
 
 use super::stack::{Kind, Stack};
 use super::transfer::{self, Copies};
+use crate::types::HostCaller;
 use crate::value::Value;
 
 /// The arguments of the running host function.
@@ -13,15 +14,21 @@ pub struct CallArguments {
     thread: *mut lua_State,
     /// What it took to copy those that were asked for, in safepoints.
     cost: Cell<u64>,
+    /// Finds out who calls.
+    find_caller: FindCaller,
 }
+
+/// Tells whose a thread is that runs a host function. It must be such a thread.
+pub(super) type FindCaller = unsafe fn(*mut lua_State) -> Option<HostCaller>;
 
 impl CallArguments {
     /// # Safety
     ///
-    /// `thread` must be running a C function, whose stack nobody else uses while this lives.
+    /// `thread` must be running a C function, whose stack nobody else uses while this lives, and `find_caller` be right for
+    /// it.
     #[inline]
-    pub(super) unsafe fn new(thread: *mut lua_State) -> Self {
-        Self { thread, cost: Cell::new(0) }
+    pub(super) unsafe fn new(thread: *mut lua_State, find_caller: FindCaller) -> Self {
+        Self { thread, cost: Cell::new(0), find_caller }
     }
 
     #[inline]
@@ -34,6 +41,12 @@ impl CallArguments {
     #[inline]
     pub(super) fn cost(&self) -> u64 {
         self.cost.get()
+    }
+
+    /// Who calls.
+    pub(crate) fn caller(&self) -> Option<HostCaller> {
+        // SAFETY: by the contract of `new`.
+        unsafe { (self.find_caller)(self.thread) }
     }
 
     pub(crate) fn count(&self) -> u32 {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bevy::platform::collections::HashMap;
+use bevy::prelude::*;
 
 use super::exports::Exports;
 use super::function_ref::{DroppedFunctions, FunctionRef};
@@ -15,7 +16,7 @@ use super::stack::Reference;
 use super::threads::TaskId;
 use crate::console::ConsoleBuffer;
 use crate::random::Pcg32;
-use crate::types::{CallError, CallId, ProcessIndex, ScriptError, VmId, VmIndex};
+use crate::types::{CallError, CallId, HostCaller, Pid, ProcessIndex, ScriptError, VmId, VmIndex};
 use crate::value::{Value, Values};
 
 /// What the host functions of a slice read and write.
@@ -44,8 +45,8 @@ pub(crate) struct Context {
     pub(crate) exports: Exports,
     /// How calls of the game ended in this slice.
     pub(crate) answers: Vec<Answer>,
-    /// What scripts call the VMs, by [`VmIndex`].
-    pub(crate) vms: Vec<VmId>,
+    /// What scripts call the VMs, and the game, by [`VmIndex`].
+    pub(crate) vms: Vec<(VmId, Entity)>,
     /// What the process gave to `process.exit`.
     pub(crate) exit_results: Vec<Value>,
     /// Where the process that runs is kept.
@@ -82,7 +83,8 @@ pub(super) struct Missed {
 /// What functions know of the process that calls them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Caller {
-    pub(super) pid: u32,
+    pub(super) process: Entity,
+    pub(super) pid: Pid,
     /// Where its VM is kept.
     pub(super) vm: VmIndex,
     pub(super) random: Pcg32,
@@ -90,8 +92,8 @@ pub(crate) struct Caller {
 
 impl Caller {
     /// The process with a number in a VM. Its random numbers start with `seed`.
-    pub(crate) fn new(pid: u32, vm: VmIndex, seed: u64) -> Self {
-        Self { pid, vm, random: Pcg32::from_seed(seed) }
+    pub(crate) fn new(process: Entity, pid: Pid, vm: VmIndex, seed: u64) -> Self {
+        Self { process, pid, vm, random: Pcg32::from_seed(seed) }
     }
 }
 
@@ -134,7 +136,13 @@ impl Context {
     /// Its VM.
     pub(super) fn vm(&mut self) -> VmId {
         let vm = self.caller().vm.at();
-        self.vms.get(vm).copied().unwrap_or_default()
+        self.vms.get(vm).map_or(VmId::default(), |vm| vm.0)
+    }
+
+    /// The process that runs, as the game knows it.
+    pub(super) fn host_caller(&self) -> Option<HostCaller> {
+        let &Caller { process, pid, vm, .. } = self.callers.get(self.index.at())?;
+        Some(HostCaller { vm: self.vms.get(vm.at())?.1, process, pid })
     }
 
     /// Hands over the function with a registry reference.

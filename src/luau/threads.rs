@@ -63,8 +63,10 @@ struct ProcessExtras {
     /// The break chain of the task whose turn it is, without its first thread, innermost last.
     chain: Vec<*mut lua_State>,
     tasks: Option<Box<Tasks>>,
-    /// Values on the stack of a root that has not run, above its function.
+    /// Values on the stack of a root whose main chunk has not run, above its function.
     arguments: c_int,
+    /// Functions above those, which run before it.
+    preludes: c_int,
     /// Registry reference of the table with the same values.
     arguments_table: Option<Reference>,
     name: Option<Arc<str>>,
@@ -95,9 +97,9 @@ impl ProcessThread {
     /// Back to what a process is that never had more than its main chunk, if this one has no more.
     pub(super) fn trim(&mut self) {
         let is_needed = self.more.as_ref().is_some_and(|more| {
-            let ProcessExtras { chain, tasks, arguments, arguments_table, name, parked } = &**more;
+            let ProcessExtras { chain, tasks, arguments, preludes, arguments_table, name, parked } = &**more;
             let is_plain = chain.is_empty() && tasks.is_none() && parked.is_none();
-            !is_plain || *arguments != 0 || arguments_table.is_some() || name.is_some()
+            !is_plain || *arguments != 0 || *preludes != 0 || arguments_table.is_some() || name.is_some()
         });
         if !is_needed {
             self.more = None;
@@ -121,7 +123,9 @@ impl ProcessThread {
     pub(super) fn next(&mut self) -> Option<Resumption> {
         let mut next = Resumption { thread: self.root, arguments: 0, by_script: false };
         let Some(more) = self.more.as_mut() else { return Some(next) };
-        next.arguments = std::mem::take(&mut more.arguments);
+        if more.preludes == 0 {
+            next.arguments = std::mem::take(&mut more.arguments);
+        }
         if let Some(tasks) = &mut more.tasks
             && tasks.current.is_none()
         {
@@ -155,9 +159,15 @@ impl ProcessThread {
         let mut stack = unsafe { Stack::new(thread) };
         // SAFETY: as above.
         let notes = unsafe { Notes::of(thread) };
-        if let Some(ProcessExtras { chain, tasks, .. }) = self.more.as_deref_mut() {
+        if let Some(ProcessExtras { chain, tasks, preludes, arguments, .. }) = self.more.as_deref_mut() {
             if chain.pop().is_some() {
                 // Its parent waits inside `coroutine.resume` or the like, whose continuation takes the result from it.
+                return Next::Continue;
+            }
+            if *preludes > 0 && status == ffi::LUA_OK && thread == self.root {
+                // What follows it is below what it has returned.
+                *preludes -= 1;
+                stack.resize(1 + *arguments + *preludes);
                 return Next::Continue;
             }
             if let Some(tasks) = tasks {
@@ -210,6 +220,11 @@ impl ProcessThread {
     pub(super) fn set_arguments(&mut self, name: Option<Arc<str>>, arguments: c_int, table: Reference) {
         let more = self.more.get_or_insert_default();
         (more.name, more.arguments, more.arguments_table) = (name, arguments, Some(table));
+    }
+
+    /// See [`LuauState::set_preludes`](super::LuauState::set_preludes).
+    pub(super) fn set_preludes(&mut self, preludes: c_int) {
+        self.more.get_or_insert_default().preludes = preludes;
     }
 
     pub(super) fn set_name(&mut self, name: Option<Arc<str>>) {

@@ -15,7 +15,7 @@ use crate::process::{Process, ProcessOf};
 use crate::runtime::{LuauRuntime, ProcessAdmission};
 use crate::script::Script;
 use crate::types::{Deadline, IsolateStats, Metrics};
-use crate::vm::{Vm, VmLimits, VmSuspended};
+use crate::vm::{HostLibraries, Vm, VmLimits, VmSuspended};
 
 /// The part of the phase in which processes are placed. In the rest they are started.
 const PLACING: f64 = 0.3;
@@ -26,6 +26,13 @@ const MAX_START_BATCH: usize = 16;
 /// Batches for each worker at least, so that none waits long for the last.
 const BATCHES_PER_WORKER: usize = 4;
 
+/// What is asked of VMs.
+type VmQuery<'w, 's> = Query<
+    'w,
+    's,
+    (&'static mut Vm, Option<&'static VmLimits>, Option<&'static HostLibraries>, Has<VmSuspended>),
+>;
+
 pub(crate) fn admit(
     _main_thread: NonSendMarker,
     mut runtime: ResMut<LuauRuntime>,
@@ -33,7 +40,7 @@ pub(crate) fn admit(
     mut metrics: ResMut<Metrics>,
     mut scripts: ScriptParam,
     mut processes: Query<(&mut Process, Option<&ProcessOf>, Option<&Priority>)>,
-    mut vms: Query<(&mut Vm, Option<&VmLimits>, Has<VmSuspended>)>,
+    mut vms: VmQuery,
 ) {
     let runtime = &mut *runtime;
     let timer = tick.begin_phase(Phase::Admit);
@@ -89,7 +96,7 @@ fn place_pending(
     deadline: Deadline,
     scripts: &mut ScriptParam,
     processes: &mut Query<(&mut Process, Option<&ProcessOf>, Option<&Priority>)>,
-    vms: &mut Query<(&mut Vm, Option<&VmLimits>, Has<VmSuspended>)>,
+    vms: &mut VmQuery<'_, '_>,
 ) {
     // Not more than there are now: what cannot be placed goes to the end again.
     let mut steps = deadline.steps();
@@ -100,13 +107,14 @@ fn place_pending(
             && let Some(script) = load(&mut process.program, scripts, (entity, spawned_at))
         {
             match process_of.map(|vm| (vm.0, vms.get_mut(vm.0))) {
-                Some((vm, Ok((_, limits, _)))) if !is_ready(runtime, vm, &script, limits) => {
+                Some((vm, Ok((_, limits, _, _)))) if !is_ready(runtime, vm, &script, limits) => {
                     runtime.requeue(entity, spawned_at);
                 }
-                Some((vm_entity, Ok((mut vm, limits, is_vm_suspended)))) => {
+                Some((vm_entity, Ok((mut vm, limits, libraries, is_vm_suspended)))) => {
+                    let libraries = libraries.map_or(default(), |it| runtime.libraries(it.names()));
                     let start = process.take_start();
                     let admission = runtime.admit(
-                        vm.admission(vm_entity, limits),
+                        vm.admission(vm_entity, limits, libraries),
                         ProcessAdmission { entity, script: &script, start, spawned_at },
                     );
                     let handle = admission.process;

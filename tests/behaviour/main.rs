@@ -1,5 +1,6 @@
 //! What the library promises to games, one module a topic. All of it is one binary, which links Bevy and Luau once.
 
+mod answers;
 mod assets;
 mod calendar;
 mod calls;
@@ -14,6 +15,7 @@ mod handlers;
 mod host_functions;
 mod isolates;
 mod json;
+mod libraries;
 mod library;
 mod lifecycle;
 mod limits;

@@ -4,15 +4,19 @@ use std::ffi::CStr;
 use std::ptr;
 use std::sync::Arc;
 
+use mlua::ffi::lua_State;
+
 use super::Call;
 use crate::console::ConsoleBuffer;
 use crate::luau::arguments::CallArguments;
 use crate::luau::context::Context;
+use crate::luau::shared::OwnThread;
 use crate::luau::slice::{Running, Slice, SliceEnd};
 use crate::luau::stack::Reference;
 use crate::luau::stack::Stack;
 use crate::luau::threads::{ProcessThread, Tasks};
 use crate::script::Bytecode;
+use crate::types::HostCaller;
 
 impl<'a> Call<'a> {
     #[inline]
@@ -108,8 +112,8 @@ impl<'a> Call<'a> {
     /// Calls `f` with the arguments as a host function sees them. What it copies is charged to the slice.
     #[inline]
     pub(in crate::luau) fn with_arguments<R>(&mut self, f: impl FnOnce(&CallArguments) -> R) -> R {
-        // SAFETY: a C function runs, of which the stack is. It is borrowed until `f` has returned.
-        let arguments = unsafe { CallArguments::new(self.thread()) };
+        // SAFETY: a C function runs, of which the stack is. It is borrowed until `f` has returned, and so is the context.
+        let arguments = unsafe { CallArguments::new(self.thread(), find_caller) };
         let result = self.on_thread_stack(|| f(&arguments));
         let cost = arguments.cost();
         if cost > 0 {
@@ -154,4 +158,16 @@ impl<'a> Call<'a> {
     pub(in crate::luau) fn mark_for_kill(&mut self, end: SliceEnd) {
         self.slice().mark_for_kill(end);
     }
+}
+
+/// Who calls the function that a thread runs.
+///
+/// # Safety
+///
+/// It must run one of ours, which does not use the context meanwhile.
+unsafe fn find_caller(thread: *mut lua_State) -> Option<HostCaller> {
+    // SAFETY: by the contract it is live, and of a state that we opened.
+    let shared = unsafe { OwnThread::new(thread) }.shared();
+    // SAFETY: by the contract.
+    unsafe { &*shared.context.get() }.host_caller()
 }
