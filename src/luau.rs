@@ -21,6 +21,7 @@
 
 mod anchors;
 mod arguments;
+mod bases;
 mod context;
 mod errors;
 mod exports;
@@ -28,6 +29,7 @@ mod function_ref;
 mod growth;
 mod handlers;
 mod host_functions;
+mod libraries;
 mod library;
 pub(crate) mod mailbox;
 mod memory;
@@ -58,7 +60,9 @@ pub(crate) mod world;
 pub(crate) use context::{Answer, Caller, Context, VmName};
 pub(crate) use function_ref::FunctionRef;
 pub(crate) use handlers::Handler;
-pub(crate) use host_functions::{BoxedFunction, Entry, HostFunctions, Parser};
+pub(crate) use host_functions::{
+    BoxedFunction, Entry, FOR_ALL, HostFunctions, LibrarySet, Parser, SyscallEntry,
+};
 pub(crate) use modules::LoadedProgram;
 pub(crate) use prefetch::prefetch;
 pub(crate) use replies::Reply;

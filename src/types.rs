@@ -3,6 +3,7 @@
 mod call;
 mod cpu_usage;
 mod deadline;
+mod host_caller;
 mod indices;
 mod kill_reason;
 mod limits;
@@ -18,6 +19,7 @@ mod vm_id;
 
 pub use call::{CallError, CallId};
 pub use cpu_usage::CpuUsage;
+pub use host_caller::HostCaller;
 pub use kill_reason::KillReason;
 pub use limits::Limits;
 pub use metrics::Metrics;

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use bevy::prelude::*;
+use smallvec::SmallVec;
 
 use super::Isolate;
 use super::config::TickTime;
@@ -152,7 +153,7 @@ impl Isolate {
         let category = self.assign_category(index);
         // Not the entity's bits alone: a process that takes over an entity gets other numbers.
         let seed = random::derive(self.config.seed, (process.to_bits(), pid.get()));
-        let caller = Caller::new(pid.get(), vm, seed);
+        let caller = Caller::new(process, pid, vm, seed);
         let OpenState { luau, scripts, .. } = self.state.as_mut().expect("it is open");
         let vms = &mut luau.context().vms;
         if vms.len() <= vm.at() {
@@ -160,15 +161,24 @@ impl Isolate {
         }
         let record = self.vms.record(vm);
         vms[vm.at()] = VmName { id: record.id, entity: record.vm };
-        let program = scripts.load(luau, &script)?;
-        let Some(start) = start else { return luau.start(index, program, category, caller) };
-        let Start { name, arguments, function, .. } = *start;
-        let program = match &function {
-            Some(function) => program.with_main(luau.main_function(function)?),
-            None => program,
-        };
-        luau.start(index, program, category, caller)
-            .and_then(|()| luau.set_arguments(index, category, name, &arguments))
+        let mut preludes = SmallVec::<[_; 2]>::new();
+        for prelude in self.host.preludes(record.libraries) {
+            preludes.push(scripts.load(luau, prelude, record.libraries)?);
+        }
+        let program = scripts.load(luau, &script, record.libraries)?;
+        match start {
+            None => luau.start(index, program, category, caller)?,
+            Some(start) => {
+                let Start { name, arguments, function, .. } = *start;
+                let program = match &function {
+                    Some(function) => program.with_main(luau.main_function(function)?),
+                    None => program,
+                };
+                luau.start(index, program, category, caller)?;
+                luau.set_arguments(index, category, name, &arguments)?;
+            }
+        }
+        if preludes.is_empty() { Ok(()) } else { luau.set_preludes(index, script.shared_name(), &preludes) }
     }
 
     /// Sees to it that the isolate has a state.

@@ -8,6 +8,7 @@ use bevy::ecs::entity::Entity;
 use super::stack::{Kind, Stack};
 use super::thread::OwnThread;
 use super::transfer::{self, Copies};
+use crate::types::HostCaller;
 #[cfg(feature = "ecs")]
 use crate::value::Column;
 use crate::value::Value;
@@ -21,13 +22,18 @@ pub struct CallArguments<'a> {
     thread: OwnThread<'a>,
     /// What it took to copy those that were asked for, in safepoints.
     cost: Cell<u64>,
+    /// Finds out who calls.
+    find_caller: FindCaller,
 }
 
+/// Tells whose a thread is that runs a host function. It must be such a thread.
+pub(super) type FindCaller = fn(OwnThread<'_>) -> Option<HostCaller>;
+
 impl<'a> CallArguments<'a> {
-    /// Those of the C function that a thread runs.
+    /// Those of the C function that a thread runs. `find_caller` must be right for it.
     #[inline]
-    pub(super) fn new(thread: OwnThread<'a>) -> Self {
-        Self { thread, cost: Cell::new(0) }
+    pub(super) fn new(thread: OwnThread<'a>, find_caller: FindCaller) -> Self {
+        Self { thread, cost: Cell::new(0), find_caller }
     }
 
     #[inline]
@@ -39,6 +45,11 @@ impl<'a> CallArguments<'a> {
     #[inline]
     pub(super) fn cost(&self) -> u64 {
         self.cost.get()
+    }
+
+    /// Who calls.
+    pub(crate) fn caller(&self) -> Option<HostCaller> {
+        (self.find_caller)(self.thread)
     }
 
     pub(crate) fn count(&self) -> u32 {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bevy::ecs::entity::Entity;
 use bevy::platform::collections::HashMap;
+use bevy::prelude::*;
 
 use super::exports::Exports;
 use super::function_ref::{DroppedFunctions, FunctionRef};
@@ -18,7 +19,7 @@ use super::threads::TaskId;
 use super::world::{WorldChange, WorldFunctions};
 use crate::console::ConsoleBuffer;
 use crate::random::Pcg32;
-use crate::types::{CallError, CallId, ProcessIndex, ScriptError, VmId, VmIndex};
+use crate::types::{CallError, CallId, HostCaller, Pid, ProcessIndex, ScriptError, VmId, VmIndex};
 use crate::value::{Value, Values};
 
 /// What the host functions of a slice read and write.
@@ -82,7 +83,6 @@ pub(crate) struct VmName {
     /// By scripts.
     pub(crate) id: VmId,
     /// By the game.
-    #[cfg_attr(not(feature = "ecs"), expect(dead_code, reason = "only functions of the feature ask"))]
     pub(crate) entity: Entity,
 }
 
@@ -104,7 +104,8 @@ pub(super) struct Missed {
 /// What functions know of the process that calls them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Caller {
-    pub(super) pid: u32,
+    pub(super) process: Entity,
+    pub(super) pid: Pid,
     /// Where its VM is kept.
     pub(super) vm: VmIndex,
     pub(super) random: Pcg32,
@@ -112,8 +113,8 @@ pub(crate) struct Caller {
 
 impl Caller {
     /// The process with a number in a VM. Its random numbers start with `seed`.
-    pub(crate) fn new(pid: u32, vm: VmIndex, seed: u64) -> Self {
-        Self { pid, vm, random: Pcg32::from_seed(seed) }
+    pub(crate) fn new(process: Entity, pid: Pid, vm: VmIndex, seed: u64) -> Self {
+        Self { process, pid, vm, random: Pcg32::from_seed(seed) }
     }
 }
 
@@ -166,6 +167,12 @@ impl Context {
     pub(super) fn vm_entity(&mut self) -> Entity {
         let vm = self.caller().vm.at();
         self.vms.get(vm).map_or(Entity::PLACEHOLDER, |vm| vm.entity)
+    }
+
+    /// The process that runs, as the game knows it.
+    pub(super) fn host_caller(&self) -> Option<HostCaller> {
+        let &Caller { process, pid, vm, .. } = self.callers.get(self.index.at())?;
+        Some(HostCaller { vm: self.vms.get(vm.at())?.entity, process, pid })
     }
 
     /// Hands over the function with a registry reference.

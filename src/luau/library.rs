@@ -43,8 +43,8 @@ use call::Entry;
 
 use super::stack::{Kind, Stack, Tag};
 
-pub(super) use globals::connect;
-pub(super) use host::push_all as push_host_functions;
+pub(super) use globals::{connect, connect_environment};
+pub(super) use host::push_library;
 
 /// Bytes that are copied and hashed in the time of a safepoint.
 const BYTES_COPIED: u64 = 32;

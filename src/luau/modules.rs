@@ -5,6 +5,8 @@
 
 use bevy::platform::collections::HashMap;
 
+use super::bases::Base;
+use super::host_functions::LibrarySet;
 use super::records;
 use super::stack::{Reference, Stack};
 use super::state::{LuauState, MainFunction, chunk_name};
@@ -16,6 +18,8 @@ use crate::types::{ProcessIndex, ScriptError};
 pub(crate) struct LoadedProgram {
     pub(super) main: MainFunction,
     pub(super) links: Option<Reference>,
+    /// The metatable of the environments of its processes.
+    pub(super) environment: Reference,
     /// How much bytecode that is.
     pub(crate) bytes: usize,
 }
@@ -28,17 +32,22 @@ impl LoadedProgram {
 }
 
 impl LuauState {
-    /// Loads a script and the modules that it can reach.
+    /// Loads a script and the modules that it can reach, for VMs that have these libraries of the game.
     ///
     /// # Errors
     ///
     /// When one of them does not compile, or the state is out of memory.
-    pub(crate) fn load_program(&mut self, script: &Script) -> Result<LoadedProgram, ScriptError> {
-        let main = self.load_script(script)?;
+    pub(crate) fn load_program(
+        &mut self,
+        script: &Script,
+        libraries: LibrarySet,
+    ) -> Result<LoadedProgram, ScriptError> {
+        let base = self.base(libraries)?;
+        let main = self.load_script(script, base)?;
         let mut bytes = bytecode_bytes(script);
         let mut links = None;
         if !script.modules().is_empty() {
-            match self.link(script) {
+            match self.link(script, base) {
                 Ok((made, more)) => (links, bytes) = (Some(made), bytes + more),
                 Err(error) => {
                     self.unload(main);
@@ -46,13 +55,13 @@ impl LuauState {
                 }
             }
         }
-        Ok(LoadedProgram { main, links, bytes })
+        Ok(LoadedProgram { main, links, environment: base.environment, bytes })
     }
 
-    fn load_script(&mut self, script: &Script) -> Result<MainFunction, ScriptError> {
+    fn load_script(&mut self, script: &Script, base: Base) -> Result<MainFunction, ScriptError> {
         let bytecode =
             script.bytecode().map_err(|error| ScriptError::new(error.to_string()).at(error.place()))?;
-        self.load(script.name(), bytecode)
+        self.load(script.name(), bytecode, Some(base))
     }
 
     /// Forgets a program. Processes that run it are not affected.
@@ -65,11 +74,11 @@ impl LuauState {
 
     /// Loads the modules that a script can reach and makes the links of the program. Also tells how much
     /// bytecode they have.
-    fn link(&mut self, script: &Script) -> Result<(Reference, usize), ScriptError> {
+    fn link(&mut self, script: &Script, base: Base) -> Result<(Reference, usize), ScriptError> {
         let modules = script.reachable_modules();
         let parts: Vec<&Script> = std::iter::once(script).chain(&modules).collect();
         // What cannot be loaded is an error where it is required: that may be inside a `pcall`.
-        let modules = parts[1..].iter().map(|part| (part.address(), self.load_script(part))).collect();
+        let modules = parts[1..].iter().map(|part| (part.address(), self.load_script(part, base))).collect();
         let links = self.protect(|stack| make_links(stack, &parts, &modules));
         for function in modules.into_values().flatten() {
             self.unload(function); // the links keep it

@@ -8,8 +8,9 @@ use bevy::platform::collections::HashMap;
 use mlua::ffi;
 
 use super::anchors::Roots;
+use super::bases::Bases;
 use super::context::Context;
-use super::host_functions::HostFunctions;
+use super::host_functions::{HostFunctions, LibrarySet};
 use super::memory::{self, Memory};
 use super::prefetch::{finds_callbacks, knows_layout};
 use super::shared::Shared;
@@ -53,14 +54,10 @@ impl LuauState {
             let message = "not enough memory for a Luau state";
             return Err(ScriptError::new(message));
         }
-        let sandbox = state.load(SANDBOX.name(), SANDBOX.bytecode().expect("the sandbox compiles"))?;
-        let host = state.context().host().clone();
+        let sandbox = state.load(SANDBOX.name(), SANDBOX.bytecode().expect("the sandbox compiles"), None)?;
         let keys = pointer_keys(seed, state.memory.base());
-        // SAFETY: what is pushed of them lives as long as the state: the context holds them.
-        let push_host_functions =
-            |stack: &mut Stack<'_>| unsafe { library::push_host_functions(stack, &host) };
-        state.environment_metatable =
-            state.protect(|stack| build_sandbox(stack, sandbox.0, push_host_functions, keys))?;
+        state.sandbox = state.protect(|stack| build_sandbox(stack, sandbox.0, keys))?;
+        state.base(LibrarySet::default())?;
         state.unload(sandbox);
         state.knows_layout = knows_layout(&mut state.main());
         state.find_string_table();
@@ -91,7 +88,8 @@ impl LuauState {
             roots: Roots::default(),
             knows_layout: false,
             has_records: false,
-            environment_metatable: Reference::NONE,
+            sandbox: Reference::NONE,
+            bases: Bases::default(),
             protected_call: Reference::NONE,
             shared,
             // SAFETY: it lives as long as the state: see `LuauState::drop`.
@@ -100,39 +98,22 @@ impl LuauState {
     }
 }
 
-/// Runs `sandbox.luau` and puts the frozen base where the main thread's globals were. Returns the metatable of
-/// environments. `sandbox` is that loaded script, and `push_host_functions` pushes a table.
-fn build_sandbox(
-    stack: &mut Stack<'_>,
-    sandbox: Reference,
-    push_host_functions: impl FnOnce(&mut Stack<'_>),
-    pointer_keys: [u64; 4],
-) -> Reference {
+/// Runs `sandbox.luau`, a loaded script. Returns the function that it has returned.
+fn build_sandbox(stack: &mut Stack<'_>, sandbox: Reference, pointer_keys: [u64; 4]) -> Reference {
     library::replace(stack);
-    stack.push_reference(sandbox);
-    library::push_functions(stack);
-    push_host_functions(stack);
-    stack.call(2, 2);
-    let environment = stack.top();
-    let base = environment - 1;
-    library::connect(stack, base, environment);
     records::connect(stack);
     library::explain_nil(stack);
     library::show_entities(stack);
-    stack.set_safe_environment(base, true);
+    stack.encode_pointers(pointer_keys);
+    stack.push_reference(sandbox);
+    library::push_functions(stack);
+    stack.call(1, 1);
+    let sandbox = stack.refer_to(-1);
+    stack.pop(1);
     // The libraries as they were are reachable from here and from the old globals only.
     stack.push_nil();
     stack.register(c"_LOADED");
-    // Scripts are loaded on the main thread, and `luau_load` resolves their imports in its
-    // globals: they must be the frozen base and nothing that a script can change.
-    debug_assert!(
-        ptr::eq(stack.main_thread().address(), stack.thread()),
-        "protected calls run on the main thread"
-    );
-    stack.push_value(base);
-    stack.set_globals();
-    stack.encode_pointers(pointer_keys);
-    stack.refer_to(environment)
+    sandbox
 }
 
 /// Keys with which Luau encodes the addresses that `tostring({})` shows, so that scripts do not learn where the game's

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::modules::LoadedProgram;
 use super::replies::Reply;
 use super::state::LuauState;
 use super::thread::Anchored;
@@ -40,6 +41,29 @@ impl LuauState {
         });
         self.main().set_memory_category(0);
         self.threads[thread.at()].set_arguments(name, arguments.len() as i32, table?);
+        Ok(())
+    }
+
+    /// Has a process that has just started, and has its arguments, run other programs before its own.
+    pub(crate) fn set_preludes(
+        &mut self,
+        thread: ProcessIndex,
+        name: Arc<str>,
+        preludes: &[LoadedProgram],
+    ) -> Result<(), ScriptError> {
+        self.protect_with_root(thread, |_, root| {
+            for prelude in preludes.iter().rev() {
+                root.push_reference(prelude.main.0);
+                root.push_clone(-1);
+                root.remove(-2);
+            }
+        })?;
+        let process = &mut self.threads[thread.at()];
+        process.set_preludes(preludes.len() as i32);
+        // It is found in the main chunk otherwise.
+        if process.name().is_none() {
+            process.set_name(Some(name));
+        }
         Ok(())
     }
 

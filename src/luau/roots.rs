@@ -36,7 +36,7 @@ impl LuauState {
             let Root { thread, anchor } = self.idle_root(category)?;
             (self.threads[index].root, self.roots.by_thread[index]) = (Some(thread), anchor);
         }
-        let metatable = self.environment_metatable;
+        let metatable = program.environment;
         let old_state = self.handed_over.get(&thread).copied();
         self.has_records |= program.links.is_some() || old_state.is_some();
         let LoadedProgram { main: function, links, .. } = program;
@@ -109,7 +109,7 @@ impl LuauState {
     /// there is no such thread any more.
     pub(super) fn reset(&mut self, thread: ProcessIndex) -> bool {
         self.forget_state(thread);
-        let metatable = self.environment_metatable;
+        let metatable = self.bases.first_environment();
         if self.clear_tasks(thread).is_none() {
             return false;
         }

@@ -7,6 +7,7 @@ use bevy::platform::collections::HashMap;
 use mlua::ffi::{self, lua_State};
 
 use super::anchors::Roots;
+use super::bases::{Base, Bases};
 use super::context::Context;
 use super::exports::Exports;
 use super::function_ref::FunctionRef;
@@ -40,8 +41,9 @@ pub(crate) struct LuauState {
     pub(super) knows_layout: bool,
     /// Whether a process ever had a [record](super::records).
     pub(super) has_records: bool,
-    /// The metatable that all environments share.
-    pub(super) environment_metatable: Reference,
+    /// The function that makes a base.
+    pub(super) sandbox: Reference,
+    pub(super) bases: Bases,
     /// The function that [`LuauState::protect`] calls. A new one for each call would be garbage.
     pub(super) protected_call: Reference,
     /// Ours alone, from `Box::into_raw`. A pointer, because host functions reach it during a slice.
@@ -146,14 +148,23 @@ impl LuauState {
         self.protect(|main| f(main, &mut root.get().stack()))
     }
 
-    /// Loads a compiled script.
+    /// Loads a compiled script, for processes before a base, if there is one.
     ///
     /// # Errors
     ///
     /// When the state is out of memory.
-    pub(crate) fn load(&mut self, name: &str, bytecode: &Bytecode) -> Result<MainFunction, ScriptError> {
+    pub(super) fn load(
+        &mut self,
+        name: &str,
+        bytecode: &Bytecode,
+        base: Option<Base>,
+    ) -> Result<MainFunction, ScriptError> {
         let name = CString::new(chunk_name(name)).unwrap_or_default();
         let loaded = self.protect(|stack| {
+            if let Some(base) = base {
+                stack.push_reference(base.table);
+                stack.set_globals();
+            }
             if stack.load(&name, bytecode) {
                 Ok(MainFunction(stack.refer_to(-1)))
             } else {

@@ -16,12 +16,14 @@
 //! that yields before its script has asked for its thread belongs to the scheduler, too, until the next slice.
 //!
 //! The scheduler resumes one thread at a time, however many slices that takes, until that waits, yields or ends, then
-//! the next. So a script is preempted by other processes, but never by its own tasks, and a process has one break
-//! chain.
+//! the next. So a script is preempted by other processes, but not by its own tasks. The exception are *handlers*, tasks
+//! that the game has started: they get slices of their own although another task is broken, and it goes on when they have
+//! ended, wait, or are broken themselves ([`turns`]). Each broken task has a break chain of its own.
 
 mod handlers;
 mod task_id;
 mod tasks;
+mod turns;
 
 use std::ffi::c_int;
 use std::sync::Arc;
@@ -59,11 +61,13 @@ pub(super) struct ProcessThread {
 /// What processes with coroutines or tasks have.
 #[derive(Default)]
 struct ProcessExtras {
-    /// The break chain of the task that runs without its first thread, innermost last.
+    /// The break chain of the task whose turn it is, without its first thread, innermost last.
     chain: Vec<Anchored>,
     tasks: Option<Box<Tasks>>,
-    /// Values on the stack of a root that has not run, above its function.
+    /// Values on the stack of a root whose main chunk has not run, above its function.
     arguments: c_int,
+    /// Functions above those, which run before it.
+    preludes: c_int,
     /// Registry reference of the table with the same values.
     arguments_table: Option<Reference>,
     name: Option<Arc<str>>,
@@ -94,9 +98,9 @@ impl ProcessThread {
     /// Back to what a process is that never had more than its main chunk, if this one has no more.
     pub(super) fn trim(&mut self) {
         let is_needed = self.more.as_ref().is_some_and(|more| {
-            let ProcessExtras { chain, tasks, arguments, arguments_table, name, parked } = &**more;
+            let ProcessExtras { chain, tasks, arguments, preludes, arguments_table, name, parked } = &**more;
             let is_plain = chain.is_empty() && tasks.is_none() && parked.is_none();
-            !is_plain || *arguments != 0 || arguments_table.is_some() || name.is_some()
+            !is_plain || *arguments != 0 || *preludes != 0 || arguments_table.is_some() || name.is_some()
         });
         if !is_needed {
             self.more = None;
@@ -109,17 +113,24 @@ impl ProcessThread {
         if self.more.is_none() { self.root } else { None }
     }
 
+    /// A slice begins that is not the rest of one that was parked.
+    pub(super) fn begin_slice(&mut self) {
+        if let Some(ProcessExtras { chain, tasks: Some(tasks), .. }) = self.more.as_deref_mut() {
+            tasks.begin_slice(chain);
+        }
+    }
+
     /// What to resume.
     pub(super) fn next(&mut self) -> Option<Resumption> {
         let mut next = Resumption { thread: self.root?, arguments: 0, by_script: false };
         let Some(more) = self.more.as_mut() else { return Some(next) };
-        next.arguments = std::mem::take(&mut more.arguments);
+        if more.preludes == 0 {
+            next.arguments = std::mem::take(&mut more.arguments);
+        }
         if let Some(tasks) = &mut more.tasks
             && tasks.current.is_none()
         {
-            let (id, task) = tasks.next_ready()?;
-            tasks.current = Some((id, task.thread));
-            (next.arguments, next.by_script) = (task.values, task.by_script);
+            (next.arguments, next.by_script) = tasks.begin_turn(&mut more.chain)?;
         }
         next.thread = self.innermost()?;
         Some(next)
@@ -142,9 +153,18 @@ impl ProcessThread {
     /// The thread that was resumed has ended with `status`, or yielded: because it `waits` for something, or not.
     pub(super) fn stopped(&mut self, thread: OwnThread<'_>, status: c_int, waits: bool) -> Next {
         let (mut stack, notes) = (thread.stack(), thread.notes());
-        if let Some(ProcessExtras { chain, tasks, .. }) = self.more.as_deref_mut() {
+        if let Some(ProcessExtras { chain, tasks, preludes, arguments, .. }) = self.more.as_deref_mut() {
             if chain.pop().is_some() {
                 // Its parent waits inside `coroutine.resume` or the like, whose continuation takes the result from it.
+                return Next::Continue;
+            }
+            if *preludes > 0
+                && status == ffi::LUA_OK
+                && self.root.is_some_and(|root| root.address() == thread.address())
+            {
+                // What follows it is below what it has returned.
+                *preludes -= 1;
+                stack.resize(1 + *arguments + *preludes);
                 return Next::Continue;
             }
             if let Some(tasks) = tasks {
@@ -198,6 +218,11 @@ impl ProcessThread {
     pub(super) fn set_arguments(&mut self, name: Option<Arc<str>>, arguments: c_int, table: Reference) {
         let more = self.more.get_or_insert_default();
         (more.name, more.arguments, more.arguments_table) = (name, arguments, Some(table));
+    }
+
+    /// See [`LuauState::set_preludes`](super::LuauState::set_preludes).
+    pub(super) fn set_preludes(&mut self, preludes: c_int) {
+        self.more.get_or_insert_default().preludes = preludes;
     }
 
     pub(super) fn set_name(&mut self, name: Option<Arc<str>>) {

@@ -16,7 +16,7 @@ use crate::process::{Process, ProcessOf};
 use crate::runtime::{LuauRuntime, ProcessAdmission};
 use crate::script::Script;
 use crate::types::{Deadline, IsolateStats, Metrics};
-use crate::vm::{Vm, VmLimits, VmSuspended};
+use crate::vm::{HostLibraries, Vm, VmLimits, VmSuspended};
 
 /// The part of the phase in which processes are placed. In the rest they are started.
 const PLACING: f64 = 0.3;
@@ -29,7 +29,13 @@ const BATCHES_PER_WORKER: usize = 4;
 
 type PendingProcesses<'w, 's> =
     Query<'w, 's, (&'static mut Process, Option<&'static ProcessOf>, Option<&'static Priority>)>;
-type Vms<'w, 's> = Query<'w, 's, (&'static mut Vm, Option<&'static VmLimits>, Has<VmSuspended>)>;
+
+/// What is asked of VMs.
+type Vms<'w, 's> = Query<
+    'w,
+    's,
+    (&'static mut Vm, Option<&'static VmLimits>, Option<&'static HostLibraries>, Has<VmSuspended>),
+>;
 
 #[cfg(not(feature = "ecs"))]
 pub(crate) fn admit(
@@ -141,13 +147,14 @@ fn place_pending(
             && let Some(script) = load(&mut process.program, scripts, (entity, spawned_at))
         {
             match process_of.map(|vm| (vm.0, vms.get_mut(vm.0))) {
-                Some((vm, Ok((_, limits, _)))) if !is_ready(runtime, vm, &script, limits) => {
+                Some((vm, Ok((_, limits, _, _)))) if !is_ready(runtime, vm, &script, limits) => {
                     runtime.requeue(entity, spawned_at);
                 }
-                Some((vm_entity, Ok((mut vm, limits, is_vm_suspended)))) => {
+                Some((vm_entity, Ok((mut vm, limits, libraries, is_vm_suspended)))) => {
+                    let libraries = libraries.map_or(default(), |it| runtime.libraries(it.names()));
                     let start = process.take_start();
                     let admission = runtime.admit(
-                        vm.admission(vm_entity, limits),
+                        vm.admission(vm_entity, limits, libraries),
                         ProcessAdmission { entity, script: &script, start, spawned_at },
                     );
                     let handle = admission.process;

@@ -71,8 +71,10 @@ fn a_call_is_a_task_that_can_wait_and_is_preempted() {
     ticks(&mut app, 5);
     assert!(ended(&mut app).is_empty());
     ticks(&mut app, 50);
-    let results: Vec<_> = ended(&mut app).iter().map(|call| call.to::<f64>()).collect();
-    assert_eq!(results, [Ok(50_005_000.0), Ok(0.1), Ok(0.5)]);
+    let mut calls = ended(&mut app);
+    calls.sort_by_key(|call| call.id);
+    let results: Vec<_> = calls.iter().map(|call| call.to::<f64>()).collect();
+    assert_eq!(results, [Ok(0.5), Ok(50_005_000.0), Ok(0.1)]);
 }
 
 #[test]

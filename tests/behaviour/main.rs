@@ -1,5 +1,6 @@
 //! What the library promises to games, one module a topic. All of it is one binary, which links Bevy and Luau once.
 
+mod answers;
 mod assets;
 mod calendar;
 mod calls;
@@ -12,9 +13,11 @@ mod ecs;
 mod entities;
 mod garbage;
 mod given_modules;
+mod handlers;
 mod host_functions;
 mod isolates;
 mod json;
+mod libraries;
 mod library;
 mod lifecycle;
 mod limits;

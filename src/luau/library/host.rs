@@ -4,8 +4,8 @@ use std::ffi::CStr;
 
 use super::call::{Answer, Answered, Call, Entry, Failure, Returned};
 use super::wait::answered;
-use crate::luau::host_functions::{Entry as HostKind, HostEntry, HostError, HostFunctions};
-use crate::luau::request::{ExternalRequest, Request};
+use crate::luau::host_functions::{Entry as HostKind, HostEntry, HostError, HostFunctions, Library};
+use crate::luau::request::Request;
 use crate::luau::slice::SliceEnd;
 use crate::luau::stack::{Kind, Stack};
 use crate::luau::transfer;
@@ -21,29 +21,14 @@ const SYSCALL: Entry = Entry::waiting(c"", syscall, answered);
 #[cfg(feature = "ecs")]
 const WORLD_FUNCTION: Entry = Entry::new(c"", look);
 
-/// Pushes a table with all host functions, tables in tables for paths with dots.
+/// Pushes a table with what is in a library of the game, tables in tables for paths with dots.
 ///
 /// # Safety
 ///
-/// `functions` must live as long as the state.
-pub(in crate::luau) unsafe fn push_all(stack: &mut Stack<'_>, functions: &HostFunctions) {
+/// `library` must live as long as the state.
+pub(in crate::luau) unsafe fn push_library(stack: &mut Stack<'_>, library: &Library) {
     stack.push_table(0, 0);
-    let bottom = stack.top();
-    for host in functions.entries() {
-        stack.push_value(bottom);
-        let (folders, name) = split(&host.0);
-        for folder in folders {
-            stack.push_bytes(folder);
-            if stack.raw_get(-2) != Kind::TABLE {
-                stack.pop(1);
-                stack.push_table(0, 0);
-                stack.push_bytes(folder);
-                stack.push_value(-2);
-                stack.raw_set(-4);
-            }
-            stack.replace(-2);
-        }
-        stack.push_bytes(name);
+    for host in library.functions() {
         let entry = match host.1 {
             HostKind::Function(_) => &HOST_FUNCTION,
             HostKind::Syscall(..) => &SYSCALL,
@@ -51,10 +36,33 @@ pub(in crate::luau) unsafe fn push_all(stack: &mut Stack<'_>, functions: &HostFu
             HostKind::World(_) => &WORLD_FUNCTION,
         };
         // SAFETY: by the contract.
-        unsafe { stack.push_host_function(host, entry) };
-        stack.raw_set(-3);
-        stack.resize(bottom);
+        set(stack, &host.0, |stack| unsafe { stack.push_host_function(host, entry) });
     }
+    for (path, constant) in library.constants() {
+        set(stack, path, |stack| transfer::push(stack, constant));
+    }
+}
+
+/// Sets what is behind a path from the table on top to a value that `push` pushes.
+fn set(stack: &mut Stack<'_>, path: &CStr, push: impl FnOnce(&mut Stack<'_>)) {
+    let bottom = stack.top();
+    stack.push_value(bottom);
+    let (folders, name) = split(path);
+    for folder in folders {
+        stack.push_bytes(folder);
+        if stack.raw_get(-2) != Kind::TABLE {
+            stack.pop(1);
+            stack.push_table(0, 0);
+            stack.push_bytes(folder);
+            stack.push_value(-2);
+            stack.raw_set(-4);
+        }
+        stack.replace(-2);
+    }
+    stack.push_bytes(name);
+    push(stack);
+    stack.raw_set(-3);
+    stack.resize(bottom);
 }
 
 /// The names of the tables of a path, and that of the function in the last one.
@@ -88,7 +96,7 @@ fn syscall(mut call: Call<'_>) -> Answered<'_> {
     call.check_can_wait()?;
     let arguments = call.arguments()?;
     match call.on_thread_stack(|| HostFunctions::parse(host, arguments)) {
-        Ok((number, args)) => Ok(Answer::Wait(Request::External(ExternalRequest::Syscall { number, args }))),
+        Ok(request) => Ok(Answer::Wait(Request::External(request))),
         Err(error) => Err(failure(&mut call, host, error)),
     }
 }

@@ -27,6 +27,7 @@ pub(super) fn run_only(slice: &Slice, thread: Anchored) -> SliceReport {
 #[cold]
 pub(super) fn run(slice: &Slice) -> SliceReport {
     debug_assert!(!slice.is_running() && slice.is_at_rest(), "the last slice has left something");
+    slice.with_kept_process(ProcessThread::begin_slice);
     run_on(slice, None)
 }
 

@@ -8,6 +8,7 @@ use mlua::ffi::{self, lua_State};
 
 use super::handlers::{Handlers, Purpose};
 use super::task_id::{MAIN, TaskId};
+use super::turns::{Broken, Turn, Turns};
 use crate::luau::notes::Mark;
 use crate::luau::stack::{Coroutine, Kind, Reference, Stack, Tag};
 use crate::luau::thread::Anchored;
@@ -69,7 +70,8 @@ pub(in crate::luau) struct Tasks {
     /// Threads that belong to the scheduler. All of them carry [`Mark::Scheduled`], and no others.
     scheduled: BTreeMap<TaskId, Task>,
     by_thread: HashMap<*mut lua_State, TaskId>,
-    ready: VecDeque<TaskId>,
+    /// Those that are ready, or broken.
+    turns: Turns,
     next_slice: VecDeque<TaskId>,
     /// Those who wait for the end of a thread, which carries [`Mark::Joined`].
     joiners: HashMap<*mut lua_State, Vec<TaskId>>,
@@ -85,6 +87,11 @@ pub(in crate::luau) struct Tasks {
     /// Connections to signals, and exports: functions that will be tasks.
     pub(in crate::luau) connections: BTreeSet<TaskId>,
     handlers: Handlers,
+}
+
+/// Whether a thread does not wait for tasks that are broken.
+fn is_handler(thread: Anchored) -> bool {
+    thread.get().notes().has(Mark::Handler)
 }
 
 /// What comes next when a thread has stopped.
@@ -109,7 +116,7 @@ impl Tasks {
             current: Some((MAIN, root)),
             scheduled: BTreeMap::new(),
             by_thread: HashMap::default(),
-            ready: VecDeque::new(),
+            turns: Turns::default(),
             next_slice: VecDeque::new(),
             joiners: HashMap::default(),
             anchors,
@@ -133,9 +140,9 @@ impl Tasks {
         }
     }
 
-    /// Threads that belong to the scheduler, and the one whose turn it is.
+    /// Threads that belong to the scheduler, those that are broken, and the one whose turn it is.
     pub(in crate::luau) fn len(&self) -> usize {
-        self.scheduled.len() + usize::from(self.current.is_some())
+        self.scheduled.len() + self.turns.broken() + usize::from(self.current.is_some())
     }
 
     /// Gives a thread to the scheduler, which resumes it with so many values that are on its stack. With `by_script`,
@@ -155,7 +162,7 @@ impl Tasks {
         let id = self.next_id();
         let is_ready = matches!(plan, Plan::Ready | Plan::NextSlice);
         match plan {
-            Plan::Ready => self.ready.push_back(id),
+            Plan::Ready => self.turns.ready.push(id, is_handler(thread)),
             Plan::NextSlice => self.next_slice.push_back(id),
             Plan::Join { of, .. } => {
                 self.joiners.entry(of.address()).or_default().push(id);
@@ -174,9 +181,8 @@ impl Tasks {
         let id = self.by_thread.remove(&thread)?;
         let task = self.scheduled.remove(&id)?;
         if task.is_ready {
-            for queue in [&mut self.ready, &mut self.next_slice] {
-                queue.retain(|&other| other != id);
-            }
+            self.turns.ready.remove(id);
+            self.next_slice.retain(|&other| other != id);
         } else if let Plan::Join { of, .. } = task.plan {
             self.forget_joiner(of, id);
         }
@@ -193,18 +199,38 @@ impl Tasks {
         }
     }
 
-    /// The task whose turn it is.
-    pub(super) fn next_ready(&mut self) -> Option<(TaskId, Task)> {
-        let id = self.ready.pop_front()?;
-        let task = self.scheduled.remove(&id)?;
-        self.by_thread.remove(&task.thread.address());
-        task.thread.get().notes().unmark(Mark::Scheduled);
-        Some((id, task))
+    /// A slice begins. If the task that was broken when the last one ended is not to go on yet, it is put aside with its
+    /// break chain.
+    pub(super) fn begin_slice(&mut self, chain: &mut Vec<Anchored>) {
+        let Some((task, thread)) = self.current else { return };
+        let is_handler = is_handler(thread);
+        if self.turns.has_others(is_handler) {
+            self.current = None;
+            self.turns.begin_slice(Broken { task, thread, chain: std::mem::take(chain), is_handler });
+        }
+    }
+
+    /// Chooses the task whose turn it is. Returns how many values it is resumed with, and whether as by a script.
+    pub(super) fn begin_turn(&mut self, chain: &mut Vec<Anchored>) -> Option<(c_int, bool)> {
+        match self.turns.next()? {
+            Turn::Broken(broken) => {
+                *chain = broken.chain;
+                self.current = Some((broken.task, broken.thread));
+                Some((0, false))
+            }
+            Turn::Ready(id) => {
+                let task = self.scheduled.remove(&id)?;
+                self.by_thread.remove(&task.thread.address());
+                task.thread.get().notes().unmark(Mark::Scheduled);
+                self.current = Some((id, task.thread));
+                Some((task.values, task.by_script))
+            }
+        }
     }
 
     /// Whether all threads that belong to the scheduler can be resumed, and all queues are right.
     fn is_consistent(&self) -> bool {
-        let queued = self.ready.len() + self.next_slice.len();
+        let queued = self.turns.ready.len() + self.next_slice.len();
         let ready = self.scheduled.values().filter(|task| task.is_ready).count();
         let are_scheduled = self.scheduled.iter().all(|(id, task)| {
             let thread = task.thread.get();
@@ -219,7 +245,7 @@ impl Tasks {
     pub(super) fn idle(&mut self) -> Next {
         debug_assert!(self.is_consistent(), "a thread has two owners, or none");
         if !self.next_slice.is_empty() {
-            self.ready.append(&mut self.next_slice);
+            self.next_slice.drain(..).for_each(|id| self.turns.ready.push(id, false));
             Next::Yielded
         } else if self.connections.is_empty()
             && !self.scheduled.values().any(|task| task.plan.is_woken_from_outside())
@@ -234,11 +260,11 @@ impl Tasks {
     pub(in crate::luau) fn wake(&mut self, id: TaskId) -> bool {
         let Some(task) = self.scheduled.get_mut(&id).filter(|task| !task.is_ready) else { return false };
         task.is_ready = true;
-        let plan = task.plan;
+        let (plan, thread) = (task.plan, task.thread);
         if let Plan::Join { of, .. } = plan {
             self.forget_joiner(of, id);
         }
-        self.ready.push_back(id);
+        self.turns.ready.push(id, is_handler(thread));
         true
     }
 
@@ -256,7 +282,7 @@ impl Tasks {
         if let Some(task) = self.scheduled.get_mut(&id) {
             task.values = put(&mut task.thread.get().stack());
             task.is_ready = true;
-            self.ready.push_back(id);
+            self.turns.ready.push(id, is_handler(task.thread));
         }
     }
 

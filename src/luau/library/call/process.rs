@@ -13,10 +13,12 @@ use crate::luau::context::Context;
 use crate::luau::slice::{Running, Slice, SliceEnd};
 use crate::luau::stack::Reference;
 use crate::luau::stack::Stack;
+use crate::luau::thread::OwnThread;
 use crate::luau::threads::{ProcessThread, Tasks};
 #[cfg(feature = "ecs")]
 use crate::luau::world::{WorldCaller, WorldChange, WorldFunctions};
 use crate::script::Bytecode;
+use crate::types::HostCaller;
 
 impl<'a> Call<'a> {
     #[inline]
@@ -111,7 +113,7 @@ impl<'a> Call<'a> {
     /// Calls `f` with the arguments as a host function sees them. What it copies is charged to the slice.
     #[inline]
     pub(in crate::luau) fn with_arguments<R>(&mut self, f: impl FnOnce(&CallArguments) -> R) -> R {
-        let arguments = CallArguments::new(self.own());
+        let arguments = CallArguments::new(self.own(), find_caller);
         let result = self.on_thread_stack(|| f(&arguments));
         let cost = arguments.cost();
         if cost > 0 {
@@ -177,4 +179,10 @@ impl<'a> Call<'a> {
     pub(in crate::luau) fn mark_for_kill(&mut self, end: SliceEnd) {
         self.slice().mark_for_kill(end);
     }
+}
+
+/// Who calls the function that a thread runs.
+fn find_caller(thread: OwnThread<'_>) -> Option<HostCaller> {
+    // SAFETY: it is there for as long as the state. Who runs functions of ours changes nothing of it meanwhile.
+    unsafe { &*thread.shared().context.get() }.host_caller()
 }
