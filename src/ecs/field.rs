@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn what_is_not_there_is_an_error_that_says_what_there_is() {
         for (name, expected) in [
-            ("Transfrom.translation", "there is no type `Transfrom`"),
+            ("Transformer.scale", "there is no type `Transformer`"),
             ("Vec2.x", "`Vec2` is no component"),
             ("Transform.position", "no field `position`, but translation, rotation, scale"),
             ("Transform.translation.0", "`Vec3` has no `.0`"),

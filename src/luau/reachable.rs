@@ -59,6 +59,8 @@ fn defined() -> BTreeSet<String> {
             found.insert(format!("{library}.{name}"));
         }
     }
+    // The plugin adds those. They have a test of their own.
+    found.retain(|name| name != "ecs" && !name.starts_with("ecs."));
     found
 }
 
@@ -80,9 +82,8 @@ fn the_definitions_are_luau() {
             types += &format!("{line}\n");
             continue;
         };
-        if let Some(class) = rest.strip_prefix("class ") {
-            let name = class.strip_suffix(" end").expect("classes without members");
-            types += &format!("type {name} = any\n");
+        if let Some((name, _)) = rest.strip_prefix("extern type ").and_then(|rest| rest.split_once(' ')) {
+            types += &format!("type {name} = unknown\n");
             continue;
         }
         let Some(function) = rest.strip_prefix("function ") else {

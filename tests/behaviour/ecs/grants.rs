@@ -103,6 +103,23 @@ fn a_grant_is_looked_at_at_each_use() {
 }
 
 #[test]
+fn all_functions_have_types() {
+    let types = include_str!("../../../assets/scripts/luau_os.d.luau");
+    let (_, types) = types.split_once("declare ecs: {\n").expect("they are there");
+    let (types, _) = types.split_once("\n}\n").expect("they end");
+    let names = types.lines().filter_map(|line| line.strip_prefix('\t')?.split_once(": ("));
+    let mut names: Vec<&str> = names
+        .map(|(name, _)| name)
+        .filter(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
+        .collect();
+    names.sort();
+    let mut app = app();
+    let vm = vm(&mut app, EcsAccess::new());
+    let script = "local names = {} for name in ecs do names[#names + 1] = name end table.sort(names) return table.concat(names, ' ')";
+    assert_eq!(run(&mut app, vm, script), format!("{:?}", names.join(" ")));
+}
+
+#[test]
 fn what_a_vm_may_reach_has_types_for_editors() {
     use bevy_luau_os::EcsTypesExt;
     let app = app();

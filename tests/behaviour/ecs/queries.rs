@@ -63,7 +63,7 @@ fn filters_and_limits_choose_among_what_the_vm_reaches() {
         ("{ 'Health' }, { without = 'Badge' }", "8"),
         ("{ 'Health' }, { limit = -1 }", "expected a number up to 16384"),
         ("{ 'Health' }, { having = 1 }", "\"having\": there is no such option"),
-        ("{ 'Helth' }", "there is no type `Helth`"),
+        ("{ 'Healthy' }", "there is no type `Healthy`"),
         ("7", "argument 1: expected an array of types or paths"),
     ] {
         let found = run(&mut app, all, &format!("return #ecs.query({query})"));
