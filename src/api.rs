@@ -1,9 +1,15 @@
 //! What the game registers for its scripts: host functions and syscalls.
 
+mod add_syscall;
 mod argument;
 pub(crate) mod host_function;
-mod registry;
+mod library;
+pub(crate) mod registry;
 pub(crate) mod syscall;
+mod syscall_input;
 
+pub use add_syscall::SyscallAppExt;
 pub use host_function::{HostFunction, HostFunctionAppExt};
-pub use syscall::{ReplyTo, Syscall, SyscallAppExt};
+pub use library::{GlobalsAppExt, HostLibrary, HostLibraryAppExt};
+pub use syscall::{ReplyTo, Syscall};
+pub use syscall_input::{CallInput, Calls, SyscallInput};

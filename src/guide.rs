@@ -11,3 +11,8 @@ pub mod coming_from {}
 /// For Bevy developers.
 #[doc = include_str!("guide/game.md")]
 pub mod game {}
+
+/// For Bevy developers: components and resources in scripts.
+#[cfg(feature = "ecs")]
+#[doc = include_str!("guide/world.md")]
+pub mod world {}

@@ -4,6 +4,8 @@ mod adaptive;
 mod admit;
 mod budget;
 mod collect;
+#[cfg(feature = "ecs")]
+mod ecs;
 mod frame;
 mod kernel_requests;
 mod parallel;
@@ -14,12 +16,18 @@ mod syscalls;
 mod tick;
 mod wake;
 
+#[cfg(not(feature = "ecs"))]
 pub(crate) use admit::admit;
+#[cfg(feature = "ecs")]
+pub(crate) use admit::place;
 pub(crate) use collect::collect;
+#[cfg(feature = "ecs")]
+pub(crate) use ecs::{run, start};
 pub(crate) use frame::{
     begin_fixed_loop, begin_frame, begin_tick, end_fixed_loop, end_frame, end_tick, tick_is_due,
 };
 pub(crate) use reload::follow_assets;
+#[cfg(not(feature = "ecs"))]
 pub(crate) use run::run;
 pub(crate) use settle::settle;
 pub(crate) use syscalls::dispatch_syscalls;

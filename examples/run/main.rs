@@ -2,8 +2,11 @@
 //!
 //! ```text
 //! cargo run --release --example run -- FILE...
+//! cargo run --release --example run -- --hash --tick-budget unlimited FILE...   # a digest, the same in each run
 //! ```
 
+#[path = "../common/digest.rs"]
+mod digest;
 mod load;
 mod options;
 
@@ -21,6 +24,7 @@ use clap::Parser;
 use cpu_time::ThreadTime;
 use serde::Serialize;
 
+use digest::Digest;
 use load::load;
 use options::Options;
 
@@ -37,13 +41,16 @@ struct Files {
     paths: Vec<PathBuf>,
     of_vm: HashMap<Entity, usize>,
     exits: Vec<Option<Exit>>,
+    digest: Digest,
 }
 
 impl Files {
     /// Prints what a VM has printed, with the file's name in front if there are several.
-    fn show(&self, vm: Entity, console: &mut VmConsole) {
-        let path = self.paths[self.of_vm[&vm]].display();
-        for line in console.take_text().lines() {
+    fn show(&mut self, vm: Entity, console: &mut VmConsole) {
+        let file = self.of_vm[&vm];
+        let (path, text) = (self.paths[file].display(), console.take_text());
+        self.digest.add((file, &text));
+        for line in text.lines() {
             if self.paths.len() > 1 {
                 say(format_args!("{path}: {line}"));
             } else {
@@ -101,6 +108,9 @@ fn main() -> ExitCode {
     }
     let times = tick(&mut app, &options);
     let reports = close(&app, &options);
+    if options.hash {
+        say(format_args!("digest {}", app.world().resource::<Files>().digest));
+    }
     let finished = reports.iter().all(|report| report.outcome == "finished");
     if let Some(path) = &options.report {
         let ticks = app.world().resource::<Metrics>().ticks;
@@ -125,13 +135,17 @@ fn build(options: &Options) -> App {
             paths: options.files.clone(),
             of_vm: HashMap::new(),
             exits: options.files.iter().map(|_| None).collect(),
+            digest: Digest::default(),
         })
         .add_systems(Update, show_consoles)
         .add_observer(record_exit);
     app
 }
 
-fn show_consoles(mut consoles: Query<(Entity, &mut VmConsole), Changed<VmConsole>>, files: Res<Files>) {
+fn show_consoles(
+    mut consoles: Query<(Entity, &mut VmConsole), Changed<VmConsole>>,
+    mut files: ResMut<Files>,
+) {
     for (vm, mut console) in &mut consoles {
         files.show(vm, &mut console);
     }
@@ -149,6 +163,7 @@ fn record_exit(
     }
     let file = files.of_vm[&exit.vm];
     let (outcome, cpu) = (exit.outcome.clone(), exit.cpu);
+    files.digest.add((file, metrics.ticks, &outcome));
     files.exits[file] = Some(Exit { outcome, cpu, ticks: metrics.ticks });
 }
 

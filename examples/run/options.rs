@@ -52,6 +52,10 @@ pub struct Options {
     /// Run so many ticks a second, instead of as many as possible
     #[arg(long, value_parser = positive)]
     pub fps: Option<f64>,
+    /// Print a digest of all that was printed and of how the files ended. It is the same in each run with
+    /// `--tick-budget unlimited`
+    #[arg(long)]
+    pub hash: bool,
     /// Write the report as JSON
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,

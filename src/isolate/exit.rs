@@ -5,6 +5,7 @@ use std::time::Duration;
 use bevy::prelude::*;
 
 use super::keys::ProcessKey;
+use crate::luau::Answer;
 use crate::types::{CpuUsage, Outcome, Pid, ScriptError};
 
 /// A process that has ended.
@@ -30,6 +31,13 @@ pub(crate) struct TaskError {
     pub(crate) vm: Entity,
     pub(crate) pid: Pid,
     pub(crate) error: ScriptError,
+}
+
+/// How a call of a function of a process ended.
+#[derive(Debug)]
+pub(crate) struct CallAnswer {
+    pub(crate) process: Entity,
+    pub(crate) answer: Answer,
 }
 
 /// What an exit leaves to do.

@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 
-use super::exit::TaskError;
+use super::exit::{CallAnswer, TaskError};
 use super::keys::WaitId;
 use super::sweep::SweepAt;
 use crate::luau::request::ExternalRequest;
+use crate::luau::world::WorldChange;
 use crate::types::{Outcome, ProcessIndex, VmIndex};
 
 /// A return without results. Hundreds of thousands of processes may end so in one tick.
@@ -23,8 +24,10 @@ pub(super) struct Outbox {
     /// VMs with something new on their console.
     printed: Vec<VmIndex>,
     task_errors: VecDeque<TaskError>,
+    answers: VecDeque<CallAnswer>,
     requests: Vec<(WaitId, ExternalRequest)>,
     sweep_requests_at: SweepAt,
+    changes: Vec<WorldChange>,
 }
 
 /// Processes that have ended, in their order. The usual outcome takes no space.
@@ -95,6 +98,37 @@ impl Outbox {
         !self.task_errors.is_empty()
     }
 
+    pub(super) fn push_answer(&mut self, answer: CallAnswer) {
+        self.answers.push_back(answer);
+    }
+
+    pub(super) fn pop_answer(&mut self) -> Option<CallAnswer> {
+        let answer = self.answers.pop_front();
+        if self.answers.is_empty() {
+            self.answers = VecDeque::new(); // it may have been long
+        }
+        answer
+    }
+
+    pub(super) fn has_answers(&self) -> bool {
+        !self.answers.is_empty()
+    }
+
+    /// Takes what scripts change in the world, behind what is there.
+    pub(super) fn take_changes(&mut self, changes: &mut Vec<WorldChange>) {
+        if self.changes.is_empty() {
+            std::mem::swap(&mut self.changes, changes);
+        } else {
+            self.changes.append(changes);
+        }
+    }
+
+    /// The changes, in the order in which they were asked for.
+    #[cfg(feature = "ecs")]
+    pub(super) fn changes(&mut self) -> Vec<WorldChange> {
+        std::mem::take(&mut self.changes)
+    }
+
     pub(super) fn push_request(&mut self, wait: WaitId, request: ExternalRequest) {
         self.requests.push((wait, request));
     }
@@ -123,6 +157,7 @@ impl Outbox {
             && self.vms_without_processes.is_empty()
             && !self.has_printed()
             && !self.has_task_errors()
+            && !self.has_answers()
             && self.requests.is_empty()
     }
 
@@ -163,7 +198,10 @@ mod tests {
     fn requests_that_are_not_wanted_now_stay_until_nobody_waits_for_them() {
         let mut outbox = Outbox::default();
         for number in 0..100 {
-            outbox.push_request(wait(2 * number), ExternalRequest::Syscall { number: 0, args: Box::new(()) });
+            outbox.push_request(
+                wait(2 * number),
+                ExternalRequest::Syscall { number: 0, args: Box::new(()), timeout: None },
+            );
             outbox.push_request(wait(2 * number + 1), ExternalRequest::Kernel(Box::new(KernelRequest::List)));
         }
         let syscalls = outbox.take_requests(|request| matches!(request, ExternalRequest::Syscall { .. }));

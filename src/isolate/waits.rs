@@ -78,7 +78,7 @@ pub(super) struct Waits {
     timers: Timers,
     sweep_timers_at: SweepAt,
     pending: Pending,
-    /// Syscalls, answered ones included, in the order of their deadlines: each has the same time.
+    /// Syscalls, answered ones included, in the order of their deadlines. Most have the same time.
     deadlines: VecDeque<(VirtualTime, WaitId)>,
     sweep_deadlines_at: SweepAt,
     /// Those of suspended processes, with the time that is left.
@@ -127,8 +127,8 @@ impl Waits {
             Request::Cancel => self.pending.remove_task(process.index, task),
             Request::External(request) => {
                 self.pend(wait, None);
-                if let ExternalRequest::Syscall { .. } = request {
-                    self.deadlines.push_back((now.saturating_add(syscall_timeout).into(), wait));
+                if let ExternalRequest::Syscall { timeout, .. } = request {
+                    self.set_deadline(wait, now.saturating_add(timeout.unwrap_or(syscall_timeout)).into());
                 }
                 return Some((wait, request));
             }
@@ -183,7 +183,15 @@ impl Waits {
     /// It is not any more.
     pub(super) fn release_deadlines(&mut self, process: ProcessIndex, now: Duration) {
         for (left, wait) in self.held_deadlines.remove(&process).unwrap_or_default() {
-            let due = now.saturating_add(left).into();
+            self.set_deadline(wait, now.saturating_add(left).into());
+        }
+    }
+
+    /// Ends a syscall at some time. Mostly that is later than what is due already.
+    fn set_deadline(&mut self, wait: WaitId, due: VirtualTime) {
+        if self.deadlines.back().is_none_or(|deadline| deadline.0 <= due) {
+            self.deadlines.push_back((due, wait));
+        } else {
             let at = self.deadlines.partition_point(|deadline| deadline.0 <= due);
             self.deadlines.insert(at, (due, wait));
         }
@@ -306,7 +314,7 @@ mod tests {
     }
 
     fn syscall() -> Request {
-        Request::External(ExternalRequest::Syscall { number: 0, args: Box::new(()) })
+        Request::External(ExternalRequest::Syscall { number: 0, args: Box::new(()), timeout: None })
     }
 
     fn begin(waits: &mut Waits, task: TaskId, request: Request, now: u64) -> WaitId {

@@ -30,8 +30,8 @@ pub(crate) enum Request {
 
 /// What others must answer.
 pub(crate) enum ExternalRequest {
-    /// The game: a syscall, by its number.
-    Syscall { number: usize, args: SyscallArgs },
+    /// The game: a syscall, by its number, with the time that it may take if that is not the usual one.
+    Syscall { number: usize, args: SyscallArgs, timeout: Option<Duration> },
     /// The kernel, in Settle.
     Kernel(Box<KernelRequest>),
 }
