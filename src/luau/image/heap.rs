@@ -247,7 +247,9 @@ impl Heap {
     /// The value at an index of the main thread's stack, where there must be one.
     pub(super) fn at(&self, index: i32) -> Value {
         // SAFETY: Luau gives the address of a value, or of a nil, for any index that is taken.
-        unsafe { &*luau_os_image_at(self.main, index) }.get()
+        let value = unsafe { luau_os_image_at(self.main, index) };
+        // SAFETY: see above.
+        unsafe { &*value }.get()
     }
 
     /// Asserts that the whole heap is sound, where Luau is compiled with assertions.

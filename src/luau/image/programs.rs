@@ -97,7 +97,13 @@ impl KnownCode {
             let shared = facts.assigned.clone();
             self.0.insert(code, Known { facts, shared });
         }
-        while found.iter().rev().fold(false, |changed, &code| self.hand_on(heap, code) || changed) {}
+        let mut has_news = true;
+        while has_news {
+            has_news = false;
+            for &code in found.iter().rev() {
+                has_news |= self.hand_on(heap, code);
+            }
+        }
     }
 
     /// What a function hands on to one that assigns it must be a variable, too. Whether that was news.

@@ -63,15 +63,22 @@ pub(super) fn uninterrupted(name: &str, source: &str) -> String {
 }
 
 impl Computer {
-    fn open(script: &Script) -> (LuauState, LoadedProgram) {
-        let mut state = LuauState::open(HostFunctions::default(), None).expect("memory");
+    fn open(host: HostFunctions, script: &Script) -> (LuauState, LoadedProgram) {
+        let mut state = LuauState::open(host, None).expect("memory");
         let loaded = state.load_program(script, LibrarySet::default()).expect("it compiles");
         (state, loaded)
     }
 
     pub(super) fn start(name: &str, source: &str) -> Self {
-        let script = Script::new(name, source);
-        let (mut state, loaded) = Self::open(&script);
+        Self::start_with(HostFunctions::default(), name, source)
+    }
+
+    pub(super) fn start_with(host: HostFunctions, name: &str, source: &str) -> Self {
+        Self::start_script(host, Script::new(name, source))
+    }
+
+    pub(super) fn start_script(host: HostFunctions, script: Script) -> Self {
+        let (mut state, loaded) = Self::open(host, &script);
         state
             .start(PROCESS, loaded, CATEGORY, Caller::new(Entity::PLACEHOLDER, PID, VmIndex(0), 7))
             .expect("memory");
@@ -152,7 +159,7 @@ impl Computer {
     pub(super) fn moved(self, image: &[u8]) -> Self {
         let Self { script, output, now, timers, waits, state, .. } = self;
         drop(state);
-        let (mut state, loaded) = Self::open(&script);
+        let (mut state, loaded) = Self::open(HostFunctions::default(), &script);
         assert_eq!(load(&mut state, &script, loaded, image), Ok(true));
         validate(&state);
         state.collect();
