@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::arguments::CallArguments;
 use super::request::ExternalRequest;
 #[cfg(feature = "ecs")]
-use super::world::{WorldAnswer, WorldCaller, WorldChange, WorldFunctions};
+use super::world::{WorldCaller, WorldChange, WorldFunctions, WorldResults};
 use crate::script::Script;
 use crate::value::{Arguments, Results, Value};
 
@@ -250,7 +250,7 @@ impl HostFunctions {
         caller: WorldCaller,
         arguments: &CallArguments,
         changes: &mut Vec<WorldChange>,
-    ) -> Result<WorldAnswer, HostError> {
+    ) -> Result<WorldResults, HostError> {
         let Entry::World(number) = entry else {
             return Err(HostError::Error("no such function".to_owned()));
         };
