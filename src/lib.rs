@@ -194,6 +194,8 @@ pub mod process;
 mod random;
 pub mod run;
 pub mod runtime;
+#[cfg(feature = "save")]
+pub mod save;
 mod scheduler;
 pub mod script;
 mod types;
@@ -211,12 +213,16 @@ pub use process::{
 };
 pub use run::{RunProcessesAppExt, RunReport};
 pub use runtime::LuauRuntime;
+#[cfg(feature = "save")]
+pub use scheduler::saving::{SaveCommandsExt, VmsSaved};
 pub use script::{CompileError, Script};
 pub use types::{
     CpuUsage, KillReason, Limits, Metrics, Outcome, Pid, ProcessState, ScriptError, ScriptPlace, Share,
     TickBudget, VmId,
 };
 pub use value::{Value, ValueError};
+#[cfg(feature = "save")]
+pub use vm::{VmImage, VmLoadFailed, VmLoaded, VmSnapshot, VmSnapshots};
 pub use vm::{SignalCommandsExt, Vm, VmCommandsExt, VmExited, VmInfo, VmLimits, VmSuspended};
 
 /// The README's examples, compiled.

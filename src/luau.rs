@@ -26,6 +26,8 @@ mod errors;
 mod function_ref;
 mod growth;
 mod host_functions;
+#[cfg(feature = "save")]
+pub(crate) mod image;
 mod library;
 pub(crate) mod mailbox;
 mod memory;
@@ -37,7 +39,7 @@ mod processes;
 #[cfg(test)]
 mod reachable;
 mod records;
-mod replies;
+pub(crate) mod replies;
 pub(crate) mod request;
 mod reset;
 mod roots;

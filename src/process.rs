@@ -5,6 +5,8 @@ mod exit;
 mod info;
 mod priority;
 mod relationship;
+#[cfg(feature = "save")]
+mod saved;
 mod task_failed;
 
 use std::sync::Arc;
@@ -196,7 +198,7 @@ impl Process {
         self.own_name().cloned().unwrap_or_else(script_name)
     }
 
-    fn own_name(&self) -> Option<&Arc<str>> {
+    pub(crate) fn own_name(&self) -> Option<&Arc<str>> {
         self.start.as_ref()?.name.as_ref()
     }
 

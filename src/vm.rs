@@ -3,6 +3,8 @@
 mod exit;
 mod info;
 mod reflect;
+#[cfg(feature = "save")]
+pub(crate) mod saved;
 mod signals;
 mod suspension;
 
@@ -20,6 +22,8 @@ use crate::types::{Limits, Metrics, PidCounter, VmId};
 
 pub use exit::VmExited;
 pub use info::VmInfo;
+#[cfg(feature = "save")]
+pub use saved::{VmImage, VmLoadFailed, VmLoaded, VmSnapshot, VmSnapshots};
 pub use signals::{SignalCommandsExt, VmCommandsExt};
 pub use suspension::VmSuspended;
 
@@ -97,6 +101,14 @@ impl Vm {
     }
 }
 
+#[cfg(feature = "save")]
+impl Vm {
+    /// It was loaded.
+    fn loaded(&mut self, id: VmId, pids: PidCounter, handle: VmHandle) {
+        (self.id, self.pids, self.handle) = (Some(id), pids, Some(handle));
+    }
+}
+
 fn count(mut world: DeferredWorld, _: HookContext) {
     if let Some(mut metrics) = world.get_resource_mut::<Metrics>() {
         metrics.vms_created += 1;
@@ -168,6 +180,12 @@ impl From<Limits> for VmLimits {
 }
 
 impl VmLimits {
+    /// Limits that others have, too.
+    #[cfg(feature = "save")]
+    pub(crate) fn shared_by(limits: Arc<Limits>) -> Self {
+        Self(limits)
+    }
+
     /// The limits, to be kept where the component is not.
     pub(crate) fn shared(&self) -> Arc<Limits> {
         self.0.clone()

@@ -15,8 +15,12 @@ use super::run_queue::RunQueue;
 use super::start::{Start, Starting};
 use super::state::OpenState;
 use crate::luau::Caller;
+#[cfg(feature = "save")]
+use crate::luau::LuauState;
 use crate::random;
 use crate::script::Script;
+#[cfg(feature = "save")]
+use crate::types::VmIndex;
 use crate::types::{KillReason, Outcome, Pid, ProcessIndex, ScriptError, VmId};
 
 /// Processes that are started before the first of them runs.
@@ -66,7 +70,7 @@ impl Isolate {
     }
 
     /// Queues a process for [`Isolate::start_admitted`], unless its VM may not have it.
-    fn start_later(&mut self, starting: Starting) {
+    pub(super) fn start_later(&mut self, starting: Starting) {
         let process = starting.process.index;
         let vm = self.processes[process].vm;
         let (limits, live) = (self.vms.limits(vm), self.vms.record(vm).live);
@@ -158,6 +162,8 @@ impl Isolate {
             vms.resize(vm.at() + 1, VmId::default());
         }
         vms[vm.at()] = self.vms.record(vm).id;
+        #[cfg(feature = "save")]
+        set_clock(luau, vm, self.vms.record(vm).clock);
         let program = scripts.load(luau, &script)?;
         let Some(start) = start else { return luau.start(index, program, category, caller) };
         let Start { name, arguments, function, .. } = *start;
@@ -170,7 +176,7 @@ impl Isolate {
     }
 
     /// Sees to it that the isolate has a state.
-    fn open(&mut self, idle_states: &mut Vec<OpenState>) -> Result<(), ScriptError> {
+    pub(super) fn open(&mut self, idle_states: &mut Vec<OpenState>) -> Result<(), ScriptError> {
         if self.state.is_none() {
             let state = match idle_states.pop() {
                 Some(state) => state,
@@ -185,7 +191,7 @@ impl Isolate {
     }
 
     /// The memory category for a process that starts: that of its VM, which gets one if it has none.
-    fn assign_category(&mut self, process: ProcessIndex) -> u8 {
+    pub(super) fn assign_category(&mut self, process: ProcessIndex) -> u8 {
         let Some(state) = self.state.as_mut().filter(|_| self.config.exact_memory) else { return 0 };
         let record = &mut self.processes[process];
         let vm = self.vms.record_mut(record.vm);
@@ -216,6 +222,19 @@ impl Isolate {
         }
         self.collector.measured(0);
         self.state.take()
+    }
+}
+
+/// Sets by how many nanoseconds the clock of a VM is ahead.
+#[cfg(feature = "save")]
+pub(super) fn set_clock(luau: &mut LuauState, vm: VmIndex, clock: i64) {
+    let clocks = &mut luau.context().clocks;
+    // Where no VM was loaded, there are none.
+    if clock != 0 && clocks.len() <= vm.at() {
+        clocks.resize(vm.at() + 1, 0);
+    }
+    if let Some(known) = clocks.get_mut(vm.at()) {
+        *known = clock;
     }
 }
 

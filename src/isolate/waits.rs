@@ -4,6 +4,8 @@
 //! ([`Request::Cancel`]) when one ends there.
 
 pub(super) mod retained_exits;
+#[cfg(feature = "save")]
+pub(super) mod saved;
 pub(super) mod subscribers;
 mod timers;
 
@@ -63,6 +65,13 @@ impl Pending {
             self.0.remove(&process);
         }
         has_removed
+    }
+
+    /// All of them, by process.
+    #[cfg(feature = "save")]
+    fn iter(&self) -> impl Iterator<Item = (ProcessIndex, TaskId, u64)> {
+        let waits = self.0.iter();
+        waits.flat_map(|(&process, waits)| waits.iter().map(move |&(task, number)| (process, task, number)))
     }
 
     fn remove_process(&mut self, process: ProcessIndex) {
@@ -183,10 +192,13 @@ impl Waits {
     /// It is not any more.
     pub(super) fn release_deadlines(&mut self, process: ProcessIndex, now: Duration) {
         for (left, wait) in self.held_deadlines.remove(&process).unwrap_or_default() {
-            let due = now.saturating_add(left).into();
-            let at = self.deadlines.partition_point(|deadline| deadline.0 <= due);
-            self.deadlines.insert(at, (due, wait));
+            self.insert_deadline(now.saturating_add(left).into(), wait);
         }
+    }
+
+    fn insert_deadline(&mut self, due: VirtualTime, wait: WaitId) {
+        let at = self.deadlines.partition_point(|deadline| deadline.0 <= due);
+        self.deadlines.insert(at, (due, wait));
     }
 
     /// Whether a wait has not ended.

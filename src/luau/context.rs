@@ -1,6 +1,7 @@
 //! What the functions that scripts call share with the isolate: the process that runs, and what it leaves behind.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bevy::platform::collections::HashMap;
 
@@ -14,13 +15,18 @@ use super::stack::Reference;
 use super::threads::TaskId;
 use crate::console::ConsoleBuffer;
 use crate::random::Pcg32;
+#[cfg(feature = "save")]
+use crate::types::VirtualTime;
 use crate::types::{ProcessIndex, ScriptError, VmId, VmIndex};
 use crate::value::{Value, Values};
 
 /// What the host functions of a slice read and write.
 pub(crate) struct Context {
-    /// Virtual time, in seconds.
-    pub(crate) now: f64,
+    /// Virtual time. A VM that was loaded has another one: see [`Context::now`].
+    pub(crate) time: Duration,
+    /// By how many nanoseconds the clocks of VMs are ahead of that, by [`VmIndex`].
+    #[cfg(feature = "save")]
+    pub(crate) clocks: Vec<i64>,
     /// What the game's calendar shows when that is 0, in seconds since 1970.
     pub(crate) epoch: f64,
     /// The last name that a script has looked for and that is not there.
@@ -85,7 +91,9 @@ impl Caller {
 impl Context {
     pub(super) fn new(host: HostFunctions) -> Self {
         Self {
-            now: 0.0,
+            time: Duration::ZERO,
+            #[cfg(feature = "save")]
+            clocks: Vec::new(),
             epoch: 0.0,
             missed: None,
             console: ConsoleBuffer::default(),
@@ -120,6 +128,17 @@ impl Context {
     pub(super) fn vm(&mut self) -> VmId {
         let vm = self.caller().vm.at();
         self.vms.get(vm).copied().unwrap_or_default()
+    }
+
+    /// What the clock shows of the process that runs, in seconds of virtual time.
+    pub(super) fn now(&mut self) -> f64 {
+        #[cfg(feature = "save")]
+        if !self.clocks.is_empty() {
+            let vm = self.caller().vm.at();
+            let ahead = self.clocks.get(vm).copied().unwrap_or_default();
+            return Duration::from(VirtualTime::from(self.time).shifted(ahead)).as_secs_f64();
+        }
+        self.time.as_secs_f64()
     }
 
     /// Hands over the function with a registry reference.

@@ -3,6 +3,9 @@
 //! The isolate itself sees to time, messages and signals. What it cannot answer leaves it as an [`ExternalRequest`],
 //! and comes back as a [`Reply`](super::Reply).
 
+#[cfg(feature = "save")]
+pub(crate) mod saved;
+
 use std::any::Any;
 use std::time::Duration;
 
