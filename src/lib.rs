@@ -221,9 +221,9 @@ pub use types::{
     TickBudget, VmId,
 };
 pub use value::{Value, ValueError};
+pub use vm::{SignalCommandsExt, Vm, VmCommandsExt, VmExited, VmInfo, VmLimits, VmSuspended};
 #[cfg(feature = "save")]
 pub use vm::{VmImage, VmLoadFailed, VmLoaded, VmSnapshot, VmSnapshots};
-pub use vm::{SignalCommandsExt, Vm, VmCommandsExt, VmExited, VmInfo, VmLimits, VmSuspended};
 
 /// The README's examples, compiled.
 #[cfg(doctest)]

@@ -27,7 +27,7 @@ mod function_ref;
 mod growth;
 mod host_functions;
 #[cfg(feature = "save")]
-pub(crate) mod image;
+mod image;
 mod library;
 pub(crate) mod mailbox;
 mod memory;
@@ -56,6 +56,10 @@ mod transfer;
 pub(crate) use context::{Caller, Context};
 pub(crate) use function_ref::FunctionRef;
 pub(crate) use host_functions::{BoxedFunction, Entry, HostFunctions, Parser};
+#[cfg(feature = "save")]
+pub(crate) use image::{
+    ImageLimits, ImagePlace, ImageProgram, LoadError, LoadedImage, SaveError, SaveObstacle, SaveRoot,
+};
 pub(crate) use modules::LoadedProgram;
 pub(crate) use prefetch::prefetch;
 pub(crate) use replies::Reply;

@@ -86,6 +86,12 @@ impl Caller {
     pub(crate) fn new(pid: u32, vm: VmIndex, seed: u64) -> Self {
         Self { pid, vm, random: Pcg32::from_seed(seed) }
     }
+
+    /// The same with the state of its generator.
+    #[cfg(feature = "save")]
+    pub(super) fn with_random(pid: u32, vm: VmIndex, state: u64) -> Self {
+        Self { pid, vm, random: Pcg32::from_state(state) }
+    }
 }
 
 impl Context {
@@ -113,6 +119,12 @@ impl Context {
             dropped_functions: DroppedFunctions::default(),
             has_handed_over: false,
         }
+    }
+
+    /// The state of the random generator of a process.
+    #[cfg(feature = "save")]
+    pub(super) fn random_of(&self, process: ProcessIndex) -> u64 {
+        self.callers.get(process.at()).map_or(0, |caller| caller.random.state())
     }
 
     pub(super) fn host(&self) -> &HostFunctions {

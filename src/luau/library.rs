@@ -42,8 +42,13 @@ use call::Entry;
 
 use super::stack::{Kind, Stack};
 
+#[cfg(feature = "save")]
+mod saved;
+
 pub(super) use globals::connect;
 pub(super) use host::push_all as push_host_functions;
+#[cfg(feature = "save")]
+pub(super) use saved::{DRIVERS, NATIVES};
 
 /// Bytes that are copied and hashed in the time of a safepoint.
 const BYTES_COPIED: u64 = 32;

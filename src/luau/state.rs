@@ -46,6 +46,9 @@ pub(crate) struct LuauState {
     pub(super) shared: *mut Shared,
     /// What the state's allocator counts. It must outlive the state.
     pub(super) memory: Box<memory::Memory>,
+    /// What it remembers from image to image.
+    #[cfg(feature = "save")]
+    pub(super) image: Option<Box<super::image::ImageCache>>,
 }
 
 // SAFETY: the raw pointers point into the state, which is ours alone: nothing else refers to it, and

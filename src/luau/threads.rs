@@ -31,6 +31,8 @@ use super::slice::fiber::Parked;
 use super::stack::{Reference, Stack};
 use crate::value::Value;
 
+#[cfg(feature = "save")]
+pub(super) use tasks::saved::{SavedPlan, SavedTask, SavedTasks};
 pub(crate) use tasks::{MAIN, TaskId};
 pub(super) use tasks::{Next, Plan, Tasks};
 
@@ -50,6 +52,16 @@ pub(super) struct ProcessThread {
     pub(super) root: *mut lua_State,
     /// Most processes never have one.
     more: Option<Box<ProcessExtras>>,
+}
+
+/// See [`ProcessThread::save`].
+#[cfg(feature = "save")]
+#[derive(Default)]
+pub(super) struct SavedExtras {
+    pub(super) chain: Vec<*mut lua_State>,
+    pub(super) arguments: c_int,
+    pub(super) arguments_table: Option<Reference>,
+    pub(super) name: Option<Arc<str>>,
 }
 
 /// What processes with coroutines or tasks have.
@@ -214,6 +226,29 @@ impl ProcessThread {
     /// Registry reference of the table of its arguments.
     pub(super) fn arguments_table(&self) -> Option<Reference> {
         self.more.as_ref()?.arguments_table
+    }
+
+    /// What a process has beyond its root and its tasks.
+    #[cfg(feature = "save")]
+    pub(super) fn save(&self) -> Option<SavedExtras> {
+        let ProcessExtras { chain, arguments, arguments_table, name, .. } = &**self.more.as_ref()?;
+        Some(SavedExtras {
+            chain: chain.clone(),
+            arguments: *arguments,
+            arguments_table: *arguments_table,
+            name: name.clone(),
+        })
+    }
+
+    /// The opposite.
+    #[cfg(feature = "save")]
+    pub(super) fn restore(root: *mut lua_State, saved: SavedExtras, tasks: Option<Tasks>) -> Self {
+        let SavedExtras { chain, arguments, arguments_table, name } = saved;
+        let tasks = tasks.map(Box::new);
+        let more = ProcessExtras { chain, tasks, arguments, arguments_table, name, parked: None };
+        let mut process = Self { root, more: Some(Box::new(more)) };
+        process.trim();
+        process
     }
 
     /// Forgets all but the root. Returns the registry references to be given back.

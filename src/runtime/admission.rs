@@ -108,7 +108,13 @@ impl LuauRuntime {
         Admission { vm: handle, id, pid, pids, process: ProcessHandle { isolate: handle.isolate, key } }
     }
 
-    pub(super) fn place_vm(&mut self, vm: Entity, id: VmId, limits: Arc<Limits>, spawned_at: Duration) -> VmHandle {
+    pub(super) fn place_vm(
+        &mut self,
+        vm: Entity,
+        id: VmId,
+        limits: Arc<Limits>,
+        spawned_at: Duration,
+    ) -> VmHandle {
         let open = || Isolate::new(self.config, self.registry.functions.clone());
         let isolate = self.placement.choose(&mut self.isolates, open);
         let isolate_of_vm = self.isolates.get_mut(isolate);

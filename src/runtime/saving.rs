@@ -40,7 +40,8 @@ impl LuauRuntime {
     /// All isolates with their numbers, and what the kernel is asked for.
     pub(crate) fn isolates_and_requests(
         &mut self,
-    ) -> (impl Iterator<Item = (u32, &mut Isolate)>, impl Iterator<Item = (u32, WaitId, &KernelRequest)>) {
+    ) -> (impl Iterator<Item = (u32, &mut Isolate)>, impl Iterator<Item = (u32, WaitId, &KernelRequest)>)
+    {
         ((0..).zip(self.isolates.all_mut()), self.requests.kernel())
     }
 }

@@ -58,7 +58,8 @@ pub(crate) fn open(container: &[u8], key: Option<&SaveKey>) -> Result<usize, Loa
     }
     // Hashes are compared in a time that tells nothing of where they differ.
     if seal_of(content, version, key) != *header.last_chunk().unwrap_or(&[0; blake3::OUT_LEN]) {
-        let reason = if key.is_some() { "it is sealed with another key, or damaged" } else { "it is damaged" };
+        let reason =
+            if key.is_some() { "it is sealed with another key, or damaged" } else { "it is damaged" };
         return Err(LoadError::new(SEAL_AT, reason));
     }
     Ok(CONTENT_AT)

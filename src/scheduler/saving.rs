@@ -38,10 +38,7 @@ struct Moment {
 
 impl Moment {
     fn last_tick(world: &World) -> Self {
-        Self {
-            tick: world.resource::<Metrics>().ticks as u32,
-            now: world.resource::<LuauRuntime>().now,
-        }
+        Self { tick: world.resource::<Metrics>().ticks as u32, now: world.resource::<LuauRuntime>().now }
     }
 }
 

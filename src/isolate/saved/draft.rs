@@ -4,8 +4,8 @@ use bevy::platform::collections::HashMap;
 
 use super::super::keys::ProcessKey;
 use super::super::start::Start;
-use super::save::{SaveJob, SavedNewcomer};
 use super::SavedStart;
+use super::save::{SaveJob, SavedNewcomer};
 use crate::luau::FunctionRef;
 use crate::luau::request::KernelRequest;
 use crate::luau::request::saved::SavedRequest;
@@ -107,7 +107,8 @@ impl<'a> Draft<'a> {
     pub(super) fn saved_function(&self, function: u32) -> u32 {
         match self.functions.get(function as usize) {
             Some(Some(_)) => {
-                self.functions[..function as usize].iter().filter(|function| function.is_some()).count() as u32
+                self.functions[..function as usize].iter().filter(|function| function.is_some()).count()
+                    as u32
             }
             _ => NO_FUNCTION,
         }

@@ -20,14 +20,12 @@ use super::draft::NO_FUNCTION;
 use super::{SavedLife, SavedMore, SavedProcess, SavedStart, SavedTurn, SavedVm};
 use crate::console::ConsoleBuffer;
 use crate::luau::FunctionRef;
-use crate::luau::image::{ImageLimits, ImagePlace, ImageProgram, LoadedImage};
+use crate::luau::{ImageLimits, ImagePlace, ImageProgram, LoadedImage};
 use crate::luau::request::ExternalRequest;
 use crate::luau::request::saved::SavedRequest;
 use crate::save::{LoadError, decode};
 use crate::script::Script;
-use crate::types::{
-    CpuUsage, KillReason, Outcome, Pid, ProcessState, ScriptError, VirtualTime, VmId,
-};
+use crate::types::{CpuUsage, KillReason, Outcome, Pid, ProcessState, ScriptError, VirtualTime, VmId};
 
 /// Nanoseconds that a saved time may be away from the beginning: a hundred years.
 const MAX_TIME: i64 = 100 * 366 * 24 * 3600 * 1_000_000_000;
@@ -124,7 +122,8 @@ impl Isolate {
         saved: &SavedVm,
         keys: &[ProcessKey],
     ) -> Result<LoadedImage, LoadError> {
-        let started = saved.processes.iter().zip(keys).filter(|it| matches!(it.0.life, SavedLife::Started(_)));
+        let started =
+            saved.processes.iter().zip(keys).filter(|it| matches!(it.0.life, SavedLife::Started(_)));
         let started: Vec<(ProcessKey, u32)> = started.map(|(process, key)| (*key, process.pid)).collect();
         let places = started.iter().map(|&(key, pid)| {
             let category = self.assign_category(key.index);
@@ -172,7 +171,8 @@ impl Isolate {
         let waits = saved.waits.map(|waits| *waits).unwrap_or_default();
         let unanswered = waits.syscalls();
         let waits = waits.load(&mut self.waits, vm, keys, clock)?;
-        let mut starts = Starts { functions: image.functions.into_iter().map(Some).collect(), waits: &waits, job };
+        let mut starts =
+            Starts { functions: image.functions.into_iter().map(Some).collect(), waits: &waits, job };
         for (wait, request) in saved.requests {
             let wait = waits[wait as usize];
             if let SavedRequest::SpawnFunction { function: NO_FUNCTION, .. } = request {
@@ -224,7 +224,9 @@ impl Isolate {
                             self.signals_mut().insert(key.index, signals);
                             self.start_later(Starting { process: key, script, start: Some(start) });
                         }
-                        None => ends.push((key, Outcome::Killed(KillReason::NotSaved { why: NOT_SAVED.into() }))),
+                        None => {
+                            ends.push((key, Outcome::Killed(KillReason::NotSaved { why: NOT_SAVED.into() })))
+                        }
                     }
                 }
                 SavedLife::Ended(outcome) => ends.push((key, outcome.outcome()?)),
@@ -239,7 +241,13 @@ impl Isolate {
             let pid = self.processes.origin(key.index).pid;
             let entity = self.vms.record(vm).vm;
             let error = error.error()?;
-            self.outbox.push_task_error(TaskError { process: Entity::PLACEHOLDER, key, vm: entity, pid, error });
+            self.outbox.push_task_error(TaskError {
+                process: Entity::PLACEHOLDER,
+                key,
+                vm: entity,
+                pid,
+                error,
+            });
         }
         for wait in unanswered {
             self.reply(waits[wait as usize], Err(UNANSWERED.to_owned()));
@@ -332,7 +340,8 @@ fn check(saved: &SavedVm, scripts: usize, limit: u32) -> Result<(), String> {
     if !saved.processes.iter().all(|process| process.pid > 0 && pids.insert(process.pid)) {
         return Err("two processes have the same number".to_owned());
     }
-    let times = saved.processes.iter().map(|process| process.spawned_after).chain([saved.now, saved.spawned_at]);
+    let times =
+        saved.processes.iter().map(|process| process.spawned_after).chain([saved.now, saved.spawned_at]);
     if !{ times }.all(|time| (-MAX_TIME..=MAX_TIME).contains(&time)) {
         return Err("a time is more than a hundred years away".to_owned());
     }

@@ -8,18 +8,18 @@ use smallvec::SmallVec;
 use super::super::Isolate;
 use super::super::config::TickTime;
 use super::super::keys::{ProcessKey, VmKey, WaitId};
+use super::super::processes::Pause;
 use super::super::run_queue::RunQueue;
 use super::super::start::Start;
-use super::super::waits::saved::{SavedWaits, WaitsOfVms};
-use super::super::processes::Pause;
 use super::super::state::OpenState;
+use super::super::waits::saved::{SavedWaits, WaitsOfVms};
 use super::draft::Draft;
 use super::{SavedConsole, SavedLife, SavedMore, SavedProcess, SavedTurn, SavedVm};
 use crate::luau::Context;
-use crate::luau::image::{self, ImageProgram, SaveRoot};
-use crate::luau::request::saved::SavedRequest;
+use crate::luau::{self, ImageProgram, SaveRoot};
 use crate::luau::mailbox::saved::SavedMailbox;
 use crate::luau::request::KernelRequest;
+use crate::luau::request::saved::SavedRequest;
 use crate::luau::signals::saved::SavedSignals;
 use crate::save::{Bytes, SaveError, SavedOutcome, encode};
 use crate::script::Script;
@@ -112,7 +112,8 @@ impl Isolate {
     }
 
     fn roster(&self, jobs: &[SaveJob<'_>]) -> Roster {
-        let mut processes: HashMap<VmIndex, Vec<_>> = jobs.iter().map(|job| (job.vm.index, Vec::new())).collect();
+        let mut processes: HashMap<VmIndex, Vec<_>> =
+            jobs.iter().map(|job| (job.vm.index, Vec::new())).collect();
         let mut has_place = vec![false; self.processes.records.len()];
         let starting = self.processes.starting.iter().map(|starting| starting.process);
         let starting = starting.filter(|&process| self.processes.is_live(process));
@@ -139,7 +140,8 @@ impl Isolate {
             processes.contains_key(&record.vm).then_some((key, record.vm))
         };
         let luau = self.state.as_ref().map(|state| &state.luau);
-        let is_waiting = |wait: WaitId| luau.is_some_and(|luau| luau.is_waiting(wait.process.index, wait.task));
+        let is_waiting =
+            |wait: WaitId| luau.is_some_and(|luau| luau.is_waiting(wait.process.index, wait.task));
         let waits = self.waits.of_vms(live, is_waiting);
         Roster { processes, waits }
     }
@@ -254,11 +256,7 @@ fn unknown_end() -> SavedOutcome {
 }
 
 /// What the heap has of processes, those that cannot be saved left out.
-fn heap(
-    state: &mut OpenState,
-    draft: &mut Draft<'_>,
-    started: &[ProcessKey],
-) -> Result<Vec<u8>, SaveError> {
+fn heap(state: &mut OpenState, draft: &mut Draft<'_>, started: &[ProcessKey]) -> Result<Vec<u8>, SaveError> {
     loop {
         let OpenState { luau, scripts, .. } = state;
         let mut programs = Vec::with_capacity(draft.scripts.len());
@@ -275,18 +273,18 @@ fn heap(
         let indices: Vec<ProcessIndex> = left.iter().map(|process| process.index).collect();
         let error = match luau.save_processes(&indices, &programs, &functions) {
             Ok(image) => return Ok(image),
-            Err(image::SaveError::OutOfMemory) => return Err(SaveError::OutOfMemory),
+            Err(luau::SaveError::OutOfMemory) => return Err(SaveError::OutOfMemory),
             Err(error) => error,
         };
         let why = error.to_string();
         match error {
-            image::SaveError::NotNow { root, .. } | image::SaveError::UnknownProgram { root, .. } => {
+            luau::SaveError::NotNow { root, .. } | luau::SaveError::UnknownProgram { root, .. } => {
                 match root {
                     SaveRoot::Process(number) => drop(draft.refused.insert(left[number], why)),
                     SaveRoot::Function(number) => draft.refuse_function(number),
                 }
             }
-            image::SaveError::OutOfMemory => return Err(SaveError::OutOfMemory),
+            luau::SaveError::OutOfMemory => return Err(SaveError::OutOfMemory),
         }
     }
 }

@@ -153,7 +153,8 @@ impl WaitsOfVm {
         number: impl Fn(ProcessKey) -> Option<u32>,
         ahead: i64,
     ) -> (SavedWaits, HashMap<u64, u32>) {
-        let mut all: Vec<WaitId> = self.timers.iter().map(|timer| timer.wait()).chain(self.pending.clone()).collect();
+        let mut all: Vec<WaitId> =
+            self.timers.iter().map(|timer| timer.wait()).chain(self.pending.clone()).collect();
         all.retain(|wait| number(wait.process).is_some());
         all.sort_unstable_by_key(|wait| wait.number);
         all.dedup_by_key(|wait| wait.number);
@@ -183,10 +184,16 @@ impl WaitsOfVm {
                 .iter()
                 .filter_map(|&(due, wait)| Some((of(wait)?, due.shifted(ahead).nanoseconds())))
                 .collect(),
-            held_deadlines: held_deadlines.iter().filter_map(|&(left, wait)| Some((of(wait)?, left))).collect(),
+            held_deadlines: held_deadlines
+                .iter()
+                .filter_map(|&(left, wait)| Some((of(wait)?, left)))
+                .collect(),
             behind: self.behind.iter().filter_map(|&process| number(process)).collect(),
             receivers: receivers.iter().filter_map(|&wait| of(wait)).collect(),
-            listeners: listeners.into_iter().filter_map(|(wait, name)| Some((of(wait)?, Bytes(name)))).collect(),
+            listeners: listeners
+                .into_iter()
+                .filter_map(|(wait, name)| Some((of(wait)?, Bytes(name))))
+                .collect(),
             joins: joins.iter().filter_map(|&(pid, wait)| Some((pid, of(wait)?))).collect(),
             monitors: monitors.iter().filter_map(|&(pid, process)| Some((pid, number(process)?))).collect(),
             children,
@@ -212,7 +219,8 @@ impl SavedWaits {
         let numbers = numbers.chain(self.deadlines.iter().map(|it| it.0));
         let numbers = numbers.chain(self.held_deadlines.iter().map(|it| it.0));
         let numbers = numbers.chain(self.receivers.iter().copied());
-        let numbers = numbers.chain(self.listeners.iter().map(|it| it.0)).chain(self.joins.iter().map(|it| it.1));
+        let numbers =
+            numbers.chain(self.listeners.iter().map(|it| it.0)).chain(self.joins.iter().map(|it| it.1));
         if !{ numbers }.all(|number| (number as usize) < waits) {
             return Err("there is no such wait");
         }
@@ -264,7 +272,9 @@ impl SavedWaits {
         into.behind.extend(self.behind.into_iter().map(|process| processes[process as usize]));
         self.receivers.into_iter().for_each(|wait| into.subscribers.receive(of(wait)));
         self.listeners.into_iter().for_each(|(wait, name)| into.subscribers.listen(of(wait), name.0));
-        self.joins.into_iter().for_each(|(pid, wait)| into.subscribers.watch(vm, pid, Watcher::Join(of(wait))));
+        self.joins
+            .into_iter()
+            .for_each(|(pid, wait)| into.subscribers.watch(vm, pid, Watcher::Join(of(wait))));
         for (pid, process) in self.monitors {
             into.subscribers.watch(vm, pid, Watcher::Monitor(processes[process as usize]));
         }

@@ -18,7 +18,7 @@ const ENVIRONMENT: &CStr = c"bevy_luau_os.environment";
 const NEXT: &CStr = c"bevy_luau_os.next";
 
 /// What [`pairs`] returns for an environment.
-const NEXT_GLOBAL: Entry = Entry::new(c"next", next_global);
+pub(super) static NEXT_GLOBAL: Entry = Entry::new(c"next", next_global);
 
 /// Tells the functions of a state which tables are the base, and the metatable of environments.
 pub(in crate::luau) fn connect(stack: &mut Stack<'_>, base: i32, environment: i32) {

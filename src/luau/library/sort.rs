@@ -10,13 +10,13 @@ use super::{Replacement, replacement};
 use crate::luau::stack::Kind;
 
 /// The algorithm: a chunk that gets a table and a comparator.
-static ALGORITHM: Driver = Driver::new(c"bevy_luau_os.sort", include_str!("sort.luau"));
+pub(super) static ALGORITHM: Driver = Driver::new(c"bevy_luau_os.sort", include_str!("sort.luau"));
 
 pub(super) const REPLACEMENTS: &[Replacement] =
     &[replacement(c"table", Entry::waiting(c"sort", sort, sorted))];
 
 /// What the algorithm calls where the script gives no comparator.
-const LESS_THAN: Entry = Entry::new(c"", less_than);
+pub(super) static LESS_THAN: Entry = Entry::new(c"", less_than);
 
 /// Up to this many numbers or short strings are sorted in one go, in less than 100 microseconds.
 const QUICK_ELEMENTS: i32 = 512;

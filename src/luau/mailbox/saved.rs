@@ -57,8 +57,10 @@ mod tests {
         let mut loaded = loaded.mailbox().expect("it is right");
         assert_eq!((loaded.bytes, loaded.reserved), (mailbox.bytes, 1));
         loaded.put_back(7, message(1.0));
-        assert_eq!([(); 4].map(|()| loaded.pop()), [1.0, 2.0, 3.0].map(|it| Some(message(it))).into_iter()
-            .chain([None]).collect::<Vec<_>>()[..]);
+        assert_eq!(
+            [(); 4].map(|()| loaded.pop()),
+            [1.0, 2.0, 3.0].map(|it| Some(message(it))).into_iter().chain([None]).collect::<Vec<_>>()[..]
+        );
     }
 
     #[test]

@@ -12,23 +12,33 @@ use crate::types::VmId;
 /// A [`KernelRequest`].
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum SavedRequest {
-    Spawn { source: Bytes, arguments: SavedValues },
+    Spawn {
+        source: Bytes,
+        arguments: SavedValues,
+    },
     /// With the number of the function among those that are saved.
-    SpawnFunction { function: u32, arguments: SavedValues },
+    SpawnFunction {
+        function: u32,
+        arguments: SavedValues,
+    },
     Kill(u32),
     List,
     Info(u32),
-    Join { pid: u32, timeout: Option<Duration> },
+    Join {
+        pid: u32,
+        timeout: Option<Duration>,
+    },
     Monitor(u32),
-    Send { vm: Option<u64>, pid: u32, value: SavedValues },
+    Send {
+        vm: Option<u64>,
+        pid: u32,
+        value: SavedValues,
+    },
 }
 
 impl SavedRequest {
     /// `number` gives a function its number.
-    pub(crate) fn new<'a>(
-        request: &'a KernelRequest,
-        number: impl FnOnce(&'a FunctionRef) -> u32,
-    ) -> Self {
+    pub(crate) fn new<'a>(request: &'a KernelRequest, number: impl FnOnce(&'a FunctionRef) -> u32) -> Self {
         match request {
             KernelRequest::Spawn { program: Program::Source(source), arguments } => {
                 Self::Spawn { source: (&**source).into(), arguments: arguments.iter().collect() }
@@ -41,11 +51,9 @@ impl SavedRequest {
             KernelRequest::Info(pid) => Self::Info(*pid),
             KernelRequest::Join { pid, timeout } => Self::Join { pid: *pid, timeout: *timeout },
             KernelRequest::Monitor(pid) => Self::Monitor(*pid),
-            KernelRequest::Send { to, value } => Self::Send {
-                vm: to.vm.map(|id| id.0),
-                pid: to.pid,
-                value: std::iter::once(value).collect(),
-            },
+            KernelRequest::Send { to, value } => {
+                Self::Send { vm: to.vm.map(|id| id.0), pid: to.pid, value: std::iter::once(value).collect() }
+            }
         }
     }
 

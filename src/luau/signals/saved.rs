@@ -93,7 +93,10 @@ mod tests {
         let saved = encode(&SavedSignals::from(&signals));
         let loaded: SavedSignals = decode(&saved, 0).expect("it was saved");
         let mut loaded = loaded.signals().expect("it is right");
-        assert_eq!((loaded.len(), loaded.bytes, &loaded.connections), (3, signals.bytes, &signals.connections));
+        assert_eq!(
+            (loaded.len(), loaded.bytes, &loaded.connections),
+            (3, signals.bytes, &signals.connections)
+        );
         assert_eq!(loaded.next_call(0).map(|call| call.connection), Some(5));
         assert_eq!(loaded.take(b"asked"), Some(signal("asked", 1.0)));
         assert_eq!(loaded.take(b"early"), Some(signal("early", 1.0)));

@@ -89,7 +89,8 @@ impl Saving {
             self.limits.push(limits); // and so nobody else gets its address
             self.limits.len() as u32 - 1
         });
-        let console = entity.get::<VmConsole>().map(|console| (console.text().into(), console.dropped_bytes()));
+        let console =
+            entity.get::<VmConsole>().map(|console| (console.text().into(), console.dropped_bytes()));
         let saving = SavingVm {
             handle,
             id,
