@@ -6,4 +6,6 @@ mod registry;
 pub(crate) mod syscall;
 
 pub use host_function::{HostFunction, HostFunctionAppExt};
+#[cfg(feature = "save")]
+pub use syscall::SyscallSaveAppExt;
 pub use syscall::{ReplyTo, Syscall, SyscallAppExt};

@@ -11,3 +11,8 @@ pub mod coming_from {}
 /// For Bevy developers.
 #[doc = include_str!("guide/game.md")]
 pub mod game {}
+
+/// For Bevy developers: saving VMs and loading them.
+#[cfg(feature = "save")]
+#[doc = include_str!("guide/saves.md")]
+pub mod saves {}

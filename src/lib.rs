@@ -202,6 +202,8 @@ mod types;
 pub mod value;
 pub mod vm;
 
+#[cfg(feature = "save")]
+pub use api::SyscallSaveAppExt;
 pub use api::{HostFunction, HostFunctionAppExt, ReplyTo, Syscall, SyscallAppExt};
 pub use assets::{LuauScript, LuauScriptError, LuauScriptLoader, RequireError, ScriptReloaded};
 pub use console::VmConsole;

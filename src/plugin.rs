@@ -254,7 +254,7 @@ impl LuauOsPlugin {
             self.schedule,
             (
                 scheduler::go_on_saving
-                    .run_if(scheduler::tick_is_due.and(resource_exists::<scheduler::SaveUnderWay>))
+                    .run_if(scheduler::tick_is_due.and_then(resource_exists::<scheduler::SaveUnderWay>))
                     .after(scheduler::begin_tick)
                     .before(LuauOsSystems::Admit),
                 scheduler::load_images

@@ -167,6 +167,28 @@ impl SyscallAppExt for App {
     }
 }
 
+/// What becomes of syscalls without an answer when their VM is saved and loaded.
+#[cfg(feature = "save")]
+pub trait SyscallSaveAppExt {
+    /// Calls of `path` that the game has not answered when their VM is saved are made again when it is loaded. Otherwise
+    /// they fail then, with an error that says so: choose this for what may be done twice, or was not done.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such syscall, and when the first process has started already.
+    #[track_caller]
+    fn repeat_syscall(&mut self, path: &str) -> &mut Self;
+}
+
+#[cfg(feature = "save")]
+impl SyscallSaveAppExt for App {
+    #[track_caller]
+    fn repeat_syscall(&mut self, path: &str) -> &mut Self {
+        registry_of(self.world_mut()).repeat_syscall(path);
+        self
+    }
+}
+
 fn parse<Args: DeserializeOwned + Send + Sync + 'static>(
     arguments: Arguments,
 ) -> Result<SyscallArgs, String> {

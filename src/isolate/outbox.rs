@@ -199,7 +199,15 @@ mod tests {
     fn requests_that_are_not_wanted_now_stay_until_nobody_waits_for_them() {
         let mut outbox = Outbox::default();
         for number in 0..100 {
-            outbox.push_request(wait(2 * number), ExternalRequest::Syscall { number: 0, args: Box::new(()) });
+            outbox.push_request(
+                wait(2 * number),
+                ExternalRequest::Syscall {
+                    number: 0,
+                    args: Box::new(()),
+                    #[cfg(feature = "save")]
+                    again: None,
+                },
+            );
             outbox.push_request(wait(2 * number + 1), ExternalRequest::Kernel(Box::new(KernelRequest::List)));
         }
         let syscalls = outbox.take_requests(|request| matches!(request, ExternalRequest::Syscall { .. }));

@@ -3,6 +3,7 @@
 //! Processes have numbers here, in the order in which they have their turns, and so have the scripts that they run.
 
 mod draft;
+mod job;
 mod load;
 mod save;
 
@@ -16,8 +17,8 @@ use crate::luau::signals::saved::SavedSignals;
 use crate::save::{Bytes, SavedError, SavedOutcome, SavedValues};
 use crate::types::CpuUsage;
 
+pub(crate) use job::{SaveJob, SavedNewcomer};
 pub(crate) use load::{LoadJob, LoadedVm, Newcomer};
-pub(crate) use save::{SaveJob, SavedNewcomer};
 
 /// See the [module](self). Times are those of the VM's clock, in nanoseconds.
 #[derive(Debug, Serialize, Deserialize)]
@@ -36,6 +37,8 @@ struct SavedVm {
     waits: Option<Box<SavedWaits>>,
     /// What the kernel is asked for, by waits.
     requests: Vec<(u32, SavedRequest)>,
+    /// Syscalls that are made again: waits, paths and arguments.
+    repeats: Vec<(u32, Bytes, SavedValues)>,
     /// Processes that were not admitted.
     newcomers: Vec<SavedStart>,
     /// Errors that have ended tasks, of which the game has not heard.

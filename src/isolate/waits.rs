@@ -94,6 +94,8 @@ pub(super) struct Waits {
     held_deadlines: HashMap<ProcessIndex, Vec<(Duration, WaitId)>>,
     /// Processes for which signals are kept that their functions have not been called with.
     behind: Vec<ProcessKey>,
+    #[cfg(feature = "save")]
+    pub(super) repeats: saved::Repeats,
     pub(super) subscribers: Subscribers,
     pub(super) retained_exits: RetainedExits,
     /// Waits so far.
@@ -134,8 +136,11 @@ impl Waits {
             }
             Request::CatchUp => self.is_behind(process),
             Request::Cancel => self.pending.remove_task(process.index, task),
-            Request::External(request) => {
+            #[cfg_attr(not(feature = "save"), expect(unused_mut, reason = "what saves take out"))]
+            Request::External(mut request) => {
                 self.pend(wait, None);
+                #[cfg(feature = "save")]
+                self.repeats.keep(wait, &mut request);
                 if let ExternalRequest::Syscall { .. } = request {
                     self.deadlines.push_back((now.saturating_add(syscall_timeout).into(), wait));
                 }
@@ -209,6 +214,8 @@ impl Waits {
     /// Ends a wait. `false` if it has ended already.
     pub(super) fn end(&mut self, wait: WaitId) -> bool {
         let has_ended = self.pending.remove(wait);
+        #[cfg(feature = "save")]
+        self.repeats.forget(wait);
         while self.deadlines.front().is_some_and(|&(_, wait)| !self.is_pending(wait)) {
             self.deadlines.pop_front();
         }
@@ -276,6 +283,8 @@ impl Waits {
         if self.sweep_deadlines_at.is_due(self.deadlines.len()) {
             self.deadlines.retain(|&(_, wait)| pending.contains(wait));
             self.sweep_deadlines_at.swept(self.deadlines.len());
+            #[cfg(feature = "save")]
+            self.repeats.retain(pending.iter().map(|(_, _, number)| number));
         }
         self.subscribers.sweep(|wait| pending.contains(wait), is_live);
     }
@@ -318,7 +327,12 @@ mod tests {
     }
 
     fn syscall() -> Request {
-        Request::External(ExternalRequest::Syscall { number: 0, args: Box::new(()) })
+        Request::External(ExternalRequest::Syscall {
+            number: 0,
+            args: Box::new(()),
+            #[cfg(feature = "save")]
+            again: None,
+        })
     }
 
     fn begin(waits: &mut Waits, task: TaskId, request: Request, now: u64) -> WaitId {

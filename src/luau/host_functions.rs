@@ -23,13 +23,26 @@ pub(crate) type HostEntry = (CString, Entry);
 /// What is behind a path.
 pub(crate) enum Entry {
     Function(BoxedFunction),
-    /// With its number among the syscalls.
-    Syscall(usize, Parser),
+    Syscall {
+        /// Its number among the syscalls.
+        number: usize,
+        parser: Parser,
+        /// Whether calls without an answer are made again when their VM was saved and loaded.
+        #[cfg(feature = "save")]
+        repeats: bool,
+    },
 }
 
 impl Entry {
     pub(super) fn is_syscall(&self) -> bool {
-        matches!(self, Self::Syscall(..))
+        matches!(self, Self::Syscall { .. })
+    }
+}
+
+#[cfg(feature = "save")]
+impl Entry {
+    pub(crate) fn is_repeated(&self) -> bool {
+        matches!(self, Self::Syscall { repeats: true, .. })
     }
 }
 
@@ -49,7 +62,7 @@ impl HostFunctions {
     pub(crate) fn add(&mut self, path: &str, entry: Entry) {
         let add = match entry {
             Entry::Function(_) => "add_host_function",
-            Entry::Syscall(..) => "add_syscall",
+            Entry::Syscall { .. } => "add_syscall",
         };
         assert!(path.split('.').all(is_name), "{add}({path:?}): expected names with dots between them");
         let first = path.split('.').next().unwrap_or_default();
@@ -82,16 +95,43 @@ impl HostFunctions {
     }
 
     /// The number of a syscall, and its arguments with their type.
-    pub(super) fn parse(
+    pub(crate) fn parse(
         (_, entry): &HostEntry,
         arguments: Arguments,
     ) -> Result<(usize, Box<dyn Any + Send + Sync>), HostError> {
-        let Entry::Syscall(number, parser) = entry else {
+        let Entry::Syscall { number, parser, .. } = entry else {
             return Err(HostError::Error("no such syscall".to_owned()));
         };
         // The arguments' types may have code of their own.
         let args = catch(|| parser(arguments))?;
         Ok((*number, args))
+    }
+
+    /// The syscall with a path.
+    #[cfg(feature = "save")]
+    pub(crate) fn syscall(&self, path: &[u8]) -> Option<&HostEntry> {
+        self.0.iter().find(|(known, entry)| entry.is_syscall() && known.to_bytes() == path)
+    }
+
+    /// The path of a syscall.
+    #[cfg(feature = "save")]
+    pub(crate) fn path_of_syscall(&self, wanted: usize) -> Option<&CStr> {
+        let is_it = |entry: &Entry| matches!(entry, Entry::Syscall { number, .. } if *number == wanted);
+        self.0.iter().find(|(_, entry)| is_it(entry)).map(|(path, _)| &**path)
+    }
+
+    /// Calls of a syscall without an answer are made again when their VM was saved and loaded. `false` if there is none
+    /// with that path, or if an isolate holds on to the functions.
+    #[cfg(feature = "save")]
+    pub(crate) fn repeat_syscall(&mut self, path: &str) -> bool {
+        let functions = Arc::get_mut(&mut self.0).into_iter().flatten();
+        let mut found = false;
+        for (_, entry) in functions.filter(|(known, _)| known.to_bytes() == path.as_bytes()) {
+            if let Entry::Syscall { repeats, .. } = entry {
+                (*repeats, found) = (true, true);
+            }
+        }
+        found
     }
 
     /// Calls a function.

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use super::function_ref::FunctionRef;
 use crate::types::VmId;
+#[cfg(feature = "save")]
+use crate::value::Arguments;
 use crate::value::Value;
 
 /// What a task asks for.
@@ -34,13 +36,28 @@ pub(crate) enum Request {
 /// What others must answer.
 pub(crate) enum ExternalRequest {
     /// The game: a syscall, by its number.
-    Syscall { number: usize, args: SyscallArgs },
+    Syscall {
+        number: usize,
+        args: SyscallArgs,
+        /// What it takes to make the call again, when its VM was saved and loaded before there is an answer.
+        #[cfg(feature = "save")]
+        again: Option<Box<Again>>,
+    },
     /// The kernel, in Settle.
     Kernel(Box<KernelRequest>),
 }
 
 /// The arguments of a syscall, as its parser has made them.
 pub(crate) type SyscallArgs = Box<dyn Any + Send + Sync>;
+
+/// A syscall that can be made again.
+#[cfg(feature = "save")]
+#[derive(Clone, Debug)]
+pub(crate) struct Again {
+    pub(crate) arguments: Arguments,
+    /// Also if the game has got the call.
+    pub(crate) repeats: bool,
+}
 
 /// What the kernel can be asked for.
 #[derive(Debug)]

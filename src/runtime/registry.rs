@@ -31,8 +31,26 @@ impl HostRegistry {
     /// As [`HostRegistry::add_function`].
     #[track_caller]
     pub(crate) fn add_syscall(&mut self, path: &str, parser: Parser) -> Inbox {
-        self.functions.add(path, Entry::Syscall(self.syscalls, parser));
+        let entry = Entry::Syscall {
+            number: self.syscalls,
+            parser,
+            #[cfg(feature = "save")]
+            repeats: false,
+        };
+        self.functions.add(path, entry);
         self.syscalls += 1;
         self.inbox.clone()
+    }
+
+    /// # Panics
+    ///
+    /// When there is no such syscall, and when an isolate is open.
+    #[cfg(feature = "save")]
+    #[track_caller]
+    pub(crate) fn repeat_syscall(&mut self, path: &str) {
+        assert!(
+            self.functions.repeat_syscall(path),
+            "repeat_syscall({path:?}): add such a syscall before, and call this before the first process starts"
+        );
     }
 }

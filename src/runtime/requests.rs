@@ -44,7 +44,7 @@ impl Requests {
         };
         for (i, isolate) in isolates.busy_mut() {
             isolate.take_requests(i, is_wanted, |who, request| match request {
-                ExternalRequest::Syscall { number, args } => calls[number].push(who.with(args)),
+                ExternalRequest::Syscall { number, args, .. } => calls[number].push(who.with(args)),
                 ExternalRequest::Kernel(request) => self.kernel.push_back(who.with(request)),
             });
         }

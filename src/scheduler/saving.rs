@@ -72,7 +72,7 @@ impl SaveCommandsExt for Commands<'_, '_> {
 /// In the order in which they were spawned, mostly.
 fn all_vms(world: &mut World) -> Vec<Entity> {
     let mut vms: Vec<Entity> = world.query_filtered::<Entity, With<Vm>>().iter(world).collect();
-    vms.sort_unstable();
+    vms.sort_unstable_by_key(|vm| vm.index_u32());
     vms
 }
 

@@ -5,7 +5,7 @@ use bevy::platform::collections::HashMap;
 use super::super::keys::ProcessKey;
 use super::super::start::Start;
 use super::SavedStart;
-use super::save::{SaveJob, SavedNewcomer};
+use super::job::{SaveJob, SavedNewcomer};
 use crate::luau::FunctionRef;
 use crate::luau::request::KernelRequest;
 use crate::luau::request::saved::SavedRequest;

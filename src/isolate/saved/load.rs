@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bevy::platform::collections::HashSet;
+use bevy::platform::collections::{HashMap, HashSet};
 use bevy::prelude::*;
 
 use super::super::Isolate;
@@ -19,13 +19,14 @@ use super::super::state::OpenState;
 use super::draft::NO_FUNCTION;
 use super::{SavedLife, SavedMore, SavedProcess, SavedStart, SavedTurn, SavedVm};
 use crate::console::ConsoleBuffer;
-use crate::luau::FunctionRef;
-use crate::luau::{ImageLimits, ImagePlace, ImageProgram, LoadedImage};
-use crate::luau::request::ExternalRequest;
 use crate::luau::request::saved::SavedRequest;
-use crate::save::{LoadError, decode};
+use crate::luau::request::{Again, ExternalRequest};
+use crate::luau::{FunctionRef, HostFunctions};
+use crate::luau::{ImageLimits, ImagePlace, ImageProgram, LoadedImage};
+use crate::save::{Bytes, LoadError, SavedValues, decode};
 use crate::script::Script;
 use crate::types::{CpuUsage, KillReason, Outcome, Pid, ProcessState, ScriptError, VirtualTime, VmId};
+use crate::value::Arguments;
 
 /// Nanoseconds that a saved time may be away from the beginning: a hundred years.
 const MAX_TIME: i64 = 100 * 366 * 24 * 3600 * 1_000_000_000;
@@ -34,6 +35,7 @@ const MAX_TIME: i64 = 100 * 366 * 24 * 3600 * 1_000_000_000;
 const MAX_COUNT: u64 = 1 << 60;
 
 const UNANSWERED: &str = "the game was saved before it answered, and was loaded again";
+const GONE: &str = "the game was saved before it answered, and has no such syscall any more";
 const NOT_SAVED: &str = "it could not be saved";
 
 /// A VM that is to be loaded.
@@ -249,9 +251,9 @@ impl Isolate {
                 error,
             });
         }
-        for wait in unanswered {
-            self.reply(waits[wait as usize], Err(UNANSWERED.to_owned()));
-        }
+        let repeats: HashMap<u32, (Bytes, SavedValues)> =
+            saved.repeats.into_iter().map(|(wait, path, arguments)| (wait, (path, arguments))).collect();
+        self.make_again(unanswered, repeats, &waits)?;
         let capacity = self.vms.limits(vm).console_bytes;
         self.vms.account_mut(vm).set_used(saved.used_time, job.tick);
         let record = self.vms.record_mut(vm);
@@ -267,6 +269,35 @@ impl Isolate {
         }
         self.vms.record_mut(vm).set_ended(saved.cpu, saved.ended);
         Ok(loaded)
+    }
+
+    /// Syscalls without an answer are made again, or fail.
+    fn make_again(
+        &mut self,
+        unanswered: Vec<u32>,
+        mut repeats: HashMap<u32, (Bytes, SavedValues)>,
+        waits: &[WaitId],
+    ) -> Result<(), &'static str> {
+        for number in unanswered {
+            let wait = waits[number as usize];
+            let Some((path, arguments)) = repeats.remove(&number) else {
+                self.reply(wait, Err(UNANSWERED.to_owned()));
+                continue;
+            };
+            let arguments: Arguments = arguments.values()?;
+            let host = self.host.syscall(&path.0);
+            let repeats = host.is_some_and(|host| host.1.is_repeated());
+            let again = Some(Box::new(Again { arguments: arguments.clone(), repeats }));
+            match host.map(|host| HostFunctions::parse(host, arguments)) {
+                Some(Ok((number, args))) => {
+                    let mut request = ExternalRequest::Syscall { number, args, again };
+                    self.waits.repeats.keep(wait, &mut request);
+                    self.outbox.push_request(wait, request);
+                }
+                _ => self.reply(wait, Err(GONE.to_owned())),
+            }
+        }
+        Ok(())
     }
 
     /// Sets what slices count, and takes it out.

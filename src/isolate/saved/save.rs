@@ -3,51 +3,30 @@
 use std::time::Duration;
 
 use bevy::platform::collections::HashMap;
-use smallvec::SmallVec;
 
 use super::super::Isolate;
 use super::super::config::TickTime;
-use super::super::keys::{ProcessKey, VmKey, WaitId};
+use super::super::keys::{ProcessKey, WaitId};
 use super::super::processes::Pause;
 use super::super::run_queue::RunQueue;
-use super::super::start::Start;
 use super::super::state::OpenState;
 use super::super::waits::saved::{SavedWaits, WaitsOfVms};
 use super::draft::Draft;
+use super::job::SaveJob;
 use super::{SavedConsole, SavedLife, SavedMore, SavedProcess, SavedTurn, SavedVm};
 use crate::luau::Context;
-use crate::luau::{self, ImageProgram, SaveRoot};
 use crate::luau::mailbox::saved::SavedMailbox;
-use crate::luau::request::KernelRequest;
 use crate::luau::request::saved::SavedRequest;
 use crate::luau::signals::saved::SavedSignals;
-use crate::save::{Bytes, SaveError, SavedOutcome, encode};
-use crate::script::Script;
+use crate::luau::{self, ImageProgram, SaveRoot};
+use crate::save::{Bytes, SaveError, SavedOutcome, SavedValues, encode};
 use crate::types::{Deadline, KillReason, Outcome, ProcessIndex, ProcessState, VirtualTime, VmIndex};
 
 /// Slices that a process may have that cannot be saved where it is, ...
-const MAX_SLICES: u32 = 256;
+const MAX_SLICES: u32 = 4_096;
 
-/// ... of so many safepoints at least.
-const MIN_QUANTUM: u32 = 1_000;
-
-/// A VM that is to be saved.
-pub(crate) struct SaveJob<'a> {
-    pub(crate) vm: VmKey,
-    /// The scripts of its admitted processes, with their numbers in the save.
-    pub(crate) scripts: HashMap<ProcessKey, (u32, Script)>,
-    /// Its processes that were not admitted.
-    pub(crate) newcomers: Vec<SavedNewcomer<'a>>,
-    /// What its processes have asked the kernel for and is not in the isolate any more.
-    pub(crate) requests: Vec<(WaitId, &'a KernelRequest)>,
-}
-
-/// A process that was not admitted.
-pub(crate) struct SavedNewcomer<'a> {
-    pub(crate) script: (u32, Script),
-    pub(crate) start: Option<&'a Start>,
-    pub(crate) is_suspended: bool,
-}
+/// ... of so many safepoints at least. It runs ahead of others, so it is to stop soon where it can be saved.
+const MIN_QUANTUM: u32 = 64;
 
 /// What all VMs that are saved together need to be found.
 struct Roster {
@@ -155,7 +134,7 @@ impl Isolate {
     ) -> Result<Vec<u8>, SaveError> {
         let members = roster.processes.remove(&job.vm.index).unwrap_or_default();
         let waits = roster.waits.take(job.vm.index);
-        let Self { state, processes, outbox, vms, waits: all_waits, .. } = self;
+        let Self { host, state, processes, outbox, vms, waits: all_waits, .. } = self;
         let numbers: HashMap<ProcessKey, u32> = members.iter().map(|member| member.0).zip(0..).collect();
         let (record, account) = (vms.record(job.vm.index), vms.account(job.vm.index));
 
@@ -188,6 +167,13 @@ impl Isolate {
         let time = |time: VirtualTime| time.shifted(ahead).nanoseconds();
         let (saved_waits, wait_numbers) =
             waits.save(all_waits, job.vm.index, |process| numbers.get(&process).copied(), ahead);
+        let repeats = wait_numbers.iter().filter_map(|(&wait, &number)| {
+            let (syscall, arguments) = all_waits.repeats.of(wait)?;
+            let path = host.path_of_syscall(syscall)?;
+            Some((number, path.to_bytes().into(), arguments.iter().collect()))
+        });
+        let mut repeats: Vec<(u32, Bytes, SavedValues)> = repeats.collect();
+        repeats.sort_unstable_by_key(|repeat| repeat.0);
         let context = state.as_ref().map(|state| state.luau.context_ref());
         let outcomes: HashMap<ProcessIndex, Outcome> = outbox.exits().collect();
         let spawned_at = record.spawned_at();
@@ -243,6 +229,7 @@ impl Isolate {
                 .into_iter()
                 .filter_map(|(wait, request)| Some((*wait_numbers.get(&wait.number)?, request)))
                 .collect(),
+            repeats,
             newcomers: draft.newcomers(&wait_numbers),
             task_errors: task_errors.collect(),
             heap: Bytes(heap.into()),
@@ -278,12 +265,11 @@ fn heap(state: &mut OpenState, draft: &mut Draft<'_>, started: &[ProcessKey]) ->
         };
         let why = error.to_string();
         match error {
-            luau::SaveError::NotNow { root, .. } | luau::SaveError::UnknownProgram { root, .. } => {
-                match root {
-                    SaveRoot::Process(number) => drop(draft.refused.insert(left[number], why)),
-                    SaveRoot::Function(number) => draft.refuse_function(number),
-                }
-            }
+            luau::SaveError::NotNow { root, .. } | luau::SaveError::UnknownProgram { root, .. } => match root
+            {
+                SaveRoot::Process(number) => drop(draft.refused.insert(left[number], why)),
+                SaveRoot::Function(number) => draft.refuse_function(number),
+            },
             luau::SaveError::OutOfMemory => return Err(SaveError::OutOfMemory),
         }
     }

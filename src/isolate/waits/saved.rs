@@ -5,14 +5,16 @@
 
 use std::time::Duration;
 
-use bevy::platform::collections::HashMap;
+use bevy::platform::collections::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 
 use super::subscribers::Watcher;
 use super::timers::Timer;
 use super::{ProcessKey, TaskId, WaitId, Waits};
+use crate::luau::request::{Again, ExternalRequest};
 use crate::save::{Bytes, SavedValues};
 use crate::types::{ProcessIndex, VirtualTime, VmIndex};
+use crate::value::Arguments;
 
 /// See the [module](self). Times are those of the VM's clock, in nanoseconds.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -283,5 +285,47 @@ impl SavedWaits {
             into.retained_exits.insert(vm, pid, end.values()?);
         }
         Ok(waits)
+    }
+}
+
+/// What it takes to make syscalls again that have no answer, by the numbers of their waits.
+#[derive(Debug, Default)]
+pub(in crate::isolate) struct Repeats(HashMap<u64, (usize, Box<Again>)>);
+
+impl Repeats {
+    /// A request has been made.
+    pub(in crate::isolate) fn keep(&mut self, wait: WaitId, request: &mut ExternalRequest) {
+        if let ExternalRequest::Syscall { number, again, .. } = request
+            && let Some(again) = again.take()
+        {
+            self.0.insert(wait.number, (*number, again));
+        }
+    }
+
+    /// The game has got the request of a wait.
+    pub(in crate::isolate) fn posted(&mut self, wait: WaitId) {
+        if self.0.get(&wait.number).is_some_and(|(_, again)| !again.repeats) {
+            self.0.remove(&wait.number);
+        }
+    }
+
+    /// A wait is over.
+    pub(super) fn forget(&mut self, wait: WaitId) {
+        if !self.0.is_empty() {
+            self.0.remove(&wait.number);
+        }
+    }
+
+    /// Others have been forgotten.
+    pub(super) fn retain(&mut self, pending: impl Iterator<Item = u64>) {
+        if !self.0.is_empty() {
+            let pending: HashSet<u64> = pending.collect();
+            self.0.retain(|number, _| pending.contains(number));
+        }
+    }
+
+    /// The number of the syscall that a wait is for, and its arguments.
+    pub(in crate::isolate) fn of(&self, wait: u64) -> Option<(usize, &Arguments)> {
+        self.0.get(&wait).map(|(number, again)| (*number, &again.arguments))
     }
 }

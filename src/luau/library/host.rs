@@ -5,6 +5,8 @@ use std::ffi::CStr;
 use super::call::{Answer, Answered, Call, Entry, Failure, Returned};
 use super::wait::answered;
 use crate::luau::host_functions::{HostEntry, HostError, HostFunctions};
+#[cfg(feature = "save")]
+use crate::luau::request::Again;
 use crate::luau::request::{ExternalRequest, Request};
 use crate::luau::slice::SliceEnd;
 use crate::luau::stack::{Kind, Stack};
@@ -76,8 +78,15 @@ fn syscall(mut call: Call<'_>) -> Answered<'_> {
     let Some(host) = call.host_entry() else { return Err(Failure::new("there is no such syscall")) };
     call.check_can_wait()?;
     let arguments = call.arguments()?;
+    #[cfg(feature = "save")]
+    let again = Some(Box::new(Again { arguments: arguments.clone(), repeats: host.1.is_repeated() }));
     match call.on_thread_stack(|| HostFunctions::parse(host, arguments)) {
-        Ok((number, args)) => Ok(Answer::Wait(Request::External(ExternalRequest::Syscall { number, args }))),
+        Ok((number, args)) => Ok(Answer::Wait(Request::External(ExternalRequest::Syscall {
+            number,
+            args,
+            #[cfg(feature = "save")]
+            again,
+        }))),
         Err(error) => Err(failure(call, host, error)),
     }
 }

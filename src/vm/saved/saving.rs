@@ -1,5 +1,7 @@
 //! Saving VMs: what the ECS knows of them, and what their isolates need to know.
 
+use std::sync::Arc;
+
 use bevy::platform::collections::HashMap;
 use bevy::prelude::*;
 
@@ -14,7 +16,6 @@ use crate::script::Script;
 use crate::script::saved::ScriptTable;
 use crate::types::{Limits, Metrics, VmId};
 use crate::vm::{Vm, VmLimits, VmSuspended};
-use std::sync::Arc;
 
 /// VMs that are saved together.
 #[derive(Default)]
@@ -29,7 +30,6 @@ pub(crate) struct Saving {
 /// What the ECS knows of a VM that is being saved.
 #[derive(Debug)]
 pub(crate) struct SavingVm {
-    pub(crate) handle: VmHandle,
     id: VmId,
     pids: (u32, bool),
     is_persistent: bool,
@@ -92,7 +92,6 @@ impl Saving {
         let console =
             entity.get::<VmConsole>().map(|console| (console.text().into(), console.dropped_bytes()));
         let saving = SavingVm {
-            handle,
             id,
             pids: component.pids.parts(),
             is_persistent: component.is_persistent(),
@@ -107,11 +106,6 @@ impl Saving {
     /// The isolate has written down a VM.
     pub(crate) fn add(&mut self, vm: SavingVm, isolate: Vec<u8>) {
         self.saved.push((vm, isolate));
-    }
-
-    /// How many VMs were saved.
-    pub(crate) fn len(&self) -> usize {
-        self.saved.len()
     }
 
     fn into_bytes(self) -> Arc<[u8]> {
@@ -138,7 +132,7 @@ impl Saving {
 impl LuauRuntime {
     /// Saves a VM, as it is after the last tick, with its processes. The game goes on as if nothing had been.
     ///
-    /// A process that is parked (see [`Limits::parked`]) runs on until it can be saved, for up to 256 slices. One that
+    /// A process that is parked (see [`Limits::parked`]) runs on until it can be saved, for up to 4,096 slices. One that
     /// cannot is saved as [killed](crate::KillReason::NotSaved).
     ///
     /// Syscalls that the game has not answered fail in the loaded VM, with an error that says so.
