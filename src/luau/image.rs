@@ -32,10 +32,13 @@ mod save;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+
 use thiserror::Error;
 
 use super::function_ref::FunctionRef;
 use super::modules::LoadedProgram;
+use super::records::RECORDS;
 use super::stack::{Reference, Stack};
 use super::state::LuauState;
 use super::threads::{ProcessThread, Tasks};
@@ -78,7 +81,7 @@ pub(crate) enum SaveRoot {
 pub(crate) enum SaveError {
     /// After another slice it may be otherwise.
     #[error("it cannot be saved at this moment: {why}")]
-    NotNow { root: SaveRoot, why: &'static str },
+    NotNow { root: SaveRoot, why: Cow<'static, str> },
     #[error("it has a function of `{script}`, which no process runs any more")]
     UnknownProgram { root: SaveRoot, script: String },
     #[error("not enough memory")]
@@ -131,7 +134,7 @@ impl LuauState {
     ) -> Result<Vec<u8>, SaveError> {
         for (number, &process) in processes.iter().enumerate() {
             if self.save_obstacle(process).is_some() {
-                let why = "it is in the middle of a function that is no script's";
+                let why = "it is in the middle of a function that is no script's".into();
                 return Err(SaveError::NotNow { root: SaveRoot::Process(number), why });
             }
         }
@@ -169,6 +172,7 @@ impl LuauState {
         let mut cache = self.image.take().unwrap_or_default();
         let environment = self.environment_metatable;
         let result = self.protect(|stack| {
+            stack.resize(0);
             cache.refresh(stack, &heap, environment);
             f(stack, &heap, &mut cache)
         });
@@ -205,6 +209,7 @@ fn save(
 ) -> Result<Vec<u8>, SaveError> {
     let programs: Vec<&ProgramParts> = programs.iter().map(|program| &cache.programs[program]).collect();
     let mut saver = Saver::new(heap, cache, &programs);
+    hide(&mut saver, stack, drafts);
     let mut rest = Writer::default();
     rest.number(programs.len());
     for program in &programs {
@@ -227,11 +232,23 @@ fn save(
                 rest.number(number);
                 saver.run()
             }
-            _ => Err(Refusal::NotNow("a function is not there")),
+            _ => Err(Refusal::now("a function is not there")),
         };
         saved.map_err(|refusal| error(refusal, SaveRoot::Function(number)))?;
     }
     Ok(saver.finish(rest))
+}
+
+/// What is ours alone: the records of all processes of the state, and what anchors tasks.
+fn hide(saver: &mut Saver<'_>, stack: &mut Stack<'_>, drafts: &[Draft]) {
+    stack.push_registered(RECORDS);
+    for tasks in drafts.iter().filter_map(|draft| draft.tasks.as_ref()) {
+        stack.push_reference(tasks.anchors);
+        saver.hide(stack.top());
+        stack.pop(1);
+    }
+    saver.hide(stack.top());
+    stack.pop(1);
 }
 
 fn error(refusal: Refusal, root: SaveRoot) -> SaveError {

@@ -186,8 +186,10 @@ impl<'b> Builder<'b> {
         }
         match item {
             Item::Table(table) => self.fill_table(number, object, table)?,
-            Item::Function { environment, upvalues, .. } | Item::Native { environment, upvalues, .. } => {
-                heap.set_environment(object, self.objects[*environment as usize]);
+            Item::Function { upvalues, .. } | Item::Native { upvalues, .. } => {
+                if let Item::Function { environment, .. } = item {
+                    heap.set_environment(object, self.objects[*environment as usize]);
+                }
                 let values = &self.model.values[upvalues.clone()];
                 values
                     .iter()

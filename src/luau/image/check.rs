@@ -98,8 +98,7 @@ impl<M: Meaning> Checker<'_, M> {
         match &model.items[number] {
             Item::Table(table) => self.table(number, table),
             Item::Function { environment, .. } => self.object(number, *environment, ObjectKind::TABLE),
-            Item::Native { number: native, environment, upvalues } => {
-                self.object(number, *environment, ObjectKind::TABLE)?;
+            Item::Native { number: native, upvalues } => {
                 for &value in &model.values[upvalues.clone()] {
                     self.plain_value(number, value)?;
                     if Names::wraps(*native) {
@@ -382,7 +381,11 @@ impl<M: Meaning> Checker<'_, M> {
             let end = saved.base + usize::from(view.registers);
             let is_right = match facts.safepoint(&view, next) {
                 None => return model.refuse(number, "no thread stops at that instruction"),
-                Some(Safepoint::Registers) => thread.top() == end,
+                // Luau makes room for the arguments beyond the registers, whose number nobody knows any more.
+                Some(Safepoint::Registers) => {
+                    frame.top = thread.top() as i32;
+                    thread.top() >= end
+                }
                 Some(Safepoint::UpToTop(register)) => thread.top() >= saved.base + usize::from(register),
             };
             if !is_right || thread.base != saved.base || thread.status != status::BREAK {

@@ -195,10 +195,10 @@ char* luau_os_image_buffer(Buffer* buffer, size_t* length)
     return buffer->data;
 }
 
-LuaTable* luau_os_image_userdata(const Udata* userdata, int32_t* length, uint8_t* tag)
+// Whether `newproxy` has made it.
+LuaTable* luau_os_image_userdata(const Udata* userdata, uint8_t* is_proxy)
 {
-    *length = userdata->len;
-    *tag = userdata->tag;
+    *is_proxy = userdata->len == 0 && userdata->tag == UTAG_PROXY;
     return userdata->metatable;
 }
 
@@ -334,7 +334,7 @@ Buffer* luau_os_image_new_buffer(lua_State* L, size_t length)
 
 Udata* luau_os_image_new_userdata(lua_State* L)
 {
-    return luaU_newudata(L, 0, 0);
+    return luaU_newudata(L, 0, UTAG_PROXY);
 }
 
 void luau_os_image_set_metatable(Udata* userdata, LuaTable* metatable)

@@ -101,6 +101,8 @@ pub(super) struct FunctionView<'h> {
     pub(super) environment: Object,
     /// Of a script.
     pub(super) code: Option<Code>,
+    /// What it is called, if it is none.
+    pub(super) name: Option<Object>,
     /// Otherwise the addresses of the function and its continuation.
     pub(super) native: (usize, usize),
     pub(super) upvalues: &'h [RawValue],
@@ -208,13 +210,13 @@ impl Heap {
         unsafe { slice::from_raw_parts(bytes, length) }
     }
 
-    /// The metatable of a userdata, and how many bytes it has.
-    pub(super) fn userdata(&self, object: Object) -> (Option<Object>, i32) {
+    /// The metatable of a userdata, and whether a script has made it.
+    pub(super) fn userdata(&self, object: Object) -> (Option<Object>, bool) {
         self.expect(object, ObjectKind::USERDATA);
-        let (mut length, mut tag) = (0, 0);
+        let mut is_proxy = 0;
         // SAFETY: it is a userdata.
-        let metatable = unsafe { luau_os_image_userdata(object.pointer(), &raw mut length, &raw mut tag) };
-        (Object::from_pointer(metatable), length + i32::from(tag))
+        let metatable = unsafe { luau_os_image_userdata(object.pointer(), &raw mut is_proxy) };
+        (Object::from_pointer(metatable), is_proxy != 0)
     }
 
     pub(super) fn table(&self, object: Object) -> TableView<'_> {
@@ -249,6 +251,7 @@ impl Heap {
         FunctionView {
             environment: Object::from_pointer(raw.environment).expect("every function has an environment"),
             code: Code::from_pointer(raw.code),
+            name: Object::from_pointer(raw.name),
             native: (raw.native.addr(), raw.continuation.addr()),
             upvalues: self.values(raw.upvalues, raw.upvalue_count.into()),
         }
@@ -391,7 +394,7 @@ unsafe extern "C-unwind" {
     fn luau_os_image_kind(object: *const c_void) -> u8;
     fn luau_os_image_string(string: *const c_void, length: *mut usize) -> *const u8;
     fn luau_os_image_buffer(buffer: *mut c_void, length: *mut usize) -> *mut u8;
-    fn luau_os_image_userdata(userdata: *const c_void, length: *mut i32, tag: *mut u8) -> *mut c_void;
+    fn luau_os_image_userdata(userdata: *const c_void, is_proxy: *mut u8) -> *mut c_void;
     fn luau_os_image_table(table: *const c_void, out: *mut RawTable);
     fn luau_os_image_function(function: *mut c_void, out: *mut RawFunction);
     fn luau_os_image_thread(thread: *mut lua_State, out: *mut RawThread);

@@ -96,7 +96,6 @@ pub(super) enum Item {
     },
     Native {
         number: usize,
-        environment: u32,
         upvalues: Range<usize>,
     },
     Upvalue(Saved),
@@ -170,9 +169,8 @@ impl Model {
             }
             items::NATIVE => {
                 let number = reader.below(NATIVE_COUNT, "function")?;
-                let environment = reader.number()? as u32;
                 let upvalues = natives[number].unwrap_or(0);
-                Item::Native { number, environment, upvalues: self.values(reader, upvalues.into())? }
+                Item::Native { number, upvalues: self.values(reader, upvalues.into())? }
             }
             items::UPVALUE => Item::Upvalue(value(reader)?),
             items::THREAD => Item::Thread(Box::new(self.thread(reader)?)),

@@ -171,9 +171,10 @@ impl Names {
         }
     }
 
-    /// Loads a driver, if that has not been done.
+    /// Loads a driver, if there is such a one and that has not been done.
     pub(super) fn load_driver(&mut self, number: usize, stack: &mut Stack<'_>, heap: &Heap) {
-        if !self.drivers[number] && DRIVERS[number].push_on_main(stack) {
+        let is_new = self.drivers.get(number) == Some(&false);
+        if is_new && DRIVERS[number].push_on_main(stack) {
             self.add_driver(number, heap.at(stack.top()));
         }
         stack.resize(0);

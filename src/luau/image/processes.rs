@@ -183,7 +183,7 @@ fn write_tasks(
     for &id in &tasks.connections {
         stack.raw_get_element(-1, id.cast_signed());
         let Some(handler) = number_of_top(saver, stack) else {
-            return Err(Refusal::NotNow("a connection has no function"));
+            return Err(Refusal::now("a connection has no function"));
         };
         out.number(id as usize);
         out.number(handler);

@@ -2,20 +2,28 @@
 //!
 //! An object has the number of its turn. Where it is first met, it gets one.
 
-use bevy::platform::collections::HashMap;
+use std::borrow::Cow;
+
+use bevy::platform::collections::{HashMap, HashSet};
 
 use super::bytes::{Writer, items, small, table_bits, tags, thread_bits};
 use super::cache::ImageCache;
-use super::heap::{Code, FunctionView, Heap, Object, ObjectKind, RawValue, Value, flags};
+use super::heap::{Code, Heap, Object, ObjectKind, RawValue, Value, flags};
 use super::programs::{CodePlace, ProgramParts};
 use crate::luau::notes::{Mark, Notes};
 
 /// Why something cannot be saved as it is now.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    NotNow(&'static str),
+    NotNow(Cow<'static, str>),
     /// There is a function of a script that is none of the programs, by its name.
     UnknownProgram(String),
+}
+
+impl Refusal {
+    pub(super) fn now(why: impl Into<Cow<'static, str>>) -> Self {
+        Self::NotNow(why.into())
+    }
 }
 
 /// See the [module](self).
@@ -30,6 +38,8 @@ pub(super) struct Saver<'s> {
     numbers: HashMap<Object, usize>,
     objects: Vec<Object>,
     done: usize,
+    /// Tables that are ours, and that functions of ours may have left on a stack.
+    hidden: HashSet<Object>,
     out: Writer,
 }
 
@@ -45,6 +55,7 @@ impl<'s> Saver<'s> {
             numbers: HashMap::default(),
             objects: Vec::new(),
             done: 0,
+            hidden: HashSet::default(),
             out: Writer(Vec::with_capacity(128)),
         };
         for (program, parts) in programs.iter().enumerate() {
@@ -58,6 +69,13 @@ impl<'s> Saver<'s> {
             }
         }
         saver
+    }
+
+    /// The table at an index of the main thread's stack is ours.
+    pub(super) fn hide(&mut self, index: i32) {
+        if let Value::Object(object, _) = self.heap.at(index) {
+            self.hidden.insert(object);
+        }
     }
 
     /// Saves what has been met and has not had its turn. All that is met there follows.
@@ -115,7 +133,7 @@ impl<'s> Saver<'s> {
                 out.number(at as usize);
             }
             Value::DeadKey => out.byte(tags::DEAD_KEY),
-            Value::Address(..) => return Err(Refusal::NotNow("it has an address")),
+            Value::Address(..) => return Err(Refusal::now("it has an address")),
             Value::Object(object, _) => {
                 out.byte(tags::OBJECT);
                 let number = self.number(object);
@@ -156,15 +174,15 @@ impl<'s> Saver<'s> {
             ObjectKind::TABLE => self.table(object, out)?,
             ObjectKind::FUNCTION => self.function(object, out)?,
             ObjectKind::USERDATA => {
-                let (metatable, bytes) = heap.userdata(object);
-                if bytes != 0 {
-                    return Err(Refusal::NotNow("it has a userdata that is not its own"));
+                let (metatable, is_proxy) = heap.userdata(object);
+                if !is_proxy {
+                    return Err(Refusal::now("it has a userdata that is not its own"));
                 }
                 out.byte(items::USERDATA);
                 let metatable = metatable.map(|metatable| self.number(metatable));
                 out.option(metatable);
             }
-            _ => return Err(Refusal::NotNow("it has an object of a type that is not known")),
+            _ => return Err(Refusal::now("it has an object of a type that is not known")),
         }
         Ok(())
     }
@@ -220,7 +238,8 @@ impl<'s> Saver<'s> {
     }
 
     fn function(&mut self, object: Object, out: &mut Writer) -> Result<(), Refusal> {
-        let function = self.heap.function(object);
+        let heap = self.heap;
+        let function = heap.function(object);
         let upvalues = function.upvalues;
         match function.code {
             Some(code) => {
@@ -229,26 +248,25 @@ impl<'s> Saver<'s> {
                 };
                 out.byte(items::FUNCTION);
                 [program, part, id].into_iter().for_each(|number| out.number(number));
-                self.environment(&function, out);
+                let environment = self.number(function.environment);
+                out.number(environment);
                 out.number(upvalues.len());
                 self.values(upvalues, out)
             }
             None => {
                 let Some(number) = self.cache.names.native_number(function.native) else {
-                    return Err(Refusal::NotNow("it has a function that is not known"));
+                    let name =
+                        function.name.map(|name| String::from_utf8_lossy(heap.string(name)).into_owned());
+                    let name = name.unwrap_or_default();
+                    return Err(Refusal::now(format!("it has the function `{name}`, which is not known")));
                 };
                 let has_address = self.cache.names.natives[number].address.is_some();
                 out.byte(items::NATIVE);
+                // Its environment is of no use to it. For Luau's own it is the library as it was before the sandbox.
                 out.number(number);
-                self.environment(&function, out);
                 if has_address { Ok(()) } else { self.values(upvalues, out) }
             }
         }
-    }
-
-    fn environment(&mut self, function: &FunctionView<'_>, out: &mut Writer) {
-        let environment = self.number(function.environment);
-        out.number(environment);
     }
 
     /// Where a piece of code is.
@@ -290,7 +308,7 @@ impl<'s> Saver<'s> {
     fn thread(&mut self, object: Object, out: &mut Writer) -> Result<(), Refusal> {
         let thread = self.heap.thread(object);
         if thread.is_odd || (thread.status == 0 && thread.frames != 1) {
-            return Err(Refusal::NotNow("it is in the middle of a function that is no script's"));
+            return Err(Refusal::now("it is in the middle of a function that is no script's"));
         }
         // SAFETY: it is a thread of the state, which lives.
         let notes = unsafe { Notes::of(object.thread()) };
@@ -306,14 +324,23 @@ impl<'s> Saver<'s> {
         let globals = self.number(thread.globals);
         out.number(globals);
         out.number(thread.values.len());
-        self.values(thread.values, out)?;
+        for value in thread.values {
+            let is_left_behind = |value: &Value| match value {
+                Value::Address(..) => true,
+                Value::Object(object, ObjectKind::TABLE) => self.hidden.contains(object),
+                _ => false,
+            };
+            // What a function of ours has left behind that is over, nobody will look at.
+            let value = Some(value.get()).filter(|value| !is_left_behind(value));
+            self.value(value.unwrap_or(Value::Nil), out)?;
+        }
         out.number(thread.base as usize);
         out.number(thread.frames as usize - 1);
         let mut below = 0;
         for index in 1..thread.frames {
             let frame = self.heap.frame(object, index);
             if frame.flags & flags::SYNTHETIC != 0 {
-                return Err(Refusal::NotNow("it has a call of an unknown kind"));
+                return Err(Refusal::now("it has a call of an unknown kind"));
             }
             out.number((frame.function - below) as usize);
             out.number((frame.base - frame.function) as usize);
