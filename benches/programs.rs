@@ -1,15 +1,19 @@
 //! Programs that compute, under the plugin with its default quantum, against a plain Luau state that runs them without
 //! interruption, in the same run and in processor time, ticks included.
 //!
-//! `one` is a program alone, `hundred` are as many at the same time. At the end the ratios are printed: plain time by
-//! ours, so that 1.0 is as fast.
+//! `one` is a program alone, `hundred` are as many at the same time, and `empty` is the plain state with an interrupt that
+//! does nothing: whatever counts safepoints costs at least that. At the end the ratios are printed: plain time by
+//! theirs, so that 1.0 is as fast.
 //!
 //! ```text
 //! cargo bench --bench programs
 //! ```
 
+#![expect(unsafe_code, reason = "only the raw interface has interrupts that cost nothing")]
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::ffi::c_int;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -18,6 +22,7 @@ use bevy::time::TimeUpdateStrategy;
 use bevy_luau_os::prelude::*;
 use cpu_time::ThreadTime;
 use criterion::{Criterion, criterion_group, criterion_main};
+use mlua::ffi::{self, lua_State};
 use mlua::{Function, Lua};
 
 const PROGRAMS: [(&str, &str); 10] = [
@@ -53,6 +58,23 @@ fn plain(program: &str) -> (Lua, Function) {
     let lua = Lua::new();
     lua.sandbox(true).expect("it can be");
     let function = lua.load(source(program, ROUNDS)).into_function().expect("it compiles");
+    (lua, function)
+}
+
+/// An interrupt that does nothing.
+unsafe extern "C-unwind" fn empty_interrupt(_: *mut lua_State, _: c_int) {}
+
+/// The same on a state that calls one at each safepoint.
+fn interrupted(program: &str) -> (Lua, Function) {
+    let (lua, function) = plain(program);
+    let install = |state| {
+        // SAFETY: mlua passes the main thread of a state.
+        let callbacks = unsafe { ffi::lua_callbacks(state) };
+        // SAFETY: they live as long as the state, and nobody has a reference to them.
+        unsafe { (*callbacks).interrupt = Some(empty_interrupt) };
+    };
+    // SAFETY: it leaves the stack as it is.
+    unsafe { lua.exec_raw::<()>((), install) }.expect("nothing is thrown");
     (lua, function)
 }
 
@@ -99,16 +121,17 @@ fn programs(criterion: &mut Criterion) {
             .sample_size(10)
             .measurement_time(Duration::from_secs(2))
             .warm_up_time(Duration::from_millis(200));
-        let (_lua, function) = plain(program);
-        group.bench_function("plain", |bencher| {
-            bencher.iter_custom(|count| {
-                measured(name, "plain", count, || {
-                    let began = ThreadTime::now();
-                    function.call::<f64>(()).expect("it ends");
-                    began.elapsed()
-                })
+        for (how, (_lua, function)) in [("plain", plain(program)), ("empty", interrupted(program))] {
+            group.bench_function(how, |bencher| {
+                bencher.iter_custom(|count| {
+                    measured(name, how, count, || {
+                        let began = ThreadTime::now();
+                        function.call::<f64>(()).expect("it ends");
+                        began.elapsed()
+                    })
+                });
             });
-        });
+        }
         for (how, processes) in [("one", 1), ("hundred", MANY)] {
             group.bench_function(how, |bencher| {
                 bencher.iter_custom(|count| measured(name, how, count, || ours(program, processes)));
@@ -122,16 +145,19 @@ fn programs(criterion: &mut Criterion) {
 fn compare() {
     TIMES.with_borrow(|times| {
         let time = |name, how| times.get(&(name, how)).map(|&(time, runs)| time.as_secs_f64() / runs as f64);
-        println!("{:12} {:>9} {:>9}", "plain / ours", "one", "hundred");
-        let mut logarithms = [0.0; 2];
+        const HOW: [&str; 3] = ["empty", "one", "hundred"];
+        println!("{:12} {:>9} {:>9} {:>9}", "plain / ours", HOW[0], HOW[1], HOW[2]);
+        let mut logarithms = [0.0; 3];
         for (name, _) in PROGRAMS {
             let ratio = |how| Some(time(name, "plain")? / time(name, how)?);
-            let (Some(one), Some(hundred)) = (ratio("one"), ratio("hundred")) else { continue };
-            println!("{name:12} {one:9.3} {hundred:9.3}");
-            logarithms = [logarithms[0] + one.ln(), logarithms[1] + hundred.ln()];
+            let [Some(empty), Some(one), Some(hundred)] = HOW.map(ratio) else { continue };
+            println!("{name:12} {empty:9.3} {one:9.3} {hundred:9.3}");
+            for (sum, ratio) in logarithms.iter_mut().zip([empty, one, hundred]) {
+                *sum += f64::ln(ratio);
+            }
         }
-        let [one, hundred] = logarithms.map(|sum: f64| (sum / PROGRAMS.len() as f64).exp());
-        println!("{:12} {one:9.3} {hundred:9.3}", "mean");
+        let [empty, one, hundred] = logarithms.map(|sum: f64| (sum / PROGRAMS.len() as f64).exp());
+        println!("{:12} {empty:9.3} {one:9.3} {hundred:9.3}", "mean");
     });
 }
 

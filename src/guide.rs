@@ -16,3 +16,8 @@ pub mod game {}
 #[cfg(feature = "save")]
 #[doc = include_str!("guide/saves.md")]
 pub mod saves {}
+
+/// For Bevy developers: components and resources in scripts.
+#[cfg(feature = "ecs")]
+#[doc = include_str!("guide/world.md")]
+pub mod world {}

@@ -8,6 +8,8 @@
 
 mod account;
 mod admission;
+mod call_queue;
+mod calls;
 mod categories;
 mod collection;
 mod collector;
@@ -41,15 +43,17 @@ use crate::luau::HostFunctions;
 use crate::luau::signals::Signals;
 use crate::types::IsolateStats;
 
+use call_queue::Calls;
 use collector::Collector;
 use outbox::Outbox;
 use processes::ProcessTable;
 use vms::VmTable;
 use waits::Waits;
 
+pub(crate) use call_queue::{Call, CallOfAll, KeptCalls};
 pub(crate) use categories::MAX_EXACT_VMS;
 pub(crate) use config::{IsolateConfig, MIN_QUANTUM, TickTime};
-pub(crate) use exit::{Exit, TaskError, VmStatus, VmSummary};
+pub(crate) use exit::{CallAnswer, Exit, TaskError, VmStatus, VmSummary};
 #[cfg(feature = "save")]
 pub(crate) use keys::WaitId;
 pub(crate) use keys::{ProcessKey, RequestId, VmKey};
@@ -71,6 +75,7 @@ pub(crate) struct Isolate {
     outbox: Outbox,
     /// For processes that were admitted while there is no state.
     early_signals: Signals,
+    calls: Calls,
     stats: IsolateStats,
     /// Nanoseconds that slices took on average when it last ran.
     slice_time: u32,
@@ -88,6 +93,7 @@ impl Isolate {
             collector: Collector::default(),
             outbox: Outbox::default(),
             early_signals: Signals::default(),
+            calls: Calls::default(),
             stats: IsolateStats::default(),
             slice_time: 0,
         }

@@ -186,6 +186,8 @@ pub mod api;
 pub mod assets;
 pub mod console;
 pub mod diagnostics;
+#[cfg(feature = "ecs")]
+pub mod ecs;
 pub mod guide;
 mod isolate;
 mod luau;
@@ -204,14 +206,19 @@ pub mod vm;
 
 #[cfg(feature = "save")]
 pub use api::SyscallSaveAppExt;
-pub use api::{HostFunction, HostFunctionAppExt, ReplyTo, Syscall, SyscallAppExt};
+pub use api::{
+    CallInput, Calls, GlobalsAppExt, HostFunction, HostFunctionAppExt, HostLibrary, HostLibraryAppExt,
+    ReplyTo, Syscall, SyscallAppExt, SyscallInput,
+};
 pub use assets::{LuauScript, LuauScriptError, LuauScriptLoader, RequireError, ScriptReloaded};
 pub use console::VmConsole;
 pub use diagnostics::LuauOsDiagnosticsPlugin;
+#[cfg(feature = "ecs")]
+pub use ecs::{EcsAccess, EcsTypesExt};
 pub use plugin::{LuauOsPlugin, LuauOsSystems};
 pub use process::{
-    Priority, Process, ProcessCommandsExt, ProcessExited, ProcessInfo, ProcessOf, Processes, ScriptSource,
-    TaskFailed,
+    CallCommandsExt, CallEnded, Priority, Process, ProcessCommandsExt, ProcessExited, ProcessInfo, ProcessOf,
+    Processes, ScriptSource, TaskFailed,
 };
 pub use run::{RunProcessesAppExt, RunReport};
 pub use runtime::LuauRuntime;
@@ -219,11 +226,11 @@ pub use runtime::LuauRuntime;
 pub use scheduler::saving::{SaveCommandsExt, VmsSaved};
 pub use script::{CompileError, Script};
 pub use types::{
-    CpuUsage, KillReason, Limits, Metrics, Outcome, Pid, ProcessState, ScriptError, ScriptPlace, Share,
-    TickBudget, VmId,
+    CallError, CallId, CpuUsage, HostCaller, KillReason, Limits, Metrics, Outcome, Pid, ProcessState,
+    ScriptError, ScriptPlace, Share, TickBudget, VmId,
 };
-pub use value::{Value, ValueError};
-pub use vm::{SignalCommandsExt, Vm, VmCommandsExt, VmExited, VmInfo, VmLimits, VmSuspended};
+pub use value::{EntityValue, Value, ValueError};
+pub use vm::{HostLibraries, SignalCommandsExt, Vm, VmCommandsExt, VmExited, VmInfo, VmLimits, VmSuspended};
 #[cfg(feature = "save")]
 pub use vm::{VmImage, VmLoadFailed, VmLoaded, VmSnapshot, VmSnapshots};
 
@@ -235,10 +242,12 @@ struct Readme;
 /// Everything that most games need.
 pub mod prelude {
     pub use crate::{
-        CompileError, CpuUsage, HostFunctionAppExt, KillReason, Limits, LuauOsDiagnosticsPlugin,
-        LuauOsPlugin, LuauOsSystems, LuauRuntime, LuauScript, Metrics, Outcome, Priority, Process,
-        ProcessCommandsExt, ProcessExited, ProcessOf, ProcessState, Processes, ReplyTo, RunProcessesAppExt,
-        Script, ScriptError, ScriptReloaded, Share, SignalCommandsExt, Syscall, SyscallAppExt, TaskFailed,
-        TickBudget, Value, Vm, VmCommandsExt, VmConsole, VmExited, VmLimits, VmSuspended,
+        CallCommandsExt, CallEnded, CallError, CallId, Calls, CompileError, CpuUsage, GlobalsAppExt,
+        HostCaller, HostFunctionAppExt, HostLibraries, HostLibraryAppExt, KillReason, Limits,
+        LuauOsDiagnosticsPlugin, LuauOsPlugin, LuauOsSystems, LuauRuntime, LuauScript, Metrics, Outcome,
+        Priority, Process, ProcessCommandsExt, ProcessExited, ProcessOf, ProcessState, Processes, ReplyTo,
+        RunProcessesAppExt, Script, ScriptError, ScriptReloaded, Share, SignalCommandsExt, Syscall,
+        SyscallAppExt, TaskFailed, TickBudget, Value, Vm, VmCommandsExt, VmConsole, VmExited, VmLimits,
+        VmSuspended,
     };
 }

@@ -21,13 +21,17 @@
 
 mod anchors;
 mod arguments;
+mod bases;
 mod context;
 mod errors;
+mod exports;
 mod function_ref;
 mod growth;
+mod handlers;
 mod host_functions;
 #[cfg(feature = "save")]
 mod image;
+mod libraries;
 mod library;
 pub(crate) mod mailbox;
 mod memory;
@@ -50,22 +54,25 @@ mod slices;
 mod stack;
 mod state;
 mod string_table;
+mod thread;
 mod threads;
 mod transfer;
+pub(crate) mod world;
 
-pub(crate) use context::{Caller, Context};
+pub(crate) use context::{Answer, Caller, Context, VmName};
 pub(crate) use function_ref::FunctionRef;
-pub(crate) use host_functions::{BoxedFunction, Entry, HostFunctions, Parser};
-#[cfg(feature = "save")]
-pub(crate) use image::{
-    ImageLimits, ImagePlace, ImageProgram, LoadError, LoadedImage, SaveError, SaveObstacle, SaveRoot,
+pub(crate) use handlers::Handler;
+pub(crate) use host_functions::{
+    BoxedFunction, Entry, FOR_ALL, HostFunctions, LibrarySet, Parser, SyscallEntry,
 };
+#[cfg(feature = "save")]
+pub(crate) use image::{ImageLimits, ImagePlace, ImageProgram, LoadedImage, SaveError, SaveRoot};
 pub(crate) use modules::LoadedProgram;
 pub(crate) use prefetch::prefetch;
 pub(crate) use replies::Reply;
 pub(crate) use slice::{Batch, LimitViolation, Slice, SliceEnd, SliceLimits, SliceReport, Turn};
 pub(crate) use slices::{Allowance, Slices};
 pub(crate) use state::{LuauState, NORMAL_PRIORITY};
-pub(crate) use threads::TaskId;
+pub(crate) use threads::{Purpose, TaskId};
 
 pub use arguments::CallArguments;

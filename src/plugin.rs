@@ -21,6 +21,10 @@ use crate::types::{Share, TickBudget};
 /// 2000-01-01 00:00:00 UTC.
 const YEAR_2000: Duration = Duration::from_secs(946_684_800);
 
+/// VMs are dealt out to so many isolates at a time where two runs must give the same results, whatever the number of
+/// processors.
+const REPEATABLE_ISOLATES: usize = 8;
+
 /// Runs the Luau processes of the app's VMs.
 ///
 /// Needs Bevy's `TimePlugin` and `TaskPoolPlugin`, which `DefaultPlugins` and `MinimalPlugins` have. For [scripts
@@ -94,6 +98,9 @@ pub struct LuauOsPlugin {
     pub vms_per_isolate: usize,
     /// Threads that run isolates, of Bevy's compute task pool and the main thread. By default one per
     /// processor.
+    ///
+    /// VMs are dealt out to as many isolates at a time. Scripts can observe who shares an isolate, so with
+    /// [`TickBudget::Unlimited`] there are 8 at a time if this is not set, on any machine.
     pub workers: Option<NonZeroUsize>,
     /// Virtual time after which a [syscall](crate::SyscallAppExt) that the game has not answered fails; 30 s by
     /// default, never with [`Duration::MAX`].
@@ -187,6 +194,8 @@ impl Plugin for LuauOsPlugin {
             .init_resource::<SyscallSystems>()
             .init_resource::<ScriptAssets>();
         reflection::register_types(app);
+        #[cfg(feature = "ecs")]
+        crate::ecs::build(app);
         self.add_systems(app);
         #[cfg(feature = "save")]
         self.add_save_systems(app);
@@ -225,6 +234,11 @@ impl LuauOsPlugin {
 
     fn runtime_settings(&self) -> RuntimeSettings {
         let workers = self.workers.or(std::thread::available_parallelism().ok());
+        let workers = workers.map_or(1, NonZeroUsize::get);
+        let isolates_at_a_time = match (self.budget, self.workers) {
+            (TickBudget::Unlimited, None) => REPEATABLE_ISOLATES,
+            _ => workers,
+        };
         RuntimeSettings {
             quantum: self.quantum,
             passes_per_tick: self.passes_per_tick,
@@ -234,7 +248,8 @@ impl LuauOsPlugin {
             epoch: self.epoch,
             task_errors_end_process: self.task_errors_end_process,
             vms_per_isolate: self.vms_per_isolate,
-            workers: workers.map_or(1, NonZeroUsize::get),
+            workers,
+            isolates_at_a_time,
             budget: self.budget,
         }
     }
@@ -298,9 +313,16 @@ impl LuauOsPlugin {
             self.schedule,
             (
                 scheduler::begin_tick.before(LuauOsSystems::Admit),
+                #[cfg(not(feature = "ecs"))]
                 scheduler::admit.in_set(LuauOsSystems::Admit),
+                #[cfg(feature = "ecs")]
+                (scheduler::place, scheduler::start).chain().in_set(LuauOsSystems::Admit),
                 scheduler::wake.in_set(LuauOsSystems::Wake),
                 scheduler::run.in_set(LuauOsSystems::Run),
+                #[cfg(feature = "ecs")]
+                crate::ecs::apply_changes
+                    .before(scheduler::dispatch_syscalls)
+                    .in_set(LuauOsSystems::Syscalls),
                 scheduler::dispatch_syscalls.in_set(LuauOsSystems::Syscalls),
                 scheduler::collect.in_set(LuauOsSystems::Collect),
                 scheduler::settle.in_set(LuauOsSystems::Settle),

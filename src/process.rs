@@ -1,5 +1,6 @@
 //! Processes: the running programs of a VM.
 
+mod calls;
 mod commands;
 mod exit;
 mod info;
@@ -16,13 +17,14 @@ use bevy::ecs::world::DeferredWorld;
 use bevy::prelude::*;
 
 use crate::assets::{LuauScript, Program};
-use crate::isolate::Start;
+use crate::isolate::{Call, Start};
 use crate::luau::signals::Signal;
 use crate::runtime::{Admission, LuauRuntime, ProcessHandle};
 use crate::script::Script;
 use crate::types::{Limits, Metrics, Pid};
 use crate::value::Value;
 
+pub use calls::{CallCommandsExt, CallEnded};
 pub use commands::ProcessCommandsExt;
 pub use exit::ProcessExited;
 pub use info::ProcessInfo;
@@ -169,6 +171,11 @@ impl Process {
         self.start.get_or_insert_default().signals.keep(signal, limits, true)
     }
 
+    /// Keeps a call for when it starts, or returns it if there is no room.
+    fn keep_call(&mut self, call: Call, limits: &Limits) -> Result<(), Call> {
+        self.start.get_or_insert_default().calls.keep(call, limits)
+    }
+
     /// How many signals are kept for when it starts, and how many there was no room for.
     fn signal_counts(&self) -> (usize, u64) {
         self.start.as_ref().map_or((0, 0), |start| (start.signals.len(), start.signals.dropped()))
@@ -270,10 +277,13 @@ fn enqueue(mut world: DeferredWorld, HookContext { entity, .. }: HookContext) {
 fn release(mut world: DeferredWorld, HookContext { entity, .. }: HookContext) {
     let process = world.get::<Process>(entity).map(|process| (process.handle, process.is_new()));
     let Some((handle, is_new)) = process else { return };
-    // A script may wait for it to start.
-    let parent = world.get_mut::<Process>(entity).and_then(|mut process| process.start.take()?.parent);
-    if let (Some(parent), Some(mut runtime)) = (parent, world.get_resource_mut::<LuauRuntime>()) {
-        runtime.reply(parent, Err("the game ended it before it started".to_owned()));
+    // A script may wait for it to start, and the game for what it has called.
+    let start = world.get_mut::<Process>(entity).and_then(|mut process| process.start.take());
+    if let Some(mut start) = start {
+        calls::end_kept(&mut world, &mut start.calls);
+        if let (Some(parent), Some(mut runtime)) = (start.parent, world.get_resource_mut::<LuauRuntime>()) {
+            runtime.reply(parent, Err("the game ended it before it started".to_owned()));
+        }
     }
     let stopped = match (handle, world.get_resource_mut::<LuauRuntime>()) {
         (Some(handle), Some(mut runtime)) => runtime.release_process(handle),

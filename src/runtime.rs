@@ -1,6 +1,8 @@
 //! The shared Luau runtime: isolates, and who lives where.
 
 mod admission;
+#[cfg(feature = "ecs")]
+mod changes;
 mod handles;
 pub(crate) mod isolates;
 mod names;
@@ -18,7 +20,9 @@ use std::time::Duration;
 
 use bevy::prelude::*;
 
-use crate::isolate::{Isolate, IsolateConfig, MAX_EXACT_VMS, MIN_QUANTUM, OpenState, Posted, RequestId};
+use crate::isolate::{
+    CallOfAll, Isolate, IsolateConfig, MAX_EXACT_VMS, MIN_QUANTUM, OpenState, Posted, RequestId,
+};
 use crate::luau::Reply;
 use crate::luau::request::{KernelRequest, SyscallArgs};
 use crate::luau::signals::Signal;
@@ -55,6 +59,8 @@ pub struct LuauRuntime {
     requests: Requests,
     #[reflect(ignore)]
     workers: usize,
+    #[reflect(ignore)]
+    isolates_at_a_time: usize,
     budget: TickBudget,
     #[reflect(ignore)]
     passes_per_tick: u32,
@@ -85,6 +91,9 @@ pub struct LuauRuntime {
     /// The isolate whose errors of tasks are taken next.
     #[reflect(ignore)]
     next_task_errors: usize,
+    /// The isolate whose answers to calls are taken next.
+    #[reflect(ignore)]
+    next_answers: usize,
     /// Virtual time of the current tick.
     #[reflect(ignore)]
     pub(crate) now: Duration,
@@ -117,9 +126,10 @@ impl LuauRuntime {
             registry,
             requests: Requests::default(),
             workers: settings.workers,
+            isolates_at_a_time: settings.isolates_at_a_time,
             budget: settings.budget,
             passes_per_tick: settings.passes_per_tick,
-            placement: Placement::new(settings.vms_per_isolate, settings.workers),
+            placement: Placement::new(settings.vms_per_isolate, settings.isolates_at_a_time),
             names: VmNames::new(seed),
             pending: VecDeque::new(),
             #[cfg(feature = "save")]
@@ -130,6 +140,7 @@ impl LuauRuntime {
             next_exits: 0,
             next_printed: 0,
             next_task_errors: 0,
+            next_answers: 0,
             now: Duration::ZERO,
         }
     }
@@ -153,6 +164,11 @@ impl LuauRuntime {
     /// How many processes wait for their next slice.
     pub fn runnable(&self) -> usize {
         self.isolates.iter().map(Isolate::runnable).sum()
+    }
+
+    /// How many isolates are opened at a time. What scripts can observe depends on it, unlike on the number of workers.
+    pub(crate) fn isolates_at_a_time(&self) -> usize {
+        self.isolates_at_a_time
     }
 
     /// How many threads run isolates.
@@ -241,6 +257,15 @@ impl LuauRuntime {
     pub(crate) fn broadcast(&mut self, signal: &Arc<Signal>) -> u64 {
         let isolates = 0..self.isolates.len() as u32;
         isolates.map(|isolate| self.isolates.get_mut(isolate).broadcast(signal)).sum()
+    }
+
+    /// Calls a function of all processes that export it.
+    pub(crate) fn call_all(&mut self, call: &Arc<CallOfAll>) {
+        for isolate in 0..self.isolates.len() as u32 {
+            if self.isolates[isolate].exports(&call.function) {
+                self.isolates.get_mut(isolate).call_all(call.clone());
+            }
+        }
     }
 
     /// Changes what a VM may use.

@@ -1,7 +1,9 @@
 //! Plain data that every floor above may use: no Luau, no systems.
 
+mod call;
 mod cpu_usage;
 mod deadline;
+mod host_caller;
 mod indices;
 mod kill_reason;
 mod limits;
@@ -15,7 +17,9 @@ mod tick_budget;
 mod virtual_time;
 mod vm_id;
 
+pub use call::{CallError, CallId};
 pub use cpu_usage::CpuUsage;
+pub use host_caller::HostCaller;
 pub use kill_reason::KillReason;
 pub use limits::Limits;
 pub use metrics::Metrics;

@@ -1,7 +1,9 @@
 //! Values that cross the border between scripts and the game.
 
 pub(crate) mod arguments;
+mod column;
 mod deserialize;
+mod entity;
 mod error;
 mod exact;
 mod results;
@@ -9,8 +11,11 @@ mod serialize;
 
 use std::fmt;
 
+use bevy::ecs::entity::Entity;
 use smallvec::SmallVec;
 
+pub(crate) use column::Column;
+pub use entity::EntityValue;
 pub use error::ValueError;
 pub use results::Results;
 
@@ -50,6 +55,12 @@ impl From<[f32; 3]> for Value {
     }
 }
 
+impl From<Entity> for Value {
+    fn from(entity: Entity) -> Self {
+        Self::Entity(entity)
+    }
+}
+
 impl From<bool> for Value {
     fn from(boolean: bool) -> Self {
         Self::Boolean(boolean)
@@ -72,6 +83,8 @@ pub enum Value {
     String(Box<[u8]>),
     /// A `buffer`.
     Buffer(Box<[u8]>),
+    /// An entity: a value of its own kind, which scripts can keep, compare and pass on, but not make.
+    Entity(Entity),
     /// A table's entries, in the table's own order. A table that occurs several times is copied as often.
     Table(Vec<(Value, Value)>),
     /// Something that cannot leave its VM (a function, a thread, a userdata), that is too large or too
@@ -98,6 +111,14 @@ impl Value {
         size_of::<Self>() + inside
     }
 
+    /// The entity, if it is one.
+    pub fn as_entity(&self) -> Option<Entity> {
+        match self {
+            Self::Entity(entity) => Some(*entity),
+            _ => None,
+        }
+    }
+
     /// The number, if it is one.
     pub fn as_f64(&self) -> Option<f64> {
         match self {
@@ -115,6 +136,7 @@ impl fmt::Debug for Value {
             Self::Boolean(boolean) => f.debug_tuple("Boolean").field(boolean).finish(),
             Self::Number(number) => f.debug_tuple("Number").field(number).finish(),
             Self::Vector(lanes) => f.debug_tuple("Vector").field(lanes).finish(),
+            Self::Entity(entity) => f.debug_tuple("Entity").field(entity).finish(),
             Self::String(bytes) => f.debug_tuple("String").field(&String::from_utf8_lossy(bytes)).finish(),
             Self::Buffer(bytes) => f.debug_tuple("Buffer").field(&String::from_utf8_lossy(bytes)).finish(),
             Self::Table(entries) => {
@@ -135,6 +157,7 @@ impl fmt::Display for Value {
             Self::Boolean(boolean) => boolean.fmt(f),
             Self::Number(number) => number.fmt(f),
             Self::Vector([x, y, z]) => write!(f, "{x}, {y}, {z}"),
+            Self::Entity(entity) => write!(f, "entity {entity}"),
             Self::String(bytes) => write!(f, "{:?}", String::from_utf8_lossy(bytes)),
             Self::Buffer(bytes) => write!(f, "buffer of {} bytes", bytes.len()),
             Self::Table(entries) => {

@@ -2,6 +2,7 @@
 
 mod exit;
 mod info;
+mod libraries;
 mod reflect;
 #[cfg(feature = "save")]
 pub(crate) mod saved;
@@ -16,12 +17,14 @@ use bevy::ecs::world::DeferredWorld;
 use bevy::prelude::*;
 use smallvec::SmallVec;
 
+use crate::luau::LibrarySet;
 use crate::process::{Process, Processes};
 use crate::runtime::{Admission, LuauRuntime, ProcessHandle, VmAdmission, VmHandle};
 use crate::types::{Limits, Metrics, PidCounter, VmId};
 
 pub use exit::VmExited;
 pub use info::VmInfo;
+pub use libraries::HostLibraries;
 #[cfg(feature = "save")]
 pub use saved::{VmImage, VmLoadFailed, VmLoaded, VmSnapshot, VmSnapshots};
 pub use signals::{SignalCommandsExt, VmCommandsExt};
@@ -88,9 +91,14 @@ impl Vm {
     }
 
     /// What the runtime must know of it to take a process on.
-    pub(crate) fn admission(&self, entity: Entity, limits: Option<&VmLimits>) -> VmAdmission {
+    pub(crate) fn admission(
+        &self,
+        entity: Entity,
+        limits: Option<&VmLimits>,
+        libraries: LibrarySet,
+    ) -> VmAdmission {
         let limits = limits.cloned().unwrap_or_default().shared();
-        VmAdmission { entity, handle: self.handle, id: self.id, pids: self.pids, limits }
+        VmAdmission { entity, handle: self.handle, id: self.id, pids: self.pids, limits, libraries }
     }
 
     /// The runtime has taken a process on.

@@ -3,8 +3,11 @@
 //! ```text
 //! cargo run --release --example run -- FILE...
 //! cargo run --release --features save --example run -- FILE... --migrate 1
+//! cargo run --release --example run -- --hash --tick-budget unlimited FILE...   # a digest, the same in each run
 //! ```
 
+#[path = "../common/digest.rs"]
+mod digest;
 mod load;
 #[cfg(feature = "save")]
 mod migrate;
@@ -24,6 +27,7 @@ use clap::Parser;
 use cpu_time::ThreadTime;
 use serde::Serialize;
 
+use digest::Digest;
 use load::load;
 use options::Options;
 
@@ -42,13 +46,16 @@ struct Files {
     exits: Vec<Option<Exit>>,
     /// What the apps before this one had, if there were some.
     ticks_before: u64,
+    digest: Digest,
 }
 
 impl Files {
     /// Prints what a VM has printed, with the file's name in front if there are several.
-    fn show(&self, vm: Entity, console: &mut VmConsole) {
-        let path = self.paths[self.of_vm[&vm]].display();
-        for line in console.take_text().lines() {
+    fn show(&mut self, vm: Entity, console: &mut VmConsole) {
+        let file = self.of_vm[&vm];
+        let (path, text) = (self.paths[file].display(), console.take_text());
+        self.digest.add((file, &text));
+        for line in text.lines() {
             if self.paths.len() > 1 {
                 say(format_args!("{path}: {line}"));
             } else {
@@ -106,6 +113,9 @@ fn main() -> ExitCode {
     }
     let times = tick(&mut app, &options);
     let reports = close(&app, &options);
+    if options.hash {
+        say(format_args!("digest {}", app.world().resource::<Files>().digest));
+    }
     let finished = reports.iter().all(|report| report.outcome == "finished");
     if let Some(path) = &options.report {
         let ticks = ticks(&app);
@@ -131,13 +141,17 @@ fn build(options: &Options) -> App {
             of_vm: HashMap::new(),
             exits: options.files.iter().map(|_| None).collect(),
             ticks_before: 0,
+            digest: Digest::default(),
         })
         .add_systems(Update, show_consoles)
         .add_observer(record_exit);
     app
 }
 
-fn show_consoles(mut consoles: Query<(Entity, &mut VmConsole), Changed<VmConsole>>, files: Res<Files>) {
+fn show_consoles(
+    mut consoles: Query<(Entity, &mut VmConsole), Changed<VmConsole>>,
+    mut files: ResMut<Files>,
+) {
     for (vm, mut console) in &mut consoles {
         files.show(vm, &mut console);
     }
@@ -156,6 +170,7 @@ fn record_exit(
     let file = files.of_vm[&exit.vm];
     let (outcome, cpu) = (exit.outcome.clone(), exit.cpu);
     let ticks = files.ticks_before + metrics.ticks;
+    files.digest.add((file, ticks, &outcome));
     files.exits[file] = Some(Exit { outcome, cpu, ticks });
 }
 

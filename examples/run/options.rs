@@ -56,6 +56,10 @@ pub struct Options {
     #[cfg(feature = "save")]
     #[arg(long, value_name = "TICKS", value_parser = clap::value_parser!(u64).range(1..))]
     pub migrate: Option<u64>,
+    /// Print a digest of all that was printed and of how the files ended. It is the same in each run with
+    /// `--tick-budget unlimited`
+    #[arg(long)]
+    pub hash: bool,
     /// Write the report as JSON
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,

@@ -12,6 +12,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::chart::{Sample, Timeline};
 use crate::fairness::SliceCounter;
+use crate::hash;
 use crate::hostile::{self, Attacks};
 use crate::options::Options;
 use crate::pinning::Pinning;
@@ -80,7 +81,7 @@ pub fn run(options: &Options, workload: Workload) -> Report {
             isolate_bytes = isolate_bytes.max(app.world().resource::<LuauRuntime>().isolate_bytes());
         }
         bar.set_position(metrics.processes_created - metrics.processes());
-        let vms = metrics.vms();
+        let is_done = metrics.vms() == 0 || options.ticks.is_some_and(|ticks| metrics.ticks >= ticks);
         let time_is_up = options.time_limit().is_some_and(|limit| run_began.elapsed() >= limit);
         if time_is_up && options.despawn && despawned.is_none() {
             fairness = slice_counter.take().map(|counter| counter.finish(&app));
@@ -88,7 +89,7 @@ pub fn run(options: &Options, workload: Workload) -> Report {
         }
         let is_over = match despawned {
             Some((_, when)) => when.elapsed() >= AFTER_DESPAWN,
-            None => time_is_up || vms == 0,
+            None => time_is_up || is_done,
         };
         if is_over {
             break;
@@ -104,6 +105,7 @@ pub fn run(options: &Options, workload: Workload) -> Report {
     bar.finish_and_clear();
 
     let peak = memory("VmHWM");
+    let digest = hash::digest(&mut app);
     let some_live = metrics(&app).processes() > 0;
     let mut runtime = app.world_mut().resource_mut::<LuauRuntime>();
     let live_bytes = if some_live { runtime.collect_garbage() } else { 0 };
@@ -157,6 +159,7 @@ pub fn run(options: &Options, workload: Workload) -> Report {
         quarters,
         neighbours_ended: app.world().get_resource::<Attacks>().map_or(0, |attacks| attacks.neighbours_ended),
         fairness: fairness.or_else(|| slice_counter.map(|counter| counter.finish(&app))).unwrap_or_default(),
+        digest,
         ..default()
     };
     if let Some(path) = &options.chart {
@@ -187,6 +190,9 @@ fn build(options: &Options) -> App {
         },
         LuauOsDiagnosticsPlugin,
     ));
+    if options.hash {
+        hash::observe(&mut app);
+    }
     if options.no_limits {
         app.world_mut().resource_mut::<LuauRuntime>().measure_without_limits();
     }
@@ -221,12 +227,14 @@ fn build(options: &Options) -> App {
 
 fn spawn(app: &mut App, options: &Options, script: &Script, bar: &ProgressBar) {
     let world = app.world_mut();
-    let silent = VmLimits::from(Limits { console_bytes: 0, ..default() });
+    let usual = Limits::default();
+    let silent = Limits { console_bytes: 0, ..usual.clone() };
+    let limits = VmLimits::from(if options.hash { usual } else { silent });
     let mut left = options.vms;
     while left > 0 {
         let batch = left.min(VMS_PER_BATCH);
         left -= batch;
-        let vms = world.spawn_batch((0..batch).map(|_| (Vm::new(), silent.clone())));
+        let vms = world.spawn_batch((0..batch).map(|_| (Vm::new(), limits.clone())));
         let vms: Vec<Entity> = vms.collect();
         let processes = vms.into_iter().flat_map(|vm| {
             (0..options.processes).map(move |_| (Process::new(script.clone()), ProcessOf(vm)))

@@ -5,13 +5,17 @@
 //! cargo run --release --example stress -- --tick-budget unlimited    # the same, as fast as possible
 //! cargo run --release --example stress -- --baseline                 # the same without this crate
 //! cargo run --release --example stress -- --workload spin --seconds 10
+//! cargo run --release --example stress -- --hash --tick-budget unlimited   # a digest, the same in each run
 //! cargo run --release --example stress -- --help
 //! ```
 
 mod baseline;
 mod chart;
+#[path = "../common/digest.rs"]
+mod digest;
 mod ecs;
 mod fairness;
+mod hash;
 mod hostile;
 mod options;
 mod pinning;
@@ -47,5 +51,8 @@ fn main() -> ExitCode {
         println!("{report}\n");
     }
     println!("{}", report.summary());
+    if let Some(digest) = &report.digest {
+        println!("Digest: {digest}");
+    }
     ExitCode::SUCCESS
 }

@@ -54,6 +54,13 @@ pub struct Options {
     /// Stop after so many seconds of ticking
     #[arg(long, value_name = "S", value_parser = positive)]
     pub seconds: Option<f64>,
+    /// Stop after so many ticks
+    #[arg(long, value_name = "N", conflicts_with = "baseline")]
+    pub ticks: Option<u64>,
+    /// Print a digest of how all processes ended and of what they printed. It is the same in each run with
+    /// `--tick-budget unlimited`
+    #[arg(long, conflicts_with = "baseline")]
+    pub hash: bool,
     /// After those seconds, despawn all VMs in one command flush and run for another second
     #[arg(long, requires = "seconds", conflicts_with = "baseline")]
     pub despawn: bool,

@@ -65,6 +65,8 @@ pub struct Report {
     pub quarters: Quarters,
     /// With `--seconds`: whether all processes get the same number of slices.
     pub fairness: Fairness,
+    /// With `--hash`: the digest of what scripts did.
+    pub digest: Option<String>,
 }
 
 /// What was measured in each quarter of a run.

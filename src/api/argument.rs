@@ -8,7 +8,7 @@ use crate::value::{Value, ValueError};
 /// An argument of the running host function. Numbers, which most are, are read without a
 /// [`Value`] in between; everything else is copied first.
 pub(super) struct Argument<'a> {
-    pub(super) arguments: &'a CallArguments,
+    pub(super) arguments: &'a CallArguments<'a>,
     pub(super) position: u32,
 }
 

@@ -8,21 +8,24 @@ use serde::de::DeserializeOwned;
 
 use super::argument::Argument;
 use super::registry::registry_of;
-use crate::luau::CallArguments;
+use crate::luau::{BoxedFunction, CallArguments, FOR_ALL};
+use crate::types::HostCaller;
 use crate::value::{Results, ValueError};
 
 /// A function that [`HostFunctionAppExt::add_host_function`] takes: of up to eight arguments that
-/// [deserialize](crate::Value::to), and with a result that [serializes](crate::Value::of). A tuple is several results.
+/// [deserialize](crate::Value::to), and with a result that [serializes](crate::Value::of). A tuple is several results. Before
+/// the arguments it may have a [`HostCaller`].
 pub trait HostFunction<Marker>: Send + Sync + 'static {
     #[doc(hidden)]
     fn call(&self, arguments: &CallArguments) -> Result<Results, String>;
 }
 
+/// `$caller` is a first parameter that is no argument, if there is one.
 macro_rules! impl_host_function {
-    ($($argument:ident $Argument:ident),*) => {
-        impl<F, T, E, $($Argument),*> HostFunction<fn($($Argument),*) -> (T, E)> for F
+    ($Marker:ty, ($($caller:ident $Caller:ident)?), $($argument:ident $Argument:ident),*) => {
+        impl<F, T, E, $($Argument),*> HostFunction<$Marker> for F
         where
-            F: Fn($($Argument),*) -> Result<T, E> + Send + Sync + 'static,
+            F: Fn($($Caller,)? $($Argument),*) -> Result<T, E> + Send + Sync + 'static,
             T: Serialize,
             E: Display,
             $($Argument: DeserializeOwned,)*
@@ -30,24 +33,34 @@ macro_rules! impl_host_function {
             #[inline]
             fn call(&self, arguments: &CallArguments) -> Result<Results, String> {
                 let positions = &mut (1_u32..);
+                $(let $caller: $Caller = arguments.caller().ok_or("no process calls")?;)?
                 $(let $argument: $Argument = argument(arguments, positions.next().unwrap_or_default())?;)*
                 _ = (arguments, positions); // there may be none
-                let result = self($($argument),*).map_err(|error| error.to_string())?;
+                let result = self($($caller,)? $($argument),*).map_err(|error| error.to_string())?;
                 Results::of(&result).map_err(|error| error.inside("result").to_string())
             }
         }
     };
 }
 
-impl_host_function!();
-impl_host_function!(a A);
-impl_host_function!(a A, b B);
-impl_host_function!(a A, b B, c C);
-impl_host_function!(a A, b B, c C, d D);
-impl_host_function!(a A, b B, c C, d D, g G);
-impl_host_function!(a A, b B, c C, d D, g G, h H);
-impl_host_function!(a A, b B, c C, d D, g G, h H, i I);
-impl_host_function!(a A, b B, c C, d D, g G, h H, i I, j J);
+macro_rules! impl_host_functions {
+    ($($argument:ident $Argument:ident),*) => {
+        impl_host_function!(fn($($Argument),*) -> (T, E), (), $($argument $Argument),*);
+        impl_host_function!(
+            (HostCaller, fn($($Argument),*) -> (T, E)), (caller HostCaller), $($argument $Argument),*
+        );
+    };
+}
+
+impl_host_functions!();
+impl_host_functions!(a A);
+impl_host_functions!(a A, b B);
+impl_host_functions!(a A, b B, c C);
+impl_host_functions!(a A, b B, c C, d D);
+impl_host_functions!(a A, b B, c C, d D, g G);
+impl_host_functions!(a A, b B, c C, d D, g G, h H);
+impl_host_functions!(a A, b B, c C, d D, g G, h H, i I);
+impl_host_functions!(a A, b B, c C, d D, g G, h H, i I, j J);
 
 /// What is not passed is nil.
 #[inline]
@@ -102,8 +115,11 @@ pub trait HostFunctionAppExt {
 impl HostFunctionAppExt for App {
     #[track_caller]
     fn add_host_function<Marker>(&mut self, path: &str, function: impl HostFunction<Marker>) -> &mut Self {
-        let function = Box::new(move |arguments: &CallArguments| function.call(arguments));
-        registry_of(self.world_mut()).add_function(path, function);
+        registry_of(self.world_mut()).add_function(FOR_ALL, path, boxed(function));
         self
     }
+}
+
+pub(super) fn boxed<Marker>(function: impl HostFunction<Marker>) -> BoxedFunction {
+    Box::new(move |arguments: &CallArguments| function.call(arguments))
 }

@@ -1,5 +1,6 @@
 //! Syscalls: calls of scripts that an ordinary Bevy system answers.
 
+use std::fmt::Display;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -7,11 +8,12 @@ use bevy::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+#[cfg(feature = "save")]
 use super::registry::registry_of;
 use crate::isolate::{Posted, RequestId};
 use crate::luau::request::SyscallArgs;
 use crate::runtime::Inbox;
-use crate::types::Pid;
+use crate::types::{HostCaller, Pid};
 use crate::value::{Arguments, Results, arguments};
 
 /// A call of a script, to be answered.
@@ -33,6 +35,18 @@ pub struct Syscall<Args, Reply> {
     pub reply_to: ReplyTo<Reply>,
 }
 
+impl<Args, Reply> Syscall<Args, Reply> {
+    /// Who calls.
+    pub fn caller(&self) -> HostCaller {
+        HostCaller { vm: self.vm, process: self.process, pid: self.pid }
+    }
+
+    /// What was passed, and where the answer goes.
+    pub fn split(self) -> (Args, ReplyTo<Reply>) {
+        (self.args, self.reply_to)
+    }
+}
+
 impl<Args, Reply: Serialize> Syscall<Args, Reply> {
     /// Answers: what the script's call returns. A tuple is several results.
     pub fn reply(self, reply: Reply) {
@@ -42,6 +56,11 @@ impl<Args, Reply: Serialize> Syscall<Args, Reply> {
     /// Answers with an error, which the script's call raises.
     pub fn fail(self, message: impl Into<String>) {
         self.reply_to.fail(message);
+    }
+
+    /// [Replies](Self::reply) or [fails](Self::fail).
+    pub fn result<E: Display>(self, result: Result<Reply, E>) {
+        self.reply_to.result(result);
     }
 }
 
@@ -65,6 +84,14 @@ impl<Reply: Serialize> ReplyTo<Reply> {
     pub fn fail(mut self, message: impl Into<String>) {
         self.send(Err(message.into()));
     }
+
+    /// [Replies](Self::reply) or [fails](Self::fail).
+    pub fn result<E: Display>(self, result: Result<Reply, E>) {
+        match result {
+            Ok(reply) => self.reply(reply),
+            Err(error) => self.fail(error.to_string()),
+        }
+    }
 }
 
 impl<Reply> ReplyTo<Reply> {
@@ -81,89 +108,20 @@ impl<Reply> Drop for ReplyTo<Reply> {
     }
 }
 
-type Dispatcher = Arc<dyn Fn(&mut World, Vec<Posted<SyscallArgs>>) + Send + Sync>;
+pub(super) type Dispatcher = Arc<dyn Fn(&mut World, Vec<Posted<SyscallArgs>>) + Send + Sync>;
 
 /// The systems that answer syscalls, by number.
 #[derive(Resource, Default)]
 pub(crate) struct SyscallSystems(Vec<Dispatcher>);
 
 impl SyscallSystems {
+    /// The system of the next number.
+    pub(super) fn push(&mut self, dispatcher: Dispatcher) {
+        self.0.push(dispatcher);
+    }
+
     pub(crate) fn get(&self, number: usize) -> Option<Dispatcher> {
         self.0.get(number).cloned()
-    }
-}
-
-/// Lets Bevy systems answer scripts.
-pub trait SyscallAppExt {
-    /// Lets all scripts call `path`: a name, or names with dots between them (`"robot.move"`).
-    ///
-    /// Add it whenever you like, before or after [`LuauOsPlugin`](crate::LuauOsPlugin), until the first process starts:
-    /// what scripts find is fixed then. In a tick the systems run in the order in which they were added.
-    ///
-    /// The call suspends the process. After [`LuauOsSystems::Run`](crate::LuauOsSystems::Run) all calls
-    /// of a tick reach `system` at once, in an order that depends on nothing but the order in which the
-    /// processes were spawned. Arguments of another type than `Args`, a tuple, are an error in the script.
-    ///
-    /// ```
-    /// use bevy::prelude::*;
-    /// use bevy_luau_os::prelude::*;
-    ///
-    /// fn step(In(calls): In<Vec<Syscall<(f32, f32), f32>>>, mut robots: Query<&mut Transform>) {
-    ///     for call in calls {
-    ///         let (x, y) = call.args;
-    ///         match robots.get_mut(call.vm) {
-    ///             Ok(mut robot) => {
-    ///                 robot.translation += Vec3::new(x, y, 0.0);
-    ///                 let height = robot.translation.y;
-    ///                 call.reply(height);
-    ///             }
-    ///             Err(_) => call.fail("this VM is no robot"),
-    ///         }
-    ///     }
-    /// }
-    ///
-    /// let mut app = App::new();
-    /// app.add_plugins((MinimalPlugins, LuauOsPlugin::default()));
-    /// app.add_syscall("robot.step", step); // local height = robot.step(1, 0)
-    /// ```
-    ///
-    /// # Panics
-    ///
-    /// When `path` is not a name or is taken, and when the first process has started already.
-    #[track_caller]
-    fn add_syscall<Args, Reply, Marker>(
-        &mut self,
-        path: &str,
-        system: impl IntoSystem<In<Vec<Syscall<Args, Reply>>>, (), Marker> + 'static,
-    ) -> &mut Self
-    where
-        Args: DeserializeOwned + Send + Sync + 'static,
-        Reply: Serialize + 'static;
-}
-
-impl SyscallAppExt for App {
-    #[track_caller]
-    fn add_syscall<Args, Reply, Marker>(
-        &mut self,
-        path: &str,
-        system: impl IntoSystem<In<Vec<Syscall<Args, Reply>>>, (), Marker> + 'static,
-    ) -> &mut Self
-    where
-        Args: DeserializeOwned + Send + Sync + 'static,
-        Reply: Serialize + 'static,
-    {
-        let world = self.world_mut();
-        let inbox = registry_of(world).add_syscall(path, Box::new(parse::<Args>));
-        let system = world.register_system(system);
-        world.entity_mut(system.entity()).insert(Name::new(format!("syscall {path}")));
-        let dispatch = move |world: &mut World, calls: Vec<Posted<SyscallArgs>>| {
-            let calls = calls.into_iter().map(|call| typed(call, &inbox)).collect();
-            if let Err(error) = world.run_system_with(system, calls) {
-                error!("a system that answers syscalls did not run: {error}");
-            }
-        };
-        world.get_resource_or_init::<SyscallSystems>().0.push(Arc::new(dispatch));
-        self
     }
 }
 
@@ -189,14 +147,16 @@ impl SyscallSaveAppExt for App {
     }
 }
 
-fn parse<Args: DeserializeOwned + Send + Sync + 'static>(
+/// Gives arguments their type.
+pub(super) fn parse<Args: DeserializeOwned + Send + Sync + 'static>(
     arguments: Arguments,
 ) -> Result<SyscallArgs, String> {
     let args = arguments::to::<Args>(arguments).map_err(|error| error.to_string())?;
     Ok(Box::new(args))
 }
 
-fn typed<Args: 'static, Reply>(call: Posted<SyscallArgs>, inbox: &Inbox) -> Syscall<Args, Reply> {
+/// A call of a syscall that [`parse`] has parsed.
+pub(super) fn typed<Args: 'static, Reply>(call: Posted<SyscallArgs>, inbox: &Inbox) -> Syscall<Args, Reply> {
     let Posted { id, vm, process, pid, request } = call;
     let args = *request.downcast().expect("what this syscall's parser made");
     let reply_to = ReplyTo { request: id, inbox: Some(inbox.clone()), reply: PhantomData };

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use bevy::prelude::*;
+use smallvec::SmallVec;
 
 use super::Isolate;
 use super::config::TickTime;
@@ -14,14 +15,14 @@ use super::processes::{ProcessOrigin, ProcessTable};
 use super::run_queue::RunQueue;
 use super::start::{Start, Starting};
 use super::state::OpenState;
-use crate::luau::Caller;
 #[cfg(feature = "save")]
 use crate::luau::LuauState;
+use crate::luau::{Caller, VmName};
 use crate::random;
 use crate::script::Script;
 #[cfg(feature = "save")]
 use crate::types::VmIndex;
-use crate::types::{KillReason, Outcome, Pid, ProcessIndex, ScriptError, VmId};
+use crate::types::{KillReason, Outcome, Pid, ProcessIndex, ScriptError};
 
 /// Processes that are started before the first of them runs.
 const START_BATCH: usize = 16;
@@ -48,6 +49,7 @@ impl Isolate {
         if let Some(start) = &mut start {
             let signals = std::mem::take(&mut start.signals);
             self.signals_mut().insert(process.index, signals);
+            self.keep_calls(process, std::mem::take(&mut start.calls));
         }
         self.start_later(Starting { process, script, start });
         process
@@ -155,24 +157,34 @@ impl Isolate {
         let category = self.assign_category(index);
         // Not the entity's bits alone: a process that takes over an entity gets other numbers.
         let seed = random::derive(self.config.seed, (process.to_bits(), pid.get()));
-        let caller = Caller::new(pid.get(), vm, seed);
+        let caller = Caller::new(process, pid, vm, seed);
         let OpenState { luau, scripts, .. } = self.state.as_mut().expect("it is open");
         let vms = &mut luau.context().vms;
         if vms.len() <= vm.at() {
-            vms.resize(vm.at() + 1, VmId::default());
+            vms.resize(vm.at() + 1, VmName::NONE);
         }
-        vms[vm.at()] = self.vms.record(vm).id;
+        let record = self.vms.record(vm);
+        vms[vm.at()] = VmName { id: record.id, entity: record.vm };
         #[cfg(feature = "save")]
-        set_clock(luau, vm, self.vms.record(vm).clock);
-        let program = scripts.load(luau, &script)?;
-        let Some(start) = start else { return luau.start(index, program, category, caller) };
-        let Start { name, arguments, function, .. } = *start;
-        let program = match &function {
-            Some(function) => program.with_main(luau.main_function(function)?),
-            None => program,
-        };
-        luau.start(index, program, category, caller)
-            .and_then(|()| luau.set_arguments(index, category, name, &arguments))
+        set_clock(luau, vm, record.clock);
+        let mut preludes = SmallVec::<[_; 2]>::new();
+        for prelude in self.host.preludes(record.libraries) {
+            preludes.push(scripts.load(luau, prelude, record.libraries)?);
+        }
+        let program = scripts.load(luau, &script, record.libraries)?;
+        match start {
+            None => luau.start(index, program, category, caller)?,
+            Some(start) => {
+                let Start { name, arguments, function, .. } = *start;
+                let program = match &function {
+                    Some(function) => program.with_main(luau.main_function(function)?),
+                    None => program,
+                };
+                luau.start(index, program, category, caller)?;
+                luau.set_arguments(index, category, name, &arguments)?;
+            }
+        }
+        if preludes.is_empty() { Ok(()) } else { luau.set_preludes(index, script.shared_name(), &preludes) }
     }
 
     /// Sees to it that the isolate has a state.
@@ -180,7 +192,10 @@ impl Isolate {
         if self.state.is_none() {
             let state = match idle_states.pop() {
                 Some(state) => state,
-                None => OpenState::open(self.host.clone(), self.config.repeatable)?,
+                None => {
+                    let seed = self.config.repeatable.then_some(self.config.seed);
+                    OpenState::open(self.host.clone(), seed)?
+                }
             };
             self.collector.opened(state.empty_bytes, state.luau.object_bytes());
             self.state = Some(state);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::luau::world::WorldRef;
 use crate::types::{Deadline, Share};
 
 /// A slice of one safepoint gets nowhere: the one at which a thread broke is passed again.
@@ -28,7 +29,7 @@ pub(crate) struct IsolateConfig {
 
 /// What isolates need to know of the tick under way.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct TickTime {
+pub(crate) struct TickTime<'w> {
     pub(crate) number: u32,
     /// Virtual time.
     pub(crate) now: Duration,
@@ -36,4 +37,6 @@ pub(crate) struct TickTime {
     pub(crate) deadline: Deadline,
     /// Passes over an isolate that follow each other, at most.
     pub(crate) passes: u32,
+    /// What scripts may look at meanwhile.
+    pub(crate) world: WorldRef<'w>,
 }

@@ -3,6 +3,7 @@
 use bevy::prelude::*;
 
 use super::keys::ProcessKey;
+use crate::luau::Answer;
 use crate::types::{CpuUsage, Outcome, Pid, ScriptError, VirtualTime};
 
 /// A process that has ended.
@@ -28,6 +29,13 @@ pub(crate) struct TaskError {
     pub(crate) vm: Entity,
     pub(crate) pid: Pid,
     pub(crate) error: ScriptError,
+}
+
+/// How a call of a function of a process ended.
+#[derive(Debug)]
+pub(crate) struct CallAnswer {
+    pub(crate) process: Entity,
+    pub(crate) answer: Answer,
 }
 
 /// What an exit leaves to do.

@@ -2,7 +2,7 @@
 
 use bevy::platform::collections::HashMap;
 
-use crate::luau::{LoadedProgram, LuauState};
+use crate::luau::{LibrarySet, LoadedProgram, LuauState};
 use crate::script::Script;
 use crate::types::ScriptError;
 
@@ -15,14 +15,14 @@ const MAX_BYTES: usize = 512 * 1024;
 /// See the [module](self).
 #[derive(Default)]
 pub(super) struct LoadedScripts {
-    /// By address.
-    programs: HashMap<usize, (Script, LoadedProgram)>,
+    /// By address, and by the libraries of the VMs that run it.
+    programs: HashMap<(usize, LibrarySet), (Script, LoadedProgram)>,
     /// How much bytecode they have, together.
     bytes: usize,
 }
 
 impl LoadedScripts {
-    /// What a script is in `state`, which is always the same.
+    /// What a script is in `state`, which is always the same, for VMs that have these libraries.
     ///
     /// # Errors
     ///
@@ -31,11 +31,13 @@ impl LoadedScripts {
         &mut self,
         state: &mut LuauState,
         script: &Script,
+        libraries: LibrarySet,
     ) -> Result<LoadedProgram, ScriptError> {
-        if let Some(&(_, program)) = self.programs.get(&script.address()) {
+        let key = (script.address(), libraries);
+        if let Some(&(_, program)) = self.programs.get(&key) {
             return Ok(program);
         }
-        let program = state.load_program(script)?;
+        let program = state.load_program(script, libraries)?;
         self.bytes += program.bytes;
         if self.programs.len() == MAX_SCRIPTS || self.bytes > MAX_BYTES {
             self.bytes = program.bytes;
@@ -43,7 +45,7 @@ impl LoadedScripts {
                 state.unload_program(program);
             }
         }
-        self.programs.insert(script.address(), (script.clone(), program));
+        self.programs.insert(key, (script.clone(), program));
         Ok(program)
     }
 }

@@ -9,6 +9,7 @@ use super::Isolate;
 use super::account::nanoseconds;
 use super::keys::{ProcessKey, VmKey};
 use super::processes::{ProcessRecord, Suspension};
+use crate::luau::LibrarySet;
 use crate::types::{CpuUsage, Limits, ProcessState, VmId, VmIndex};
 
 impl Isolate {
@@ -25,6 +26,11 @@ impl Isolate {
     /// Scripts name a VM so. To be called before its first process starts.
     pub(crate) fn name_vm(&mut self, key: VmKey, id: VmId) {
         self.vms.record_mut(key.index).id = id;
+    }
+
+    /// Its scripts that start have these libraries of the game from now on.
+    pub(crate) fn set_libraries(&mut self, key: VmKey, libraries: LibrarySet) {
+        self.vms.record_mut(key.index).libraries = libraries;
     }
 
     /// Whether a VM still lives here.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::exit::TaskError;
+use super::exit::{CallAnswer, TaskError};
 #[cfg(feature = "save")]
 use super::keys::ProcessKey;
 use super::keys::WaitId;
@@ -10,6 +10,7 @@ use super::sweep::SweepAt;
 use crate::luau::request::ExternalRequest;
 #[cfg(feature = "save")]
 use crate::luau::request::KernelRequest;
+use crate::luau::world::WorldChange;
 use crate::types::{Outcome, ProcessIndex, VmIndex};
 
 /// A return without results. Hundreds of thousands of processes may end so in one tick.
@@ -27,8 +28,10 @@ pub(super) struct Outbox {
     /// VMs with something new on their console.
     printed: Vec<VmIndex>,
     task_errors: VecDeque<TaskError>,
+    answers: VecDeque<CallAnswer>,
     requests: Vec<(WaitId, ExternalRequest)>,
     sweep_requests_at: SweepAt,
+    changes: Vec<WorldChange>,
 }
 
 /// Processes that have ended, in their order. The usual outcome takes no space.
@@ -99,6 +102,37 @@ impl Outbox {
         !self.task_errors.is_empty()
     }
 
+    pub(super) fn push_answer(&mut self, answer: CallAnswer) {
+        self.answers.push_back(answer);
+    }
+
+    pub(super) fn pop_answer(&mut self) -> Option<CallAnswer> {
+        let answer = self.answers.pop_front();
+        if self.answers.is_empty() {
+            self.answers = VecDeque::new(); // it may have been long
+        }
+        answer
+    }
+
+    pub(super) fn has_answers(&self) -> bool {
+        !self.answers.is_empty()
+    }
+
+    /// Takes what scripts change in the world, behind what is there.
+    pub(super) fn take_changes(&mut self, changes: &mut Vec<WorldChange>) {
+        if self.changes.is_empty() {
+            std::mem::swap(&mut self.changes, changes);
+        } else {
+            self.changes.append(changes);
+        }
+    }
+
+    /// The changes, in the order in which they were asked for.
+    #[cfg(feature = "ecs")]
+    pub(super) fn changes(&mut self) -> Vec<WorldChange> {
+        std::mem::take(&mut self.changes)
+    }
+
     pub(super) fn push_request(&mut self, wait: WaitId, request: ExternalRequest) {
         self.requests.push((wait, request));
     }
@@ -159,6 +193,7 @@ impl Outbox {
             && self.vms_without_processes.is_empty()
             && !self.has_printed()
             && !self.has_task_errors()
+            && !self.has_answers()
             && self.requests.is_empty()
     }
 
@@ -204,6 +239,7 @@ mod tests {
                 ExternalRequest::Syscall {
                     number: 0,
                     args: Box::new(()),
+                    timeout: None,
                     #[cfg(feature = "save")]
                     again: None,
                 },

@@ -11,7 +11,7 @@ use super::Isolate;
 use super::account::{Collections, Holdings, Verdict, nanoseconds};
 use super::collector::Collector;
 use super::config::{IsolateConfig, MIN_QUANTUM, TickTime};
-use super::exit::TaskError;
+use super::exit::{CallAnswer, TaskError};
 use super::keys::ProcessKey;
 use super::outbox::Outbox;
 use super::pass_clock::PassClock;
@@ -84,7 +84,7 @@ pub(super) struct Pass<'a> {
     collector: &'a mut Collector,
     outbox: &'a mut Outbox,
     config: IsolateConfig,
-    time: TickTime,
+    time: TickTime<'a>,
     /// The pause of processes that yield in this tick.
     yielded: Pause,
     clock: PassClock,
@@ -140,7 +140,7 @@ impl<'a> Pass<'a> {
     pub(super) fn new(
         isolate: &'a mut Isolate,
         quantum: u32,
-        time: TickTime,
+        time: TickTime<'a>,
         next: Option<&'a Isolate>,
     ) -> Option<Self> {
         let Isolate { config, state, processes, vms, waits, collector, outbox, slice_time, .. } = isolate;
@@ -152,7 +152,7 @@ impl<'a> Pass<'a> {
         let is_timed = !time.deadline.is_never() && config.limits;
         let max_bytes = collector.max_bytes(processes.live_count());
         Some(Self {
-            slices: luau.slices(SliceLimits { time: is_timed.then_some(MAX_SLICE_TIME) }),
+            slices: luau.slices(SliceLimits { time: is_timed.then_some(MAX_SLICE_TIME) }, time.world),
             processes,
             vms,
             waits,
@@ -314,6 +314,10 @@ impl<'a> Pass<'a> {
             let ProcessOrigin { process: entity, pid, .. } = origins[process.index.at()];
             let vm = self.vms.records[record.vm.at()].vm;
             self.outbox.push_task_error(TaskError { process: entity, key: process, vm, pid, error });
+        }
+        for answer in context.answers.drain(..) {
+            let process = origins[process.index.at()].process;
+            self.outbox.push_answer(CallAnswer { process, answer });
         }
         let mut waits = false;
         let end = match end {

@@ -6,6 +6,8 @@ use super::Isolate;
 use super::keys::RequestId;
 use super::processes::ProcessOrigin;
 use crate::luau::request::ExternalRequest;
+#[cfg(feature = "ecs")]
+use crate::luau::world::WorldChange;
 use crate::types::Pid;
 
 /// A request and whose it is.
@@ -27,6 +29,12 @@ impl<R> Posted<R> {
 }
 
 impl Isolate {
+    /// Takes what scripts change in the world, in the order in which they asked for it.
+    #[cfg(feature = "ecs")]
+    pub(crate) fn take_changes(&mut self) -> Vec<WorldChange> {
+        self.outbox.changes()
+    }
+
     /// Takes what processes have asked others for, as far as it is wanted. `isolate` is the number of this one.
     pub(crate) fn take_requests(
         &mut self,

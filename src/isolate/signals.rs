@@ -6,10 +6,9 @@ use smallvec::smallvec;
 
 use super::Isolate;
 use super::keys::ProcessKey;
-use crate::luau::LuauState;
+use crate::luau::Handler;
 use crate::luau::signals::{Signal, Signals};
-use crate::types::{ProcessState, VmIndex};
-use crate::value::Value;
+use crate::types::ProcessState;
 
 impl Isolate {
     /// Hands a signal to a process: to the tasks that wait for it and the functions that are connected to it. Otherwise
@@ -73,49 +72,14 @@ impl Isolate {
         while let Some(vm) = self.vm_of(process)
             && let Some(call) = self.signals().of(process.index).and_then(|signals| signals.next_call(from))
         {
-            if !self.call_connection(vm, process, call.connection, &call.signal.payload) {
+            let arguments = std::slice::from_ref(&call.signal.payload);
+            let handler = Handler { anchor: call.connection, arguments, purpose: None };
+            if !self.start_handler(vm, process, handler) {
                 self.waits.is_behind(process);
                 return;
             }
             let Some(signals) = self.signals_mut().of_mut(process.index) else { return };
             from = signals.called(&call);
         }
-    }
-
-    /// Bytes that a VM holds, 0 where VMs are not told apart.
-    fn held_bytes(&self, vm: VmIndex, category: u8) -> usize {
-        match &self.state {
-            Some(state) if category > 0 => {
-                self.vms.account(vm).own_bytes(state.luau.category_bytes(category))
-            }
-            _ => 0,
-        }
-    }
-
-    /// `false` if the process has no room for that now.
-    fn call_connection(
-        &mut self,
-        vm: VmIndex,
-        process: ProcessKey,
-        connection: u32,
-        payload: &Value,
-    ) -> bool {
-        let limit = self.vms.limits(vm).tasks;
-        let Some(record) = self.processes.get(process) else { return false };
-        let category = record.category;
-        // What comes from outside is no reason to kill a process: it gets none that has no room left.
-        let memory_bytes = self.vms.limits(vm).memory_bytes;
-        let held_bytes = self.held_bytes(vm, category).saturating_add(payload.size());
-        if held_bytes > memory_bytes {
-            self.collector.request(); // it may be garbage, and there is room for the next
-            return false;
-        }
-        let is_called =
-            |luau: &mut LuauState| luau.call_connection(process.index, category, connection, payload, limit);
-        let is_called = self.luau_mut().is_some_and(is_called);
-        if is_called {
-            self.processes.make_runnable(process);
-        }
-        is_called
     }
 }

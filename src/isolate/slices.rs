@@ -78,6 +78,7 @@ impl Isolate {
         self.sweep();
         if let Some(state) = &mut self.state {
             state.luau.grow_string_table();
+            self.outbox.take_changes(&mut state.luau.context().changes);
         }
         // Only now is it known which VMs have processes left, for which threads are worth keeping.
         processes.into_iter().for_each(|process| self.drop_thread(process));
@@ -107,6 +108,7 @@ mod tests {
     use crate::isolate::{Exit, IsolateConfig, ProcessKey, Suspension, VmKey};
     use crate::luau::HostFunctions;
     use crate::luau::request::{ExternalRequest, KernelRequest};
+    use crate::luau::world::WorldRef;
     use crate::script::Script;
     use crate::types::{Deadline, KillReason, Limits, Pid, ProcessState};
 
@@ -151,7 +153,13 @@ mod tests {
         /// Starts, wakes and runs processes.
         fn tick(&mut self, deadline: Deadline) {
             self.ticks += 1;
-            let time = TickTime { number: self.ticks, now: self.now(), deadline, passes: self.passes };
+            let time = TickTime {
+                number: self.ticks,
+                now: self.now(),
+                deadline,
+                passes: self.passes,
+                world: WorldRef::default(),
+            };
             let start = TickTime { deadline: Deadline::NEVER, passes: 1, ..time };
             self.isolate.start_admitted(start, &mut Vec::new());
             self.isolate.wake(time.now, Deadline::NEVER);
@@ -362,7 +370,13 @@ mod tests {
     #[test]
     fn a_state_that_nobody_needs_is_left_for_the_next_isolate() {
         let (mut first, mut second) = (Bench::new(), Bench::new());
-        let time = TickTime { number: 1, now: Duration::ZERO, deadline: Deadline::NEVER, passes: 1 };
+        let time = TickTime {
+            number: 1,
+            now: Duration::ZERO,
+            deadline: Deadline::NEVER,
+            passes: 1,
+            world: WorldRef::default(),
+        };
         let mut idle = Vec::new();
         first.spawn("return 1");
         first.isolate.start_admitted(time, &mut idle);
@@ -380,7 +394,13 @@ mod tests {
     #[test]
     fn a_state_with_much_garbage_stays_for_the_collector() {
         let mut bench = Bench::new();
-        let time = TickTime { number: 1, now: Duration::ZERO, deadline: Deadline::NEVER, passes: 1 };
+        let time = TickTime {
+            number: 1,
+            now: Duration::ZERO,
+            deadline: Deadline::NEVER,
+            passes: 1,
+            world: WorldRef::default(),
+        };
         let mut idle = Vec::new();
         let mut rounds = 0;
         while rounds == 0 || !idle.is_empty() {

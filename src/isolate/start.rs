@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::call_queue::KeptCalls;
 use super::keys::{ProcessKey, RequestId};
 use crate::luau::FunctionRef;
 use crate::luau::signals::ProcessSignals;
@@ -18,6 +19,8 @@ pub(crate) struct Start {
     pub(crate) function: Option<FunctionRef>,
     /// What was sent to it so far.
     pub(crate) signals: ProcessSignals,
+    /// What was called of it so far.
+    pub(crate) calls: KeptCalls,
     /// The `process.spawn` that waits for its PID.
     pub(crate) parent: Option<RequestId>,
 }

@@ -22,8 +22,8 @@ impl OpenState {
     /// # Errors
     ///
     /// When there is not enough memory.
-    pub(super) fn open(host: HostFunctions, is_repeatable: bool) -> Result<Self, ScriptError> {
-        let luau = LuauState::open(host, is_repeatable)?;
+    pub(super) fn open(host: HostFunctions, seed: Option<u64>) -> Result<Self, ScriptError> {
+        let luau = LuauState::open(host, seed)?;
         Ok(Self {
             empty_bytes: luau.object_bytes(),
             luau,

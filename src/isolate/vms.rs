@@ -11,6 +11,7 @@ use super::exit::{VmStatus, VmSummary};
 use super::keys::VmKey;
 use super::share::VmShares;
 use crate::console::ConsoleBuffer;
+use crate::luau::LibrarySet;
 use crate::types::{CpuUsage, Limits, VirtualTime, VmId, VmIndex};
 
 /// What is known of a VM.
@@ -19,6 +20,8 @@ pub(super) struct VmRecord {
     pub(super) vm: Entity,
     /// What scripts call it.
     pub(super) id: VmId,
+    /// What its scripts have of the game, those that start.
+    pub(super) libraries: LibrarySet,
     spawned_at: VirtualTime,
     /// What ended processes used.
     cpu: CpuUsage,
@@ -43,6 +46,7 @@ impl VmRecord {
         Self {
             vm,
             id: VmId::default(),
+            libraries: LibrarySet::default(),
             spawned_at,
             cpu: CpuUsage::default(),
             ended: 0,

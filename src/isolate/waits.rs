@@ -87,7 +87,7 @@ pub(super) struct Waits {
     timers: Timers,
     sweep_timers_at: SweepAt,
     pending: Pending,
-    /// Syscalls, answered ones included, in the order of their deadlines: each has the same time.
+    /// Syscalls, answered ones included, in the order of their deadlines. Most have the same time.
     deadlines: VecDeque<(VirtualTime, WaitId)>,
     sweep_deadlines_at: SweepAt,
     /// Those of suspended processes, with the time that is left.
@@ -141,8 +141,8 @@ impl Waits {
                 self.pend(wait, None);
                 #[cfg(feature = "save")]
                 self.repeats.keep(wait, &mut request);
-                if let ExternalRequest::Syscall { .. } = request {
-                    self.deadlines.push_back((now.saturating_add(syscall_timeout).into(), wait));
+                if let ExternalRequest::Syscall { timeout, .. } = request {
+                    self.set_deadline(wait, now.saturating_add(timeout.unwrap_or(syscall_timeout)).into());
                 }
                 return Some((wait, request));
             }
@@ -197,7 +197,17 @@ impl Waits {
     /// It is not any more.
     pub(super) fn release_deadlines(&mut self, process: ProcessIndex, now: Duration) {
         for (left, wait) in self.held_deadlines.remove(&process).unwrap_or_default() {
-            self.insert_deadline(now.saturating_add(left).into(), wait);
+            self.set_deadline(wait, now.saturating_add(left).into());
+        }
+    }
+
+    /// Ends a syscall at some time. Mostly that is later than what is due already.
+    fn set_deadline(&mut self, wait: WaitId, due: VirtualTime) {
+        if self.deadlines.back().is_none_or(|deadline| deadline.0 <= due) {
+            self.deadlines.push_back((due, wait));
+        } else {
+            let at = self.deadlines.partition_point(|deadline| deadline.0 <= due);
+            self.deadlines.insert(at, (due, wait));
         }
     }
 
@@ -330,6 +340,7 @@ mod tests {
         Request::External(ExternalRequest::Syscall {
             number: 0,
             args: Box::new(()),
+            timeout: None,
             #[cfg(feature = "save")]
             again: None,
         })

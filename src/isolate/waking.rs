@@ -10,17 +10,20 @@ use crate::types::{Deadline, ProcessIndex, VirtualTime};
 impl Isolate {
     /// When the first timer is due; the end of time if there is none.
     pub(crate) fn next_due(&self) -> VirtualTime {
-        self.waits.next_due()
+        if self.calls.is_empty() { self.waits.next_due() } else { Duration::ZERO.into() }
     }
 
     /// Whether some task is to be woken by `now`.
     pub(crate) fn has_due(&self, now: Duration) -> bool {
-        self.waits.next_due() <= now.into()
+        self.next_due() <= now.into()
     }
 
-    /// Wakes the tasks whose time has come, until the deadline.
+    /// Begins calls of the game, and wakes the tasks whose time has come, until the deadline.
     pub(crate) fn wake(&mut self, now: Duration, deadline: Deadline) {
         let mut steps = deadline.steps();
+        if !self.calls.is_empty() {
+            self.begin_calls(now, &mut steps);
+        }
         for process in self.waits.take_behind() {
             self.catch_up(process);
         }
@@ -61,11 +64,13 @@ impl Isolate {
 
     /// A process has ended, or starts again: nothing reaches it any more.
     pub(super) fn forget_waits(&mut self, process: ProcessIndex) {
+        self.end_calls(process);
         self.waits.forget(process);
         self.early_signals.forget(process);
         if let Some(state) = &mut self.state {
-            let Context { mail, replies, signals, .. } = state.luau.context();
+            let Context { mail, replies, signals, exports, .. } = state.luau.context();
             signals.forget(process);
+            exports.forget(process);
             if !mail.is_empty() {
                 mail.remove(&process);
             }

@@ -1,8 +1,7 @@
 //! Where the root threads of processes are anchored.
 
-use mlua::ffi::lua_State;
-
 use super::stack::Reference;
+use super::thread::Anchored;
 
 /// Threads in one anchor table. The collector marks a table in one indivisible step, so one table
 /// with hundreds of thousands of threads would be a pause of milliseconds.
@@ -25,7 +24,7 @@ pub(super) struct Roots {
 /// An anchored thread.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Root {
-    pub(super) thread: *mut lua_State,
+    pub(super) thread: Anchored,
     pub(super) anchor: u32,
 }
 

@@ -2,38 +2,54 @@
 
 use std::cell::Cell;
 
-use mlua::ffi::lua_State;
+#[cfg(feature = "ecs")]
+use bevy::ecs::entity::Entity;
 
 use super::stack::{Kind, Stack};
+use super::thread::OwnThread;
 use super::transfer::{self, Copies};
+use crate::types::HostCaller;
+#[cfg(feature = "ecs")]
+use crate::value::Column;
 use crate::value::Value;
 
+/// What may be in an array, in safepoints: about a megabyte.
+#[cfg(feature = "ecs")]
+const MAX_COLUMN_COST: u64 = 1 << 16;
+
 /// The arguments of the running host function.
-pub struct CallArguments {
-    thread: *mut lua_State,
+pub struct CallArguments<'a> {
+    thread: OwnThread<'a>,
     /// What it took to copy those that were asked for, in safepoints.
     cost: Cell<u64>,
+    /// Finds out who calls.
+    find_caller: FindCaller,
 }
 
-impl CallArguments {
-    /// # Safety
-    ///
-    /// `thread` must be running a C function, whose stack nobody else uses while this lives.
+/// Tells whose a thread is that runs a host function. It must be such a thread.
+pub(super) type FindCaller = fn(OwnThread<'_>) -> Option<HostCaller>;
+
+impl<'a> CallArguments<'a> {
+    /// Those of the C function that a thread runs. `find_caller` must be right for it.
     #[inline]
-    pub(super) unsafe fn new(thread: *mut lua_State) -> Self {
-        Self { thread, cost: Cell::new(0) }
+    pub(super) fn new(thread: OwnThread<'a>, find_caller: FindCaller) -> Self {
+        Self { thread, cost: Cell::new(0), find_caller }
     }
 
     #[inline]
     fn stack(&self) -> Stack<'_> {
-        // SAFETY: by the contract of `new`. None of the functions below calls anything that could ask for another.
-        unsafe { Stack::new(self.thread) }
+        self.thread.stack()
     }
 
     /// See [`CallArguments::cost`].
     #[inline]
     pub(super) fn cost(&self) -> u64 {
         self.cost.get()
+    }
+
+    /// Who calls.
+    pub(crate) fn caller(&self) -> Option<HostCaller> {
+        (self.find_caller)(self.thread)
     }
 
     pub(crate) fn count(&self) -> u32 {
@@ -45,6 +61,53 @@ impl CallArguments {
     pub(crate) fn number(&self, position: u32) -> Option<f64> {
         let (stack, index) = (self.stack(), position.cast_signed());
         if stack.kind(index) == Kind::NUMBER { stack.number(index) } else { None }
+    }
+
+    /// Calls `f` with an argument that is a string.
+    #[cfg(feature = "ecs")]
+    pub(crate) fn with_text<R>(&self, position: u32, f: impl FnOnce(&str) -> R) -> Option<R> {
+        let stack = self.stack();
+        let text = std::str::from_utf8(stack.bytes(position.cast_signed())?).ok()?;
+        Some(f(text))
+    }
+
+    /// An argument that is an entity.
+    #[cfg(feature = "ecs")]
+    pub(crate) fn entity(&self, position: u32) -> Option<Entity> {
+        self.stack().entity(position.cast_signed()).and_then(Entity::try_from_bits)
+    }
+
+    /// Whether an argument is a table.
+    #[cfg(feature = "ecs")]
+    pub(crate) fn is_table(&self, position: u32) -> bool {
+        self.stack().kind(position.cast_signed()) == Kind::TABLE
+    }
+
+    /// The elements of an argument that is an array of up to `max`. There is as much in each as may be in one value.
+    #[cfg(feature = "ecs")]
+    pub(crate) fn column(&self, position: u32, max: usize) -> Result<Column, String> {
+        let (mut stack, index) = (self.stack(), position.cast_signed());
+        if stack.kind(index) != Kind::TABLE {
+            return Err(format!("expected array, got {}", stack.kind_name(stack.kind(index))));
+        }
+        let count = stack.length(index) as usize;
+        if count > max {
+            return Err(format!("an array of {count} values: at most {max} are passed at a time"));
+        }
+        let (mut column, mut cost) = (Column::default(), 0);
+        for element in 1..=count as i32 {
+            stack.raw_get_element(index, element);
+            let top = stack.top();
+            let Copies { values, cost: copied } = transfer::argument(&mut stack, top);
+            stack.pop(1);
+            cost += copied;
+            column.push(values.map_err(|why| format!("[{element}]: {why}"))?);
+            if cost > MAX_COLUMN_COST {
+                return Err("there is too much in it".to_owned());
+            }
+        }
+        self.cost.set(self.cost.get().saturating_add(cost));
+        Ok(column)
     }
 
     /// A copy of an argument, nil if it was not passed. If there is too much in it, why it cannot be copied.

@@ -1,10 +1,14 @@
 //! What the functions that scripts call share with the isolate: the process that runs, and what it leaves behind.
 
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bevy::ecs::entity::Entity;
 use bevy::platform::collections::HashMap;
+use bevy::prelude::*;
 
+use super::exports::Exports;
 use super::function_ref::{DroppedFunctions, FunctionRef};
 use super::host_functions::HostFunctions;
 use super::mailbox::{Mailbox, Message};
@@ -13,11 +17,12 @@ use super::request::Request;
 use super::signals::{Signal, Signals};
 use super::stack::Reference;
 use super::threads::TaskId;
+use super::world::{WorldChange, WorldFunctions};
 use crate::console::ConsoleBuffer;
 use crate::random::Pcg32;
 #[cfg(feature = "save")]
 use crate::types::VirtualTime;
-use crate::types::{ProcessIndex, ScriptError, VmId, VmIndex};
+use crate::types::{CallError, CallId, HostCaller, Pid, ProcessIndex, ScriptError, VmId, VmIndex};
 use crate::value::{Value, Values};
 
 /// What the host functions of a slice read and write.
@@ -35,6 +40,10 @@ pub(crate) struct Context {
     pub(crate) console: ConsoleBuffer,
     /// By [`ProcessIndex`], what is known of the last process that started there.
     pub(super) callers: Vec<Caller>,
+    /// What functions see of the game's world. Only there while [`Slices`](super::slices::Slices) are.
+    pub(super) world: Option<NonNull<dyn WorldFunctions>>,
+    /// What they are to change in it.
+    pub(crate) changes: Vec<WorldChange>,
     pub(super) task_limit: usize,
     /// Closures of the state point into these, so they stay.
     host: HostFunctions,
@@ -45,8 +54,12 @@ pub(crate) struct Context {
     /// Messages, by their receiver.
     pub(crate) mail: HashMap<ProcessIndex, Mailbox>,
     pub(crate) signals: Signals,
-    /// What scripts call the VMs, by [`VmIndex`].
-    pub(crate) vms: Vec<VmId>,
+    /// Functions that the game can call.
+    pub(crate) exports: Exports,
+    /// How calls of the game ended in this slice.
+    pub(crate) answers: Vec<Answer>,
+    /// The VMs, by [`VmIndex`].
+    pub(crate) vms: Vec<VmName>,
     /// What the process gave to `process.exit`.
     pub(crate) exit_results: Vec<Value>,
     /// Where the process that runs is kept.
@@ -62,6 +75,28 @@ pub(crate) struct Context {
     pub(super) has_handed_over: bool,
 }
 
+/// How a call of the game ended.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) id: CallId,
+    pub(crate) function: Arc<str>,
+    pub(crate) result: Result<Vec<Value>, CallError>,
+}
+
+/// How a VM is found.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct VmName {
+    /// By scripts.
+    pub(crate) id: VmId,
+    /// By the game.
+    pub(crate) entity: Entity,
+}
+
+impl VmName {
+    /// There is no such VM.
+    pub(crate) const NONE: Self = Self { id: VmId(0), entity: Entity::PLACEHOLDER };
+}
+
 /// Where a name was looked for that is not there.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Missed {
@@ -75,7 +110,8 @@ pub(super) struct Missed {
 /// What functions know of the process that calls them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Caller {
-    pub(super) pid: u32,
+    pub(super) process: Entity,
+    pub(super) pid: Pid,
     /// Where its VM is kept.
     pub(super) vm: VmIndex,
     pub(super) random: Pcg32,
@@ -83,8 +119,8 @@ pub(crate) struct Caller {
 
 impl Caller {
     /// The process with a number in a VM. Its random numbers start with `seed`.
-    pub(crate) fn new(pid: u32, vm: VmIndex, seed: u64) -> Self {
-        Self { pid, vm, random: Pcg32::from_seed(seed) }
+    pub(crate) fn new(process: Entity, pid: Pid, vm: VmIndex, seed: u64) -> Self {
+        Self { process, pid, vm, random: Pcg32::from_seed(seed) }
     }
 
     /// The same with the state of its generator.
@@ -104,12 +140,16 @@ impl Context {
             missed: None,
             console: ConsoleBuffer::default(),
             callers: Vec::new(),
+            world: None,
+            changes: Vec::new(),
             task_limit: 0,
             host,
             requests: Vec::new(),
             replies: Replies::default(),
             mail: HashMap::default(),
             signals: Signals::default(),
+            exports: Exports::default(),
+            answers: Vec::new(),
             vms: Vec::new(),
             exit_results: Vec::new(),
             index: ProcessIndex(0),
@@ -139,7 +179,20 @@ impl Context {
     /// Its VM.
     pub(super) fn vm(&mut self) -> VmId {
         let vm = self.caller().vm.at();
-        self.vms.get(vm).copied().unwrap_or_default()
+        self.vms.get(vm).map_or_else(VmId::default, |vm| vm.id)
+    }
+
+    /// The entity of that.
+    #[cfg(feature = "ecs")]
+    pub(super) fn vm_entity(&mut self) -> Entity {
+        let vm = self.caller().vm.at();
+        self.vms.get(vm).map_or(Entity::PLACEHOLDER, |vm| vm.entity)
+    }
+
+    /// The process that runs, as the game knows it.
+    pub(super) fn host_caller(&self) -> Option<HostCaller> {
+        let &Caller { process, pid, vm, .. } = self.callers.get(self.index.at())?;
+        Some(HostCaller { vm: self.vms.get(vm.at())?.entity, process, pid })
     }
 
     /// What the clock shows of the process that runs, in seconds of virtual time.
@@ -179,6 +232,16 @@ impl Context {
         if let Some(signals) = self.signals.of_mut(self.index) {
             signals.disconnect(connection);
         }
+    }
+
+    /// The process that runs exports a function. Returns where the last one with that name was anchored.
+    pub(super) fn export(&mut self, name: &str, anchor: TaskId) -> Option<TaskId> {
+        self.exports.insert(self.index, name, anchor)
+    }
+
+    /// It does not any more. Returns where the function was anchored.
+    pub(super) fn take_export(&mut self, name: &str) -> Option<TaskId> {
+        self.exports.remove(self.index, name)
     }
 
     /// A task has got a message that it did not receive.

@@ -2,12 +2,13 @@
 
 use std::ptr;
 
-use mlua::ffi::{self, lua_State};
+use mlua::ffi;
 
 use super::library::ERROR_TEXT;
 use super::slice::run_aside;
 use super::stack::{Kind, Stack};
 use super::state::LuauState;
+use super::thread::Anchored;
 use super::transfer;
 use crate::console::ConsoleBuffer;
 use crate::types::{ProcessIndex, ScriptError};
@@ -22,18 +23,17 @@ const TEXT_BYTES: usize = 64 * 1024;
 impl LuauState {
     /// The error of a process whose last slice ended as [`SliceEnd::Failed`](super::SliceEnd::Failed).
     pub(crate) fn error(&mut self, process: ProcessIndex) -> ScriptError {
-        let root = self.threads[process.at()].root;
-        assert!(!root.is_null(), "process {process:?} was never started");
+        let root = self.root(process);
         let task = self.threads[process.at()].tasks_mut().and_then(|tasks| tasks.failed.take());
         let failed = task.and_then(|reference| {
             let mut main = self.main();
             main.push_reference(reference);
-            let failed = main.thread_at(-1);
+            // SAFETY: that reference keeps it until it is released below.
+            let failed = main.thread_at(-1).map(|failed| unsafe { failed.anchored() });
             main.pop(1);
             failed
         });
-        // SAFETY: it is anchored, by its process or that reference, and nothing runs in a state that is borrowed.
-        let error = unsafe { self.error_of(process, failed.unwrap_or(root)) };
+        let error = self.error_of(process, failed.unwrap_or(root));
         if let Some(reference) = task {
             self.main().release(reference);
         }
@@ -42,13 +42,8 @@ impl LuauState {
 
     /// The error on top of the stack of a thread that has failed. An object gives its own text, by a `__tostring` that
     /// runs for the process, within limits of its own.
-    ///
-    /// # Safety
-    ///
-    /// The thread must be live, belong to the process, and have stopped with an error.
-    pub(super) unsafe fn error_of(&mut self, process: ProcessIndex, failed: *mut lua_State) -> ScriptError {
-        // SAFETY: by the contract.
-        let stack = || unsafe { Stack::new(failed) };
+    pub(super) fn error_of(&mut self, process: ProcessIndex, failed: Anchored) -> ScriptError {
+        let stack = || failed.get().stack();
         let (message, traceback) = (transfer::error_message(&stack()), transfer::traceback(&stack()));
         let place = transfer::place(&stack());
         if stack().kind(-1) == Kind::STRING {
@@ -66,13 +61,11 @@ impl LuauState {
     }
 
     /// What `__tostring` makes of the error of a thread, if that is a string and comes soon.
-    fn error_text(&mut self, process: ProcessIndex, failed: *mut lua_State) -> Option<Box<str>> {
+    fn error_text(&mut self, process: ProcessIndex, failed: Anchored) -> Option<Box<str>> {
         let made = self.protect(|main| {
-            // SAFETY: our caller's thread is live and stopped.
-            let mut failed = unsafe { Stack::new(failed) };
+            let mut failed = failed.get().stack();
             let thread = failed.push_thread();
-            // SAFETY: it is new, and on a stack.
-            let mut stack = unsafe { Stack::new(thread) };
+            let mut stack = thread.stack();
             failed.push_environment(-1);
             failed.move_to(&mut stack, 1);
             stack.set_globals();
@@ -80,7 +73,9 @@ impl LuauState {
             failed.push_value(-2);
             failed.move_to(&mut stack, 1);
             failed.move_to(main, 1);
-            (thread, main.refer_to(-1))
+            let reference = main.refer_to(-1);
+            // SAFETY: that reference keeps it until it is released below.
+            (unsafe { thread.anchored() }, reference)
         });
         let (thread, reference) = made.ok()?;
         self.memory.allow(TEXT_BYTES, 0);
@@ -96,12 +91,10 @@ impl LuauState {
         context.requests.clear();
         context.exit_results.clear();
         context.host_panic = None;
-        // SAFETY: it has stopped, and is anchored.
-        let stack = unsafe { Stack::new(thread) };
+        let stack = thread.get().stack();
         let is_text = status == ffi::LUA_OK && stack.kind(-1) == Kind::STRING;
         let text = is_text.then(|| transfer::error_message(&stack));
-        // SAFETY: as above.
-        unsafe { ffi::lua_resetthread(thread) }
+        thread.get().reset();
         self.main().release(reference);
         text
     }

@@ -25,7 +25,7 @@ mod tests {
 
     #[test]
     fn it_grows_before_it_is_full_and_counts_what_is_there() {
-        let mut state = LuauState::open(HostFunctions::default(), false).expect("memory");
+        let mut state = LuauState::open(HostFunctions::default(), None).expect("memory");
         let table = state.memory.string_table().expect("Luau has changed: look up the layout");
         let add = |state: &mut LuauState, count: u32| {
             let before = table.used();

@@ -16,6 +16,7 @@ mod callbacks;
 mod charged;
 mod coroutine;
 mod driver;
+mod export;
 mod formats;
 mod globals;
 mod host;
@@ -40,13 +41,13 @@ use std::ffi::CStr;
 
 use call::Entry;
 
-use super::stack::{Kind, Stack};
+use super::stack::{Kind, Stack, Tag};
 
 #[cfg(feature = "save")]
 mod saved;
 
-pub(super) use globals::connect;
-pub(super) use host::push_all as push_host_functions;
+pub(super) use globals::{connect, connect_environment};
+pub(super) use host::push_library;
 #[cfg(feature = "save")]
 pub(super) use saved::{DRIVERS, NATIVES};
 
@@ -76,6 +77,7 @@ const FUNCTIONS: &[Entry] = &[
     Entry::new(c"process_index", system::index),
     Entry::new(c"mailbox.poll", mail::poll),
     Entry::new(c"signal.connect", mail::connect),
+    Entry::new(c"host.export", export::export),
     Entry::waiting(c"task.wait", wait::task_wait, wait::slept),
     Entry::waiting(c"task.spawn", task::spawn, task::spawned),
     Entry::waiting(c"task.join", task::join, task::joined),
@@ -158,6 +160,19 @@ pub(super) fn explain_nil(stack: &mut Stack<'_>) {
         stack.push_function(entry);
         stack.raw_set_field(-2, event);
     }
+    stack.push_boolean(false);
+    stack.raw_set_field(-2, c"__metatable");
+    stack.set_metatable_of_type(-2);
+    stack.pop(1);
+}
+
+/// Gives entities a name of their type and a text.
+pub(super) fn show_entities(stack: &mut Stack<'_>) {
+    stack.name_light_userdata(Tag::Entity, c"Entity");
+    stack.push_entity(1);
+    stack.push_table(0, 2);
+    stack.push_function(&Entry::new(c"tostring", process::entity_text));
+    stack.raw_set_field(-2, c"__tostring");
     stack.push_boolean(false);
     stack.raw_set_field(-2, c"__metatable");
     stack.set_metatable_of_type(-2);

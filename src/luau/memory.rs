@@ -1,9 +1,11 @@
-//! The allocator of a state: Rust's, with a counter and a list of all blocks, and one for Luau's pages.
+//! The allocator of a state: Rust's, with a counter and a list of all blocks, and one for Luau's pages. Where two runs must
+//! give the same results, both take addresses of a region, so that the order of tables repeats.
 //!
 //! Luau has no finalizers that scripts can set, so closing a state comes down to giving its blocks back,
 //! which takes a tenth of the time that `lua_close` needs to visit each object.
 
 mod blocks;
+mod large;
 mod pages;
 mod region;
 
@@ -11,7 +13,9 @@ use std::ffi::c_void;
 use std::ptr;
 
 use self::blocks::{Blocks, index_of};
+use self::large::LargeBlocks;
 use self::pages::Pages;
+use self::region::Region;
 use super::slice::{LimitViolation, Slice, SliceEnd};
 use super::string_table::StringTable;
 
@@ -39,6 +43,8 @@ pub(super) struct Memory {
     slice: *const Slice,
     /// Whose growth is refused to nobody. `None` where it was not found.
     string_table: Option<StringTable>,
+    /// Where blocks and pages are if they are repeatable. It goes after them.
+    region: Option<Region>,
 }
 
 impl Default for Memory {
@@ -54,20 +60,31 @@ impl Default for Memory {
             pages: Pages::default(),
             slice: ptr::null(),
             string_table: None,
+            region: None,
         }
     }
 }
 
 impl Memory {
-    /// Memory that is charged to a slice. If it is repeatable, small objects have the same low 32 bits of their addresses
-    /// in each run.
+    /// Memory that is charged to a slice. If it is repeatable, objects have the same low 32 bits of their addresses in each
+    /// run.
     ///
     /// # Safety
     ///
     /// `slice` must outlive the state that this is the memory of.
     pub(super) unsafe fn charged_to(slice: *const Slice, is_repeatable: bool) -> Self {
-        let pages = if is_repeatable { Pages::repeatable() } else { Pages::default() };
-        Self { slice, pages, ..Self::default() }
+        let region = is_repeatable.then(Region::reserve).flatten();
+        // SAFETY: the region is kept, and fields are dropped in their order, of which it is the last.
+        let chunks = region.as_ref().map(|region| unsafe { region.chunks() });
+        // SAFETY: as above.
+        let large = region.as_ref().map(|region| unsafe { LargeBlocks::new(region) });
+        let (pages, blocks) = (Pages::repeatable(chunks), Blocks::repeatable(large));
+        Self { slice, pages, blocks, region, ..Self::default() }
+    }
+
+    /// From where on the addresses are the same in each run, if they are.
+    pub(super) fn base(&self) -> usize {
+        self.region.as_ref().map_or(0, Region::base)
     }
 
     /// Bytes.

@@ -3,10 +3,10 @@
 //! A program with modules has *links*: a frozen table that says, for the name of each of its scripts, which function
 //! each `require` there means.
 
-use std::ptr;
-
 use bevy::platform::collections::HashMap;
 
+use super::bases::Base;
+use super::host_functions::LibrarySet;
 use super::records;
 use super::stack::{Reference, Stack};
 use super::state::{LuauState, MainFunction, chunk_name};
@@ -18,6 +18,8 @@ use crate::types::{ProcessIndex, ScriptError};
 pub(crate) struct LoadedProgram {
     pub(super) main: MainFunction,
     pub(super) links: Option<Reference>,
+    /// The metatable of the environments of its processes.
+    pub(super) environment: Reference,
     /// How much bytecode that is.
     pub(crate) bytes: usize,
 }
@@ -30,17 +32,22 @@ impl LoadedProgram {
 }
 
 impl LuauState {
-    /// Loads a script and the modules that it can reach.
+    /// Loads a script and the modules that it can reach, for VMs that have these libraries of the game.
     ///
     /// # Errors
     ///
     /// When one of them does not compile, or the state is out of memory.
-    pub(crate) fn load_program(&mut self, script: &Script) -> Result<LoadedProgram, ScriptError> {
-        let main = self.load_script(script)?;
+    pub(crate) fn load_program(
+        &mut self,
+        script: &Script,
+        libraries: LibrarySet,
+    ) -> Result<LoadedProgram, ScriptError> {
+        let base = self.base(libraries)?;
+        let main = self.load_script(script, base)?;
         let mut bytes = bytecode_bytes(script);
         let mut links = None;
         if !script.modules().is_empty() {
-            match self.link(script) {
+            match self.link(script, base) {
                 Ok((made, more)) => (links, bytes) = (Some(made), bytes + more),
                 Err(error) => {
                     self.unload(main);
@@ -48,13 +55,13 @@ impl LuauState {
                 }
             }
         }
-        Ok(LoadedProgram { main, links, bytes })
+        Ok(LoadedProgram { main, links, environment: base.environment, bytes })
     }
 
-    fn load_script(&mut self, script: &Script) -> Result<MainFunction, ScriptError> {
+    fn load_script(&mut self, script: &Script, base: Base) -> Result<MainFunction, ScriptError> {
         let bytecode =
             script.bytecode().map_err(|error| ScriptError::new(error.to_string()).at(error.place()))?;
-        self.load(script.name(), bytecode)
+        self.load(script.name(), bytecode, Some(base))
     }
 
     /// Forgets a program. Processes that run it are not affected.
@@ -69,11 +76,11 @@ impl LuauState {
 
     /// Loads the modules that a script can reach and makes the links of the program. Also tells how much
     /// bytecode they have.
-    fn link(&mut self, script: &Script) -> Result<(Reference, usize), ScriptError> {
+    fn link(&mut self, script: &Script, base: Base) -> Result<(Reference, usize), ScriptError> {
         let modules = script.reachable_modules();
         let parts: Vec<&Script> = std::iter::once(script).chain(&modules).collect();
         // What cannot be loaded is an error where it is required: that may be inside a `pcall`.
-        let modules = parts[1..].iter().map(|part| (part.address(), self.load_script(part))).collect();
+        let modules = parts[1..].iter().map(|part| (part.address(), self.load_script(part, base))).collect();
         let links = self.protect(|stack| make_links(stack, &parts, &modules));
         for function in modules.into_values().flatten() {
             self.unload(function); // the links keep it
@@ -86,9 +93,9 @@ impl LuauState {
     pub(crate) fn restart(&mut self, thread: ProcessIndex) {
         self.end_parked(thread);
         let not_started = self.handed_over.remove(&thread);
-        let root = self.threads.get(thread.at()).map_or(ptr::null_mut(), |process| process.root);
+        let has_started = self.threads.get(thread.at()).is_some_and(|process| process.root.is_some());
         let mut kept = None;
-        if !root.is_null() {
+        if has_started {
             kept = self.protect_with_root(thread, |_, root| records::take_state(root)).ok().flatten();
         }
         self.reset(thread);

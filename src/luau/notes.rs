@@ -11,10 +11,14 @@ pub(super) enum Mark {
     Scheduled = 1,
     /// It is suspended inside a function that waits.
     Waits = 2,
-    /// It is a main chunk for whose thread its script has asked.
+    /// It is a main chunk or a handler for whose thread its script has asked.
     Known = 3,
     /// Others wait for its end.
     Joined = 4,
+    /// It is a handler: it runs a function that the game has called, or a signal.
+    Handler = 5,
+    /// It has failed, and the game has been told.
+    Reported = 6,
 }
 
 impl Mark {
@@ -25,7 +29,7 @@ impl Mark {
 }
 
 /// The bits of all marks.
-const MARKS: usize = !(usize::MAX >> Mark::Joined as u32);
+const MARKS: usize = !(usize::MAX >> Mark::Reported as u32);
 
 /// See the [module](self).
 #[derive(Clone, Copy)]
@@ -70,6 +74,12 @@ impl Notes {
     #[inline]
     pub(super) fn is_unmarked(self) -> bool {
         self.word() & MARKS == 0
+    }
+
+    /// Whether somebody may have to be told how it ends.
+    #[inline]
+    pub(super) fn is_awaited(self) -> bool {
+        self.word() & (Mark::Joined.bit() | Mark::Handler.bit()) != 0
     }
 
     pub(super) fn mark(self, mark: Mark) {

@@ -8,8 +8,9 @@ use bevy::platform::collections::HashMap;
 use mlua::ffi;
 
 use super::anchors::Roots;
+use super::bases::Bases;
 use super::context::Context;
-use super::host_functions::HostFunctions;
+use super::host_functions::{HostFunctions, LibrarySet};
 use super::memory::{self, Memory};
 use super::prefetch::{finds_callbacks, knows_layout};
 use super::shared::Shared;
@@ -18,6 +19,7 @@ use super::stack::{Reference, Stack};
 use super::state::LuauState;
 use super::string_table::StringTable;
 use super::{library, records, slice};
+use crate::random;
 use crate::script::Script;
 use crate::types::ScriptError;
 
@@ -29,14 +31,14 @@ static SANDBOX: LazyLock<Script> =
     LazyLock::new(|| Script::new("sandbox", include_bytes!("sandbox.luau").as_slice()));
 
 impl LuauState {
-    /// Opens a sandboxed state whose garbage collector only runs when it is asked to. In one that is repeatable, tables with
-    /// objects as keys have the same order in each run.
+    /// Opens a sandboxed state whose garbage collector only runs when it is asked to. With a seed, what scripts see of
+    /// addresses is the same in each run: the order of tables with objects as keys, and what `tostring` makes of objects.
     ///
     /// # Errors
     ///
     /// When there is not enough memory.
-    pub(crate) fn open(host: HostFunctions, is_repeatable: bool) -> Result<Self, ScriptError> {
-        let mut state = Self::without_memory(host, is_repeatable);
+    pub(crate) fn open(host: HostFunctions, seed: Option<u64>) -> Result<Self, ScriptError> {
+        let mut state = Self::without_memory(host, seed.is_some());
         let data = (&raw mut *state.memory).cast::<c_void>();
         // SAFETY: `allocate` gets the `Memory` that it wants, which outlives the state.
         let main = unsafe { ffi::lua_newstate(memory::allocate, data) };
@@ -45,21 +47,17 @@ impl LuauState {
             return Err(ScriptError::new(message));
         }
         state.main = main;
-        let callbacks = state.main().callbacks();
-        // SAFETY: they live as long as the state, and nobody has a reference to them.
-        unsafe { (*callbacks).userdata = state.shared.cast::<c_void>() };
+        let shared = state.shared.cast::<c_void>();
+        state.main_thread().with_callbacks(|callbacks| callbacks.userdata = shared);
         state.control_collector(ffi::LUA_GCSTOP, 0);
         if !state.protect_first(|stack| stack.open_libraries()) {
             let message = "not enough memory for a Luau state";
             return Err(ScriptError::new(message));
         }
-        let sandbox = state.load(SANDBOX.name(), SANDBOX.bytecode().expect("the sandbox compiles"))?;
-        let host = state.context().host().clone();
-        // SAFETY: what is pushed of them lives as long as the state: the context holds them.
-        let push_host_functions =
-            |stack: &mut Stack<'_>| unsafe { library::push_host_functions(stack, &host) };
-        state.environment_metatable =
-            state.protect(|stack| build_sandbox(stack, sandbox.0, push_host_functions))?;
+        let sandbox = state.load(SANDBOX.name(), SANDBOX.bytecode().expect("the sandbox compiles"), None)?;
+        let keys = pointer_keys(seed, state.memory.base());
+        state.sandbox = state.protect(|stack| build_sandbox(stack, sandbox.0, keys))?;
+        state.base(LibrarySet::default())?;
         state.unload(sandbox);
         state.knows_layout = knows_layout(&mut state.main());
         state.find_string_table();
@@ -90,7 +88,8 @@ impl LuauState {
             roots: Roots::default(),
             knows_layout: false,
             has_records: false,
-            environment_metatable: Reference::NONE,
+            sandbox: Reference::NONE,
+            bases: Bases::default(),
             protected_call: Reference::NONE,
             shared,
             // SAFETY: it lives as long as the state: see `LuauState::drop`.
@@ -101,40 +100,36 @@ impl LuauState {
     }
 }
 
-/// Runs `sandbox.luau` and puts the frozen base where the main thread's globals were. Returns the metatable of
-/// environments. `sandbox` is that loaded script, and `push_host_functions` pushes a table.
-fn build_sandbox(
-    stack: &mut Stack<'_>,
-    sandbox: Reference,
-    push_host_functions: impl FnOnce(&mut Stack<'_>),
-) -> Reference {
+/// Runs `sandbox.luau`, a loaded script. Returns the function that it has returned.
+fn build_sandbox(stack: &mut Stack<'_>, sandbox: Reference, pointer_keys: [u64; 4]) -> Reference {
     library::replace(stack);
-    stack.push_reference(sandbox);
-    library::push_functions(stack);
-    push_host_functions(stack);
-    stack.call(2, 2);
-    let environment = stack.top();
-    let base = environment - 1;
-    library::connect(stack, base, environment);
     records::connect(stack);
     library::explain_nil(stack);
-    stack.set_safe_environment(base, true);
+    library::show_entities(stack);
+    stack.encode_pointers(pointer_keys);
+    stack.push_reference(sandbox);
+    library::push_functions(stack);
+    stack.call(1, 1);
+    let sandbox = stack.refer_to(-1);
+    stack.pop(1);
     // The libraries as they were are reachable from here and from the old globals only.
     stack.push_nil();
     stack.register(c"_LOADED");
-    // Scripts are loaded on the main thread, and `luau_load` resolves their imports in its
-    // globals: they must be the frozen base and nothing that a script can change.
-    debug_assert!(ptr::eq(stack.main_thread(), stack.thread()), "protected calls run on the main thread");
-    stack.push_value(base);
-    stack.set_globals();
-    stack.encode_pointers(pointer_keys());
-    stack.refer_to(environment)
+    sandbox
 }
 
-/// Keys with which Luau encodes the addresses that `tostring({})` shows: different in each state, so
-/// that scripts do not learn where the game's memory is.
-fn pointer_keys() -> [u64; 4] {
+/// Keys with which Luau encodes the addresses that `tostring({})` shows, so that scripts do not learn where the game's
+/// memory is. With a seed they repeat; otherwise they are different in each state.
+///
+/// An address `p` becomes `(a * p + c) ^ (b * p + d)` (`lua_encodepointer` in lapi.cpp), where `a` is made even and `b` odd.
+/// Where the memory begins is taken off `c` and `d`, so that only the distance from there shows.
+fn pointer_keys(seed: Option<u64>, base: usize) -> [u64; 4] {
     use std::hash::{BuildHasher, RandomState};
-    let hasher = RandomState::new();
-    [0u64, 1, 2, 3].map(|key| hasher.hash_one(key))
+    let Some(seed) = seed else {
+        let hasher = RandomState::new();
+        return [0u64, 1, 2, 3].map(|key| hasher.hash_one(key));
+    };
+    let [a, b, c, d] = [0, 1, 2, 3].map(|key| random::derive(seed, ("addresses", key)));
+    let (a, b, base) = (a & !1, b | 1, base as u64);
+    [a, b, c.wrapping_sub(a.wrapping_mul(base)), d.wrapping_sub(b.wrapping_mul(base))]
 }

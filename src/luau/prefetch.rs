@@ -21,7 +21,7 @@ impl LuauState {
     /// Starts loading the thread of a process that will be resumed soon.
     #[inline]
     pub(crate) fn prefetch_thread(&self, process: ProcessIndex) {
-        self.root(process).into_iter().for_each(prefetch_thread);
+        self.root_address(process).into_iter().for_each(prefetch_thread);
     }
 
     /// Starts loading the call frame and the stack of one whose thread was prefetched a while ago.
@@ -48,14 +48,13 @@ impl LuauState {
         self.layout(process).into_iter().for_each(ThreadLayout::prefetch_functions);
     }
 
-    fn root(&self, process: ProcessIndex) -> Option<*const lua_State> {
-        let root = self.threads.get(process.at())?.root.cast_const();
-        (!root.is_null()).then_some(root)
+    fn root_address(&self, process: ProcessIndex) -> Option<*const lua_State> {
+        Some(self.threads.get(process.at())?.root?.address())
     }
 
     #[inline]
     fn layout(&self, process: ProcessIndex) -> Option<ThreadLayout<'_>> {
-        let root = self.root(process).filter(|_| self.knows_layout)?;
+        let root = self.root_address(process).filter(|_| self.knows_layout)?;
         // SAFETY: roots are anchored, and their layout is known.
         Some(unsafe { ThreadLayout::new(root) })
     }

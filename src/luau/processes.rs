@@ -1,14 +1,12 @@
-//! What a process gets from the isolate beyond its slices, and gives it: arguments, replies, signals, results.
+//! What a process gets from the isolate beyond its slices, and gives it: arguments, replies, results.
 
-use std::ptr;
 use std::sync::Arc;
 
-use mlua::ffi::lua_State;
-
+use super::modules::LoadedProgram;
 use super::replies::Reply;
-use super::stack::{Kind, Stack, Tag};
 use super::state::LuauState;
-use super::threads::{MAIN, Plan, ProcessThread, TaskId};
+use super::thread::Anchored;
+use super::threads::{MAIN, ProcessThread, TaskId};
 use super::{slice, transfer};
 use crate::console::ConsoleBuffer;
 use crate::types::{ProcessIndex, ScriptError};
@@ -46,49 +44,27 @@ impl LuauState {
         Ok(())
     }
 
-    /// Starts a task that runs the function of a connection. `false` if the process has no room for it.
-    pub(crate) fn call_connection(
+    /// Has a process that has just started, and has its arguments, run other programs before its own.
+    pub(crate) fn set_preludes(
         &mut self,
         thread: ProcessIndex,
-        category: u8,
-        connection: TaskId,
-        payload: &Value,
-        task_limit: usize,
-    ) -> bool {
-        let Some(tasks) = self.threads[thread.at()].tasks_mut().filter(|tasks| tasks.len() < task_limit)
-        else {
-            return false;
-        };
-        if !tasks.connections.contains(&connection) {
-            return false;
-        }
-        let anchors = tasks.anchors;
-        let handler = self.protect(|stack| {
-            stack.set_memory_category(category);
-            stack.push_reference(anchors);
-            let thread = stack.push_thread();
-            if stack.raw_get_element(-2, connection.cast_signed()) != Kind::FUNCTION {
-                return None;
+        name: Arc<str>,
+        preludes: &[LoadedProgram],
+    ) -> Result<(), ScriptError> {
+        self.protect_with_root(thread, |_, root| {
+            for prelude in preludes.iter().rev() {
+                root.push_reference(prelude.main.0);
+                root.push_clone(-1);
+                root.remove(-2);
             }
-            stack.push_environment(-1);
-            // SAFETY: it is new, and on the stack.
-            let mut handler = unsafe { Stack::new(thread) };
-            stack.move_to(&mut handler, 1);
-            handler.set_globals();
-            stack.move_to(&mut handler, 1);
-            transfer::push(&mut handler, payload);
-            stack.push_address(thread, Tag::Thread);
-            stack.insert(-2);
-            stack.raw_set(-3);
-            Some(thread)
-        });
-        self.main().set_memory_category(0);
-        let (Ok(Some(handler)), Some(tasks)) = (handler, self.threads[thread.at()].tasks_mut()) else {
-            return false;
-        };
-        // SAFETY: it is new, and has just been anchored. The payload is above its function.
-        unsafe { tasks.schedule(handler, Plan::Ready, 1, true) };
-        true
+        })?;
+        let process = &mut self.threads[thread.at()];
+        process.set_preludes(preludes.len() as i32);
+        // It is found in the main chunk otherwise.
+        if process.name().is_none() {
+            process.set_name(Some(name));
+        }
+        Ok(())
     }
 
     /// The results of a process whose last slice ended as [`SliceEnd::Returned`](super::SliceEnd::Returned).
@@ -96,19 +72,21 @@ impl LuauState {
         if let Some(results) = self.threads[thread.at()].take_results() {
             return results;
         }
-        if self.stopped_stack(thread).top() == 0 {
+        if self.root(thread).get().stack().top() == 0 {
             return Vec::new();
         }
         let results = self.protect_with_root(thread, |_, root| transfer::values(root).values);
         results.unwrap_or_default()
     }
 
-    /// The stack of the main chunk of a process, which must have been started.
-    fn stopped_stack(&mut self, thread: ProcessIndex) -> Stack<'_> {
-        let root = self.threads[thread.at()].root;
-        assert!(!root.is_null(), "process {thread:?} was never started");
-        // SAFETY: it is anchored, and nothing runs in a state that is borrowed.
-        unsafe { Stack::new(root) }
+    /// The thread of the main chunk of a process.
+    ///
+    /// # Panics
+    ///
+    /// If it was never started.
+    pub(super) fn root(&self, process: ProcessIndex) -> Anchored {
+        let root = self.threads[process.at()].root;
+        root.unwrap_or_else(|| panic!("process {process:?} was never started"))
     }
 
     /// Ends a process that is parked, if it is, where it stopped. What it still does there is forgotten.
@@ -133,9 +111,9 @@ impl LuauState {
     }
 
     /// Leaves a process nothing but its root, which is returned.
-    pub(super) fn clear_tasks(&mut self, thread: ProcessIndex) -> *mut lua_State {
+    pub(super) fn clear_tasks(&mut self, thread: ProcessIndex) -> Option<Anchored> {
         self.end_parked(thread);
-        let Some(process) = self.threads.get_mut(thread.at()) else { return ptr::null_mut() };
+        let process = self.threads.get_mut(thread.at())?;
         let (root, references) = (process.root, process.clear());
         for reference in references.into_iter().flatten() {
             self.main().release(reference);

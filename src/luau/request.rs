@@ -35,10 +35,11 @@ pub(crate) enum Request {
 
 /// What others must answer.
 pub(crate) enum ExternalRequest {
-    /// The game: a syscall, by its number.
+    /// The game: a syscall, by its number, with the time that it may take if that is not the usual one.
     Syscall {
         number: usize,
         args: SyscallArgs,
+        timeout: Option<Duration>,
         /// What it takes to make the call again, when its VM was saved and loaded before there is an answer.
         #[cfg(feature = "save")]
         again: Option<Box<Again>>,

@@ -13,7 +13,7 @@ impl LuauState {
         // Of coroutines, the collector will tell whose they were.
         if !self.shared().slice.has_no_coroutines()
             || !self.handed_over.is_empty()
-            || self.threads.iter().any(|thread| !thread.root.is_null())
+            || self.threads.iter().any(|thread| thread.root.is_some())
         {
             return false;
         }

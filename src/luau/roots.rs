@@ -3,14 +3,9 @@
 //! A thread takes about 1 KB, most of which a process writes to once. Hundreds of thousands of processes that come
 //! and go run through the same few threads, which stay in the processor's caches.
 
-use std::ptr;
-
-use mlua::ffi;
-
 use super::anchors::{ANCHORS_PER_TABLE, Root, place_in_table};
 use super::context::Caller;
 use super::modules::LoadedProgram;
-use super::notes::Notes;
 use super::records;
 use super::stack::Reference;
 use super::state::LuauState;
@@ -37,11 +32,11 @@ impl LuauState {
             self.roots.by_thread.resize(index + 1, 0);
             self.context().callers.resize(index + 1, caller);
         }
-        if self.threads[index].root.is_null() {
+        if self.threads[index].root.is_none() {
             let Root { thread, anchor } = self.idle_root(category)?;
-            (self.threads[index].root, self.roots.by_thread[index]) = (thread, anchor);
+            (self.threads[index].root, self.roots.by_thread[index]) = (Some(thread), anchor);
         }
-        let metatable = self.environment_metatable;
+        let metatable = program.environment;
         let old_state = self.handed_over.get(&thread).copied();
         self.has_records |= program.links.is_some() || old_state.is_some();
         let LoadedProgram { main: function, links, .. } = program;
@@ -77,7 +72,8 @@ impl LuauState {
             let thread = stack.push_thread();
             stack.raw_set_element(-2, place_in_table(anchor));
             stack.pop(1);
-            thread
+            // SAFETY: its place in the table keeps it, until `discard`.
+            unsafe { thread.anchored() }
         });
         self.main().set_memory_category(0);
         match thread {
@@ -113,20 +109,14 @@ impl LuauState {
     /// there is no such thread any more.
     pub(super) fn reset(&mut self, thread: ProcessIndex) -> bool {
         self.forget_state(thread);
-        let metatable = self.environment_metatable;
-        let root = self.clear_tasks(thread);
-        if root.is_null() {
+        let metatable = self.bases.first_environment();
+        if self.clear_tasks(thread).is_none() {
             return false;
         }
         self.forget_record_of(thread);
-        let shared = self.shared;
-        // SAFETY: it lives as long as we do.
-        let _guard = unsafe { (*shared).slice.grant_all_memory() };
         let is_reset = self.protect_with_root(thread, |_, root| {
-            // SAFETY: it is live, and of this state.
-            unsafe { Notes::of(root.thread()) }.clear_marks();
-            // SAFETY: the root is not running. It gets the memory that this takes.
-            unsafe { ffi::lua_resetthread(root.thread()) }
+            root.own().notes().clear_marks();
+            root.own().reset();
             // The environment goes too, so that it does not outlive its process.
             root.push_reference(metatable);
             root.set_globals();
@@ -146,11 +136,12 @@ impl LuauState {
         }
         if self.roots.idle[category].len() == MAX_IDLE {
             self.forget_state(thread);
-            if !self.clear_tasks(thread).is_null() {
+            if self.clear_tasks(thread).is_some() {
                 self.discard(thread);
             }
-        } else if self.reset(thread) {
-            let root = std::mem::replace(&mut self.threads[thread.at()].root, ptr::null_mut());
+        } else if self.reset(thread)
+            && let Some(root) = self.threads[thread.at()].root.take()
+        {
             let anchor = self.roots.by_thread[thread.at()];
             self.roots.idle[category].push(Root { thread: root, anchor });
         }
@@ -174,7 +165,7 @@ impl LuauState {
     /// Gives the root of `thread` to the garbage collector.
     fn discard(&mut self, thread: ProcessIndex) {
         self.forget_record_of(thread);
-        self.threads[thread.at()].root = ptr::null_mut();
+        self.threads[thread.at()].root = None;
         let anchor = self.roots.by_thread[thread.at()];
         self.roots.free_anchors.push(anchor);
         let (table, place) = self.roots.place(anchor);

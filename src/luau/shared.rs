@@ -1,13 +1,13 @@
 //! What belongs to a Luau state and is reached from the functions that it calls.
 
 use std::cell::UnsafeCell;
-use std::marker::PhantomData;
 
-use mlua::ffi::{self, lua_Callbacks, lua_State};
+use mlua::ffi::{self, lua_Callbacks};
 
 use super::context::Context;
-use super::notes::Notes;
 use super::slice::Slice;
+use super::stack::Coroutine;
+use super::thread::OwnThread;
 
 /// Luau's `callbacks.userdata`. It begins with the [`Slice`], which is all that the interrupt needs.
 #[repr(C)]
@@ -34,32 +34,18 @@ impl Shared {
     }
 }
 
-/// A thread of a state that we opened.
-#[derive(Clone, Copy)]
-pub(super) struct OwnThread<'a> {
-    thread: *mut lua_State,
-    lifetime: PhantomData<&'a Shared>,
-}
-
 impl<'a> OwnThread<'a> {
-    /// # Safety
-    ///
-    /// `thread` must be live for `'a`, and belong to a state that [`LuauState::open`](super::LuauState::open) made.
-    #[inline]
-    pub(super) unsafe fn new(thread: *mut lua_State) -> Self {
-        Self { thread, lifetime: PhantomData }
-    }
-
-    #[inline]
-    pub(super) fn address(self) -> *mut lua_State {
-        self.thread
-    }
-
     /// What Luau calls on its own. It lives as long as the state.
     #[inline]
     pub(super) fn callbacks(self) -> *mut lua_Callbacks {
         // SAFETY: by the contract of `new`.
-        unsafe { ffi::lua_callbacks(self.thread) }
+        unsafe { ffi::lua_callbacks(self.address()) }
+    }
+
+    /// Changes what Luau calls on its own.
+    pub(super) fn with_callbacks(self, f: impl FnOnce(&mut lua_Callbacks)) {
+        // SAFETY: they live as long as the state, and nobody keeps a reference to them.
+        f(unsafe { &mut *self.callbacks() })
     }
 
     /// What belongs to its state.
@@ -77,10 +63,15 @@ impl<'a> OwnThread<'a> {
         &self.shared().slice
     }
 
-    /// What is noted on it.
-    #[inline]
-    pub(super) fn notes(self) -> Notes {
-        // SAFETY: by the contract of `new`.
-        unsafe { Notes::of(self.thread) }
+    /// Ends what it is in the middle of, and empties its stack. Luau cannot go on with one that was reset by half, so it
+    /// gets the memory that this takes. Does nothing if it runs.
+    pub(super) fn reset(self) {
+        let stack = self.stack();
+        if stack.coroutine() == Coroutine::Running && stack.status() != ffi::LUA_BREAK {
+            return;
+        }
+        let _guard = self.slice().grant_all_memory();
+        // SAFETY: it is live and does not run.
+        unsafe { ffi::lua_resetthread(self.address()) }
     }
 }

@@ -34,6 +34,7 @@ use std::ptr;
 
 use mlua::ffi::lua_State;
 
+use super::thread::Anchored;
 use super::threads::ProcessThread;
 use fiber::Yielder;
 use fuel::Fuel;
@@ -104,7 +105,7 @@ pub(crate) struct Slice {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Turn {
     /// With its only thread.
-    Only(*mut lua_State),
+    Only(Anchored),
     /// With whichever thread is next.
     Any,
     /// Where it is parked.

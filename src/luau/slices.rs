@@ -1,10 +1,12 @@
 //! Slices of one state, and what each may use.
 
-use std::ptr;
+use std::mem;
+use std::ptr::{self, NonNull};
 
 use super::context::Context;
 use super::slice::{Batch, Slice, SliceLimits, Turn, run_batch};
 use super::state::LuauState;
+use super::world::{WorldFunctions, WorldRef};
 use crate::types::{ProcessIndex, VmIndex};
 
 /// What a process may use in one slice.
@@ -39,9 +41,16 @@ impl Allowance {
 }
 
 impl LuauState {
-    /// To run slices of this state, held to these limits.
-    pub(crate) fn slices(&mut self, limits: SliceLimits) -> Slices<'_> {
+    /// To run slices of this state, held to these limits, which may look at the world.
+    pub(crate) fn slices<'a>(&'a mut self, limits: SliceLimits, world: WorldRef<'a>) -> Slices<'a> {
         self.shared().slice.set_limits(limits);
+        self.context().world = world.0.map(|world| {
+            // SAFETY: the two differ in their lifetimes only. It is there for as long as the slices are, and is taken
+            // away when they are dropped. Should they be forgotten instead, nothing runs before there are others.
+            unsafe {
+                mem::transmute::<NonNull<dyn WorldFunctions + 'a>, NonNull<dyn WorldFunctions>>(world.into())
+            }
+        });
         let mut slices = Slices { state: self };
         slices.allow(&Allowance::unlimited(0));
         slices
@@ -51,6 +60,12 @@ impl LuauState {
 /// Runs slices of one state; see [`LuauState::slices`].
 pub(crate) struct Slices<'a> {
     state: &'a mut LuauState,
+}
+
+impl Drop for Slices<'_> {
+    fn drop(&mut self) {
+        self.state.context().world = None;
+    }
 }
 
 impl Slices<'_> {
@@ -73,7 +88,7 @@ impl Slices<'_> {
         (memory_bytes, category): (usize, u8),
     ) -> Turn {
         let process = &mut self.state.threads[thread.at()];
-        assert!(!process.root.is_null(), "thread {} was never started", thread.0);
+        assert!(process.root.is_some(), "thread {} was never started", thread.0);
         let process = ptr::from_mut(process);
         self.state.memory.allow(memory_bytes, category);
         self.state.context().index = thread;

@@ -20,7 +20,7 @@ mod tables;
 use std::ffi::{CStr, c_int};
 use std::marker::PhantomData;
 use std::ops::Range;
-use std::slice;
+use std::{ptr, slice};
 
 use mlua::ffi::{self, lua_State};
 
@@ -53,6 +53,7 @@ impl Kind {
     pub(super) const FUNCTION: Self = Self(ffi::LUA_TFUNCTION);
     pub(super) const THREAD: Self = Self(ffi::LUA_TTHREAD);
     pub(super) const BUFFER: Self = Self(ffi::LUA_TBUFFER);
+    pub(super) const LIGHT_USERDATA: Self = Self(ffi::LUA_TLIGHTUSERDATA);
 }
 
 /// What a light userdata is, as its tag. Scripts cannot make any.
@@ -67,6 +68,8 @@ pub(super) enum Tag {
     Host,
     /// Where a thread is anchored.
     Thread,
+    /// An entity of the game: its bits, not an address. The only one that scripts get hold of.
+    Entity,
 }
 
 impl<'s> Stack<'s> {
@@ -146,6 +149,12 @@ impl<'s> Stack<'s> {
         unsafe { self.raw_vector(index)?.cast::<[f32; 3]>().as_ref() }.copied()
     }
 
+    /// The bits of an entity.
+    pub(super) fn entity(&self, index: i32) -> Option<u64> {
+        let bits = self.raw_light_userdata(index, Tag::Entity)?.addr() as u64;
+        (bits != 0).then_some(bits) // no entity has the bits 0
+    }
+
     /// The bytes of a string, for as long as nothing changes the stack.
     #[inline]
     pub(super) fn bytes(&self, index: i32) -> Option<&[u8]> {
@@ -211,9 +220,8 @@ impl<'s> Stack<'s> {
     }
 
     pub(super) fn push_buffer(&mut self, bytes: &[u8]) {
-        let buffer = self.raw_push_buffer(bytes.len()).cast::<u8>();
-        // SAFETY: Luau has made a buffer of so many bytes.
-        unsafe { buffer.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) }
+        self.push_zeros(bytes.len());
+        self.write_to_buffer(-1, 0, bytes);
     }
 
     /// A string of a part of the string or buffer at an index, or of nothing if it does not have that.
@@ -233,19 +241,21 @@ impl<'s> Stack<'s> {
 
     /// Writes bytes into the buffer at an index, if it has room for them there.
     pub(super) fn write_to_buffer(&mut self, buffer: i32, at: usize, bytes: &[u8]) {
+        self.copy_into_buffer(buffer, at, bytes);
+    }
+
+    /// The same with bytes that may be of that buffer.
+    fn copy_into_buffer(&mut self, buffer: i32, at: usize, bytes: *const [u8]) {
         if let Some(place) = self.place_in_buffer(buffer, at, bytes.len()) {
-            // SAFETY: it has so many bytes there.
-            unsafe { place.copy_from(bytes.as_ptr(), bytes.len()) }
+            // SAFETY: it has so many bytes there, and so have those, which our callers have borrowed or just looked up.
+            unsafe { place.copy_from(bytes.cast(), bytes.len()) }
         }
     }
 
     /// The same with a part of a string or a buffer.
     pub(super) fn copy_to_buffer(&mut self, source: i32, part: Range<usize>, buffer: i32, at: usize) {
         let part: *const [u8] = self.part(source, part);
-        if let Some(place) = self.place_in_buffer(buffer, at, part.len()) {
-            // SAFETY: it has so many bytes there, and so has the part. They may be of the same buffer.
-            unsafe { place.copy_from(part.cast(), part.len()) }
-        }
+        self.copy_into_buffer(buffer, at, part);
     }
 
     /// Where so many bytes of a buffer are.
@@ -253,6 +263,13 @@ impl<'s> Stack<'s> {
         let mut length = 0;
         let data = self.raw_buffer(buffer, &mut length)?.cast::<u8>();
         (!data.is_null() && at.checked_add(bytes)? <= length).then(|| data.wrapping_add(at))
+    }
+
+    /// Pushes the bits of an entity, as a value of its own: no number is one.
+    #[inline]
+    pub(super) fn push_entity(&mut self, bits: u64) {
+        const { assert!(usize::BITS == u64::BITS, "an entity takes the place of an address") };
+        self.push_address(ptr::without_provenance::<()>(bits as usize), Tag::Entity);
     }
 
     /// Pushes an address, and what it is.
@@ -317,7 +334,7 @@ impl<'s> Stack<'s> {
     /// state it copies nothing.
     pub(super) fn copy_to(&self, other: &mut Stack<'_>, index: i32) {
         if let Some(index) = self.taken(index)
-            && self.main_thread() == other.main_thread()
+            && self.main_address() == other.main_address()
         {
             // SAFETY: there is a value, and both threads are of one state. Luau makes room.
             unsafe { ffi::lua_xpush(self.thread, other.thread, index) }
@@ -327,7 +344,7 @@ impl<'s> Stack<'s> {
     /// Moves the topmost values to another thread of the same state. To one of another state it moves nothing.
     pub(super) fn move_to(&mut self, other: &mut Stack<'_>, values: u32) {
         let values = values.cast_signed().clamp(0, self.top());
-        if self.main_thread() == other.main_thread() {
+        if self.main_address() == other.main_address() {
             // SAFETY: there are so many values, and Luau makes room for them. Both threads are of one state.
             unsafe { ffi::lua_xmove(self.thread, other.thread, values) }
         }

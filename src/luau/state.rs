@@ -7,12 +7,15 @@ use bevy::platform::collections::HashMap;
 use mlua::ffi::{self, lua_State};
 
 use super::anchors::Roots;
+use super::bases::{Base, Bases};
 use super::context::Context;
+use super::exports::Exports;
 use super::function_ref::FunctionRef;
 use super::memory;
-use super::shared::{OwnThread, Shared};
+use super::shared::Shared;
 use super::signals::Signals;
 use super::stack::{Reference, Stack, Tag};
+use super::thread::OwnThread;
 use super::threads::ProcessThread;
 use super::transfer;
 use crate::script::Bytecode;
@@ -38,8 +41,9 @@ pub(crate) struct LuauState {
     pub(super) knows_layout: bool,
     /// Whether a process ever had a [record](super::records).
     pub(super) has_records: bool,
-    /// The metatable that all environments share.
-    pub(super) environment_metatable: Reference,
+    /// The function that makes a base.
+    pub(super) sandbox: Reference,
+    pub(super) bases: Bases,
     /// The function that [`LuauState::protect`] calls. A new one for each call would be garbage.
     pub(super) protected_call: Reference,
     /// Ours alone, from `Box::into_raw`. A pointer, because host functions reach it during a slice.
@@ -79,6 +83,11 @@ impl LuauState {
         &self.context_ref().signals
     }
 
+    /// What the game can call.
+    pub(crate) fn exports(&self) -> &Exports {
+        &self.context_ref().exports
+    }
+
     /// What is reached from inside, too.
     #[inline]
     pub(super) fn shared(&self) -> &Shared {
@@ -88,8 +97,7 @@ impl LuauState {
 
     /// The stack of the main thread. What may throw belongs inside [`LuauState::protect`].
     pub(super) fn main(&mut self) -> Stack<'_> {
-        // SAFETY: it is live as long as we are, and does not run outside of functions that borrow us.
-        unsafe { Stack::new(self.main) }
+        self.main_thread().stack()
     }
 
     /// Runs `f` where Luau may throw (here: out of memory), with the main thread's stack restored
@@ -139,20 +147,27 @@ impl LuauState {
         process: ProcessIndex,
         f: impl FnOnce(&mut Stack<'_>, &mut Stack<'_>) -> R,
     ) -> Result<R, ScriptError> {
-        let root = self.threads[process.at()].root;
-        assert!(!root.is_null(), "process {process:?} was never started");
-        // SAFETY: a root is anchored, and nothing runs in the state but what `f` does.
-        self.protect(|main| f(main, &mut unsafe { Stack::new(root) }))
+        let root = self.root(process);
+        self.protect(|main| f(main, &mut root.get().stack()))
     }
 
-    /// Loads a compiled script.
+    /// Loads a compiled script, for processes before a base, if there is one.
     ///
     /// # Errors
     ///
     /// When the state is out of memory.
-    pub(crate) fn load(&mut self, name: &str, bytecode: &Bytecode) -> Result<MainFunction, ScriptError> {
+    pub(super) fn load(
+        &mut self,
+        name: &str,
+        bytecode: &Bytecode,
+        base: Option<Base>,
+    ) -> Result<MainFunction, ScriptError> {
         let name = CString::new(chunk_name(name)).unwrap_or_default();
         let loaded = self.protect(|stack| {
+            if let Some(base) = base {
+                stack.push_reference(base.table);
+                stack.set_globals();
+            }
             if stack.load(&name, bytecode) {
                 Ok(MainFunction(stack.refer_to(-1)))
             } else {
@@ -215,8 +230,7 @@ impl LuauState {
     /// Bytes of a category, or of all for a negative one.
     #[inline]
     fn total_bytes(&self, category: c_int) -> usize {
-        // SAFETY: reads one counter.
-        unsafe { ffi::lua_totalbytes(self.main, category) }
+        self.main_thread().stack().total_bytes(category)
     }
 
     /// The main thread, as a thread of ours.

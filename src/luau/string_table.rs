@@ -7,12 +7,13 @@ use std::ffi::c_void;
 use std::ptr::NonNull;
 
 use super::prefetch::global_state;
-use super::shared::OwnThread;
+use super::thread::OwnThread;
 
 /// Below this, growing takes no time to speak of.
 pub(super) const MIN_SIZE: u32 = 1 << 12;
 
 /// `stringtable` in lstate.h, with which `global_State` begins.
+#[derive(Clone, Copy)]
 #[repr(C)]
 struct Layout {
     buckets: *mut c_void,
@@ -38,23 +39,22 @@ impl StringTable {
     ) -> Option<Self> {
         // SAFETY: by the contract.
         let table = Self(NonNull::new(unsafe { global_state(main.address()) }.cast())?);
-        (table.used() <= table.size() && is_block(table.buckets(), table.bytes())).then_some(table)
+        (table.used() <= table.size() && is_block(table.read().buckets, table.bytes())).then_some(table)
     }
 
-    fn buckets(self) -> *mut c_void {
+    #[inline]
+    fn read(self) -> Layout {
         // SAFETY: by the contract of `find`: every `global_State` begins with so many bytes that are initialised, of
         // which nobody keeps a reference.
-        unsafe { (*self.0.as_ptr()).buckets }
+        unsafe { *self.0.as_ptr() }
     }
 
     pub(super) fn used(self) -> u32 {
-        // SAFETY: as above.
-        unsafe { (*self.0.as_ptr()).used }
+        self.read().used
     }
 
     pub(super) fn size(self) -> u32 {
-        // SAFETY: as above.
-        unsafe { (*self.0.as_ptr()).size }.unsigned_abs()
+        self.read().size.unsigned_abs()
     }
 
     fn bytes(self) -> usize {
@@ -67,7 +67,7 @@ impl StringTable {
         if self.used() <= self.size() {
             return false;
         }
-        if block.is_null() { size == 2 * self.bytes() } else { size == 0 && block == self.buckets() }
+        if block.is_null() { size == 2 * self.bytes() } else { size == 0 && block == self.read().buckets }
     }
 
     pub(super) fn is_crowded(self) -> bool {

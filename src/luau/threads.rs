@@ -16,29 +16,35 @@
 //! that yields before its script has asked for its thread belongs to the scheduler, too, until the next slice.
 //!
 //! The scheduler resumes one thread at a time, however many slices that takes, until that waits, yields or ends, then
-//! the next. So a script is preempted by other processes, but never by its own tasks, and a process has one break
-//! chain.
+//! the next. So a script is preempted by other processes, but not by its own tasks. The exception are *handlers*, tasks
+//! that the game has started: they get slices of their own although another task is broken, and it goes on when they have
+//! ended, wait, or are broken themselves ([`turns`]). Each broken task has a break chain of its own.
 
+mod handlers;
+mod task_id;
 mod tasks;
+mod turns;
 
 use std::ffi::c_int;
 use std::sync::Arc;
 
-use mlua::ffi::{self, lua_State};
+use mlua::ffi;
 
-use super::notes::{Mark, Notes};
+use super::notes::Mark;
 use super::slice::fiber::Parked;
-use super::stack::{Reference, Stack};
+use super::stack::Reference;
+use super::thread::{Anchored, OwnThread};
 use crate::value::Value;
 
+pub(crate) use handlers::Purpose;
+pub(crate) use task_id::{MAIN, TaskId};
 #[cfg(feature = "save")]
 pub(super) use tasks::saved::{SavedPlan, SavedTask, SavedTasks};
-pub(crate) use tasks::{MAIN, TaskId};
 pub(super) use tasks::{Next, Plan, Tasks};
 
 /// What is resumed next.
 pub(super) struct Resumption {
-    pub(super) thread: *mut lua_State,
+    pub(super) thread: Anchored,
     /// Values on its stack.
     pub(super) arguments: c_int,
     /// Whether its wait returns them.
@@ -47,9 +53,9 @@ pub(super) struct Resumption {
 
 /// What is kept of a process between its slices.
 pub(super) struct ProcessThread {
-    /// Null until the first process of this place starts, and after
+    /// `None` until the first process of this place starts, and after
     /// [`LuauState::retire`](super::LuauState::retire).
-    pub(super) root: *mut lua_State,
+    pub(super) root: Option<Anchored>,
     /// Most processes never have one.
     more: Option<Box<ProcessExtras>>,
 }
@@ -67,11 +73,13 @@ pub(super) struct SavedExtras {
 /// What processes with coroutines or tasks have.
 #[derive(Default)]
 struct ProcessExtras {
-    /// The break chain of the task that runs without its first thread, innermost last.
-    chain: Vec<*mut lua_State>,
+    /// The break chain of the task whose turn it is, without its first thread, innermost last.
+    chain: Vec<Anchored>,
     tasks: Option<Box<Tasks>>,
-    /// Values on the stack of a root that has not run, above its function.
+    /// Values on the stack of a root whose main chunk has not run, above its function.
     arguments: c_int,
+    /// Functions above those, which run before it.
+    preludes: c_int,
     /// Registry reference of the table with the same values.
     arguments_table: Option<Reference>,
     name: Option<Arc<str>>,
@@ -81,7 +89,7 @@ struct ProcessExtras {
 
 impl ProcessThread {
     pub(super) fn new() -> Self {
-        Self { root: std::ptr::null_mut(), more: None }
+        Self { root: None, more: None }
     }
 
     /// Whether it is in the middle of a slice.
@@ -102,9 +110,9 @@ impl ProcessThread {
     /// Back to what a process is that never had more than its main chunk, if this one has no more.
     pub(super) fn trim(&mut self) {
         let is_needed = self.more.as_ref().is_some_and(|more| {
-            let ProcessExtras { chain, tasks, arguments, arguments_table, name, parked } = &**more;
+            let ProcessExtras { chain, tasks, arguments, preludes, arguments_table, name, parked } = &**more;
             let is_plain = chain.is_empty() && tasks.is_none() && parked.is_none();
-            !is_plain || *arguments != 0 || arguments_table.is_some() || name.is_some()
+            !is_plain || *arguments != 0 || *preludes != 0 || arguments_table.is_some() || name.is_some()
         });
         if !is_needed {
             self.more = None;
@@ -113,53 +121,62 @@ impl ProcessThread {
 
     /// The thread to resume, without arguments, if there never was another.
     #[inline]
-    pub(super) fn only_thread(&self) -> Option<*mut lua_State> {
-        self.more.is_none().then_some(self.root)
+    pub(super) fn only_thread(&self) -> Option<Anchored> {
+        if self.more.is_none() { self.root } else { None }
+    }
+
+    /// A slice begins that is not the rest of one that was parked.
+    pub(super) fn begin_slice(&mut self) {
+        if let Some(ProcessExtras { chain, tasks: Some(tasks), .. }) = self.more.as_deref_mut() {
+            tasks.begin_slice(chain);
+        }
     }
 
     /// What to resume.
     pub(super) fn next(&mut self) -> Option<Resumption> {
-        let mut next = Resumption { thread: self.root, arguments: 0, by_script: false };
+        let mut next = Resumption { thread: self.root?, arguments: 0, by_script: false };
         let Some(more) = self.more.as_mut() else { return Some(next) };
-        next.arguments = std::mem::take(&mut more.arguments);
+        if more.preludes == 0 {
+            next.arguments = std::mem::take(&mut more.arguments);
+        }
         if let Some(tasks) = &mut more.tasks
             && tasks.current.is_none()
         {
-            let (id, task) = tasks.next_ready()?;
-            tasks.current = Some((id, task.thread));
-            (next.arguments, next.by_script) = (task.values, task.by_script);
+            (next.arguments, next.by_script) = tasks.begin_turn(&mut more.chain)?;
         }
-        next.thread = self.innermost();
+        next.thread = self.innermost()?;
         Some(next)
     }
 
-    fn innermost(&self) -> *mut lua_State {
+    fn innermost(&self) -> Option<Anchored> {
         let Some(more) = &self.more else { return self.root };
         let current = more.tasks.as_ref().and_then(|tasks| tasks.current);
-        more.chain.last().copied().or(current.map(|(_, root)| root)).unwrap_or(self.root)
+        more.chain.last().copied().or(current.map(|(_, root)| root)).or(self.root)
     }
 
     /// Puts a new break, innermost first and ending with the thread that was resumed, on the chain.
-    pub(super) fn splice(&mut self, broken: &[*mut lua_State]) {
+    pub(super) fn splice(&mut self, broken: &[Anchored]) {
         let innermost = self.innermost();
-        for &thread in broken.iter().rev().filter(|&&thread| thread != innermost) {
+        for &thread in broken.iter().rev().filter(|&&thread| Some(thread) != innermost) {
             self.more.get_or_insert_default().chain.push(thread);
         }
     }
 
     /// The thread that was resumed has ended with `status`, or yielded: because it `waits` for something, or not.
-    ///
-    /// # Safety
-    ///
-    /// `thread` must be that thread.
-    pub(super) unsafe fn stopped(&mut self, thread: *mut lua_State, status: c_int, waits: bool) -> Next {
-        // SAFETY: by the contract. It is anchored, or its parent in the chain has it, and it does not run any more.
-        let mut stack = unsafe { Stack::new(thread) };
-        // SAFETY: as above.
-        let notes = unsafe { Notes::of(thread) };
-        if let Some(ProcessExtras { chain, tasks, .. }) = self.more.as_deref_mut() {
+    pub(super) fn stopped(&mut self, thread: OwnThread<'_>, status: c_int, waits: bool) -> Next {
+        let (mut stack, notes) = (thread.stack(), thread.notes());
+        if let Some(ProcessExtras { chain, tasks, preludes, arguments, .. }) = self.more.as_deref_mut() {
             if chain.pop().is_some() {
                 // Its parent waits inside `coroutine.resume` or the like, whose continuation takes the result from it.
+                return Next::Continue;
+            }
+            if *preludes > 0
+                && status == ffi::LUA_OK
+                && self.root.is_some_and(|root| root.address() == thread.address())
+            {
+                // What follows it is below what it has returned.
+                *preludes -= 1;
+                stack.resize(1 + *arguments + *preludes);
                 return Next::Continue;
             }
             if let Some(tasks) = tasks {
@@ -199,7 +216,8 @@ impl ProcessThread {
     /// Lets a process that runs its main chunk have tasks, anchored in the table with the registry
     /// reference `anchors`.
     pub(super) fn add_tasks(&mut self, anchors: Reference) {
-        let tasks = Tasks::new(self.root, anchors);
+        let Some(root) = self.root else { return };
+        let tasks = Tasks::new(root, anchors);
         self.more.get_or_insert_default().tasks = Some(Box::new(tasks));
     }
 
@@ -212,6 +230,11 @@ impl ProcessThread {
     pub(super) fn set_arguments(&mut self, name: Option<Arc<str>>, arguments: c_int, table: Reference) {
         let more = self.more.get_or_insert_default();
         (more.name, more.arguments, more.arguments_table) = (name, arguments, Some(table));
+    }
+
+    /// See [`LuauState::set_preludes`](super::LuauState::set_preludes).
+    pub(super) fn set_preludes(&mut self, preludes: c_int) {
+        self.more.get_or_insert_default().preludes = preludes;
     }
 
     pub(super) fn set_name(&mut self, name: Option<Arc<str>>) {

@@ -13,6 +13,8 @@ use copier::{BYTES_COPIED, Copier, MAX_VALUES, Refusal};
 
 use super::stack::{Kind, Stack};
 use crate::types::{ScriptError, ScriptPlace};
+#[cfg(feature = "ecs")]
+use crate::value::Column;
 use crate::value::Value;
 
 /// Bytes kept of an error message.
@@ -99,6 +101,7 @@ pub(super) fn push(stack: &mut Stack<'_>, value: &Value) {
         Value::Boolean(boolean) => stack.push_boolean(*boolean),
         Value::Number(number) => stack.push_number(*number),
         Value::Vector(vector) => stack.push_vector(*vector),
+        Value::Entity(entity) => stack.push_entity(entity.to_bits()),
         Value::String(bytes) => stack.push_bytes(bytes),
         Value::Buffer(bytes) => stack.push_buffer(bytes),
         Value::Table(entries) => {
@@ -116,6 +119,35 @@ pub(super) fn push(stack: &mut Stack<'_>, value: &Value) {
                 }
             }
         }
+    }
+}
+
+/// Pushes an array.
+#[cfg(feature = "ecs")]
+pub(super) fn push_column(stack: &mut Stack<'_>, column: &Column) {
+    stack.push_table(column.len(), 0);
+    let mut element = 0;
+    let mut set = |stack: &mut Stack<'_>| {
+        element += 1;
+        stack.raw_set_element(-2, element);
+    };
+    match column {
+        Column::Numbers(numbers) => numbers.iter().for_each(|number| {
+            stack.push_number(*number);
+            set(stack);
+        }),
+        Column::Vectors(vectors) => vectors.iter().for_each(|vector| {
+            stack.push_vector(*vector);
+            set(stack);
+        }),
+        Column::Entities(entities) => entities.iter().for_each(|entity| {
+            stack.push_entity(entity.to_bits());
+            set(stack);
+        }),
+        Column::Values(values) => values.iter().for_each(|value| {
+            push(stack, value);
+            set(stack);
+        }),
     }
 }
 

@@ -10,12 +10,13 @@ use crate::console::VmConsole;
 use crate::process::{Priority, Process, ProcessOf, Processes};
 use crate::runtime::LuauRuntime;
 use crate::types::{CpuUsage, Limits, Metrics, Pid, ProcessState, Share, TickBudget};
-use crate::vm::{Vm, VmLimits, VmSuspended};
+use crate::vm::{HostLibraries, Vm, VmLimits, VmSuspended};
 
 pub(super) fn register_types(app: &mut App) {
     app.register_type::<Vm>()
         .register_type::<VmLimits>()
         .register_type::<VmSuspended>()
+        .register_type::<HostLibraries>()
         .register_type::<VmConsole>()
         .register_type::<Process>()
         .register_type::<ProcessOf>()

@@ -1,11 +1,12 @@
 //! What the game does to processes: ending, suspending, resuming.
 
 use bevy::prelude::*;
+use serde::Serialize;
 
-use super::Process;
+use super::{Process, calls};
 use crate::isolate::{Isolate, Suspension};
 use crate::runtime::{LuauRuntime, ProcessHandle};
-use crate::types::KillReason;
+use crate::types::{CallId, KillReason};
 
 /// Bytes of the game's reason to end a process.
 const MAX_REASON: usize = 4 * 1024;
@@ -38,6 +39,26 @@ pub trait ProcessCommandsExt {
 
     /// Ends a suspension. It does nothing to other processes.
     fn resume(&mut self) -> &mut Self;
+
+    /// Calls a function that the process has exported: `host.export("on_click", f)`. A tuple is several arguments, `()`
+    /// none. The call is a task of the process, which begins in the next tick. How it ends is a
+    /// [`CallEnded`](crate::CallEnded) with the number that this returns, whatever happens.
+    ///
+    /// A process that has not started, or is busy and has no function with this name yet, may still export it: it is called
+    /// when that happens. As soon as the process waits, a name that is not there is an
+    /// [error](crate::CallError::NoSuchFunction). [`Limits::calls`](crate::Limits::calls) is how many calls may wait.
+    ///
+    /// ```
+    /// # use bevy::prelude::*;
+    /// # use bevy_luau_os::prelude::*;
+    /// fn click(shops: Query<Entity, With<Process>>, mut commands: Commands) {
+    ///     for shop in &shops {
+    ///         commands.entity(shop).call("price_of", ("apples", 3));
+    ///     }
+    /// }
+    /// # App::new().add_systems(Update, click);
+    /// ```
+    fn call<T: Serialize>(&mut self, function: &str, args: T) -> CallId;
 }
 
 // A process may end at any time, and its entity with it: none of this is an error then.
@@ -64,6 +85,10 @@ impl ProcessCommandsExt for EntityCommands<'_> {
         self.queue_silenced(|entity: EntityWorldMut| {
             set_suspended(entity, false);
         })
+    }
+
+    fn call<T: Serialize>(&mut self, function: &str, args: T) -> CallId {
+        calls::call(self, function, &args)
     }
 }
 

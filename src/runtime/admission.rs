@@ -9,6 +9,7 @@ use smallvec::smallvec;
 use super::LuauRuntime;
 use super::handles::{ProcessHandle, VmHandle};
 use crate::isolate::{Isolate, Start};
+use crate::luau::LibrarySet;
 use crate::script::Script;
 use crate::types::{Limits, Pid, PidCounter, TickBudget, VmId};
 
@@ -24,6 +25,8 @@ pub(crate) struct VmAdmission {
     pub(crate) id: Option<VmId>,
     pub(crate) pids: PidCounter,
     pub(crate) limits: Arc<Limits>,
+    /// What its scripts have of the game.
+    pub(crate) libraries: LibrarySet,
 }
 
 /// A process to be admitted.
@@ -98,6 +101,7 @@ impl LuauRuntime {
         let pid = pids.next(|pid| self.isolates[handle.isolate].has_pid(handle.key, pid));
         let script = self.scripts.intern(process.script);
         let isolate = self.isolates.get_mut(handle.isolate);
+        isolate.set_libraries(handle.key, vm.libraries);
         let ProcessAdmission { entity, start, spawned_at, .. } = process;
         let parent = start.as_ref().and_then(|start| start.parent);
         let key = isolate.admit(handle.key, entity, pid, script, start, spawned_at);
@@ -106,6 +110,17 @@ impl LuauRuntime {
             self.reply(parent, Ok(smallvec![f64::from(pid.get()).into()]));
         }
         Admission { vm: handle, id, pid, pids, process: ProcessHandle { isolate: handle.isolate, key } }
+    }
+
+    /// The libraries with these names. One that is not there is left out, and named in the log.
+    pub(crate) fn libraries<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> LibrarySet {
+        names.into_iter().fold(LibrarySet::default(), |set, name| match self.registry.functions.find(name) {
+            Some(library) => set.with(library),
+            None => {
+                error!("there is no host library {name:?}");
+                set
+            }
+        })
     }
 
     pub(super) fn place_vm(

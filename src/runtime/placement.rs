@@ -10,7 +10,7 @@ use crate::isolate::Isolate;
 pub(super) struct Placement {
     vms_per_isolate: usize,
     /// Isolates are opened so many at a time.
-    workers: usize,
+    at_a_time: usize,
     /// Isolates that may take a VM, in the order in which they get the next one.
     with_capacity: VecDeque<u32>,
     /// Which isolates are in `with_capacity`.
@@ -20,10 +20,10 @@ pub(super) struct Placement {
 }
 
 impl Placement {
-    pub(super) fn new(vms_per_isolate: usize, workers: usize) -> Self {
+    pub(super) fn new(vms_per_isolate: usize, at_a_time: usize) -> Self {
         Self {
             vms_per_isolate,
-            workers,
+            at_a_time,
             with_capacity: VecDeque::new(),
             has_capacity: Vec::new(),
             emptied: VecDeque::new(),
@@ -34,7 +34,7 @@ impl Placement {
     pub(super) fn choose(&mut self, isolates: &mut Isolates, open: impl Fn() -> Isolate) -> u32 {
         loop {
             let Some(isolate) = self.with_capacity.pop_front() else {
-                for _ in 0..self.workers {
+                for _ in 0..self.at_a_time {
                     self.with_capacity.push_back(isolates.len() as u32);
                     self.has_capacity.push(true);
                     isolates.push(open());
@@ -58,11 +58,11 @@ impl Placement {
         }
     }
 
-    /// An isolate has lost its last VM. Returns one to be closed: as many empty ones as there are workers stay open
-    /// for VMs to come.
+    /// An isolate has lost its last VM. Returns one to be closed: as many empty ones as are opened at a time stay for VMs to
+    /// come.
     pub(super) fn emptied(&mut self, isolate: u32) -> Option<u32> {
         self.emptied.push_back(isolate);
-        if self.emptied.len() > self.workers { self.emptied.pop_front() } else { None }
+        if self.emptied.len() > self.at_a_time { self.emptied.pop_front() } else { None }
     }
 }
 

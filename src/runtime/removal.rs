@@ -6,7 +6,7 @@ use bevy::tasks::AsyncComputeTaskPool;
 use super::LuauRuntime;
 use super::handles::{ProcessHandle, VmHandle};
 use crate::console::ConsoleBuffer;
-use crate::isolate::{Exit, Isolate, TaskError, VmSummary};
+use crate::isolate::{CallAnswer, Exit, Isolate, TaskError, VmSummary};
 use crate::luau::LuauState;
 use crate::types::VmId;
 
@@ -73,6 +73,12 @@ impl LuauRuntime {
     pub(crate) fn take_task_errors(&mut self, limit: usize) -> Vec<TaskError> {
         let next = &mut self.next_task_errors;
         self.isolates.take_in_turn(next, limit, Isolate::has_task_errors, Isolate::take_task_error)
+    }
+
+    /// Takes up to `limit` ends of calls, isolate after isolate.
+    pub(crate) fn take_answers(&mut self, limit: usize) -> Vec<CallAnswer> {
+        let next = &mut self.next_answers;
+        self.isolates.take_in_turn(next, limit, Isolate::has_answers, Isolate::take_answer)
     }
 
     /// Takes what the processes of up to `limit` VMs have printed, isolate after isolate.

@@ -13,6 +13,7 @@ pub(crate) struct RuntimeSettings {
     pub(crate) task_errors_end_process: bool,
     pub(crate) vms_per_isolate: usize,
     pub(crate) workers: usize,
+    pub(crate) isolates_at_a_time: usize,
     pub(crate) budget: TickBudget,
     pub(crate) passes_per_tick: u32,
     pub(crate) share: Share,

@@ -2,6 +2,7 @@
 
 use std::vec;
 
+use bevy::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::bytes::Bytes;
@@ -23,6 +24,8 @@ enum Part {
     Vector([f32; 3]),
     String(Bytes),
     Buffer(Bytes),
+    /// Its bits.
+    Entity(u64),
     /// So many entries follow.
     Table(u32),
     Opaque(Bytes),
@@ -45,6 +48,7 @@ fn write(parts: &mut Vec<Part>, value: &Value) {
         Value::Vector(lanes) => Part::Vector(*lanes),
         Value::String(bytes) => Part::String((&**bytes).into()),
         Value::Buffer(bytes) => Part::Buffer((&**bytes).into()),
+        Value::Entity(entity) => Part::Entity(entity.to_bits()),
         Value::Table(entries) => Part::Table(entries.len() as u32),
         Value::Opaque(kind) => Part::Opaque(kind.as_bytes().into()),
     });
@@ -83,6 +87,7 @@ fn read(part: Part, parts: &mut vec::IntoIter<Part>, depth: u32) -> Result<Value
         Part::Vector(lanes) => Value::Vector(lanes),
         Part::String(bytes) => Value::String(bytes.0),
         Part::Buffer(bytes) => Value::Buffer(bytes.0),
+        Part::Entity(bits) => Value::Entity(Entity::try_from_bits(bits).ok_or("it is no entity")?),
         Part::Opaque(kind) => Value::Opaque(opaque(&kind.0)),
         Part::Table(_) if depth == MAX_DEPTH => return Err("tables are nested too deep"),
         Part::Table(length) => {

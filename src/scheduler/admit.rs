@@ -10,12 +10,13 @@ use super::parallel::{SharedStats, for_each};
 use super::tick::Tick;
 use crate::assets::{Program, ScriptParam};
 use crate::isolate::{Isolate, OpenState, Suspension, TickTime};
+use crate::luau::world::WorldRef;
 use crate::process::Priority;
 use crate::process::{Process, ProcessOf};
 use crate::runtime::{LuauRuntime, ProcessAdmission};
 use crate::script::Script;
 use crate::types::{Deadline, IsolateStats, Metrics};
-use crate::vm::{Vm, VmLimits, VmSuspended};
+use crate::vm::{HostLibraries, Vm, VmLimits, VmSuspended};
 
 /// The part of the phase in which processes are placed. In the rest they are started.
 const PLACING: f64 = 0.3;
@@ -26,36 +27,82 @@ const MAX_START_BATCH: usize = 16;
 /// Batches for each worker at least, so that none waits long for the last.
 const BATCHES_PER_WORKER: usize = 4;
 
+type PendingProcesses<'w, 's> =
+    Query<'w, 's, (&'static mut Process, Option<&'static ProcessOf>, Option<&'static Priority>)>;
+
+/// What is asked of VMs.
+type Vms<'w, 's> = Query<
+    'w,
+    's,
+    (&'static mut Vm, Option<&'static VmLimits>, Option<&'static HostLibraries>, Has<VmSuspended>),
+>;
+
+#[cfg(not(feature = "ecs"))]
 pub(crate) fn admit(
     _main_thread: NonSendMarker,
     mut runtime: ResMut<LuauRuntime>,
     mut tick: ResMut<Tick>,
     mut metrics: ResMut<Metrics>,
-    mut scripts: ScriptParam,
-    mut processes: Query<(&mut Process, Option<&ProcessOf>, Option<&Priority>)>,
-    mut vms: Query<(&mut Vm, Option<&VmLimits>, Has<VmSuspended>)>,
+    (mut scripts, mut processes, mut vms): (ScriptParam, PendingProcesses, Vms),
 ) {
-    let runtime = &mut *runtime;
+    place_with(&mut runtime, &mut tick, &mut scripts, &mut processes, &mut vms);
+    start_with(&mut runtime, &mut metrics, &mut tick, WorldRef::default());
+}
+
+/// Places processes, to be [started](start_with) in another system.
+#[cfg(feature = "ecs")]
+pub(crate) fn place(
+    _main_thread: NonSendMarker,
+    mut runtime: ResMut<LuauRuntime>,
+    mut tick: ResMut<Tick>,
+    (mut scripts, mut processes, mut vms): (ScriptParam, PendingProcesses, Vms),
+) {
+    place_with(&mut runtime, &mut tick, &mut scripts, &mut processes, &mut vms);
+}
+
+fn place_with(
+    runtime: &mut LuauRuntime,
+    tick: &mut Tick,
+    scripts: &mut ScriptParam,
+    processes: &mut PendingProcesses,
+    vms: &mut Vms,
+) {
     let timer = tick.begin_phase(Phase::Admit);
     let place_until = timer.deadline.of_part(timer.began, PLACING);
     // What an earlier tick had no time to start comes first.
     if !runtime.isolates.busy().any(Isolate::can_start) {
-        place_pending(runtime, place_until, &mut scripts, &mut processes, &mut vms);
+        place_pending(runtime, place_until, scripts, processes, vms);
     }
-    let time =
-        TickTime { number: metrics.ticks as u32, now: runtime.now, deadline: timer.deadline, passes: 1 };
-    metrics.add(&start(runtime, time));
+    tick.admitting = Some(timer);
+}
+
+/// Starts what has been placed, while scripts may look at the world.
+pub(crate) fn start_with(
+    runtime: &mut LuauRuntime,
+    metrics: &mut Metrics,
+    tick: &mut Tick,
+    world: WorldRef<'_>,
+) {
+    let Some(timer) = tick.admitting.take() else { return };
+    let time = TickTime {
+        number: metrics.ticks as u32,
+        now: runtime.now,
+        deadline: timer.deadline,
+        passes: 1,
+        world,
+    };
+    metrics.add(&start_isolates(runtime, time));
     tick.end_phase(timer);
 }
 
 /// Starts what isolates have admitted.
-fn start(runtime: &mut LuauRuntime, time: TickTime) -> IsolateStats {
+fn start_isolates(runtime: &mut LuauRuntime, time: TickTime<'_>) -> IsolateStats {
     let workers = runtime.workers();
-    let max_idle = workers * BATCHES_PER_WORKER;
+    let max_idle = runtime.isolates_at_a_time() * BATCHES_PER_WORKER;
     let isolates = runtime.isolates.busy_mut().map(|(_, isolate)| isolate);
     let mut isolates: Vec<&mut Isolate> = isolates.filter(|isolate| isolate.can_start()).collect();
-    // Which isolate gets whose state must not depend on which worker is faster. So the isolates of a batch start one
-    // after another, and each batch has idle states of its own.
+    // Which isolate gets whose state must not depend on which worker is faster, or on how many there are. So the isolates
+    // of a batch start one after another, and each batch has idle states of its own.
     let batch = (isolates.len() / max_idle).clamp(1, MAX_START_BATCH);
     let mut idle = runtime.idle_states.drain(..);
     let batches = isolates.chunks_mut(batch).map(|batch| (batch, Vec::from_iter(idle.next())));
@@ -88,8 +135,8 @@ fn place_pending(
     runtime: &mut LuauRuntime,
     deadline: Deadline,
     scripts: &mut ScriptParam,
-    processes: &mut Query<(&mut Process, Option<&ProcessOf>, Option<&Priority>)>,
-    vms: &mut Query<(&mut Vm, Option<&VmLimits>, Has<VmSuspended>)>,
+    processes: &mut PendingProcesses,
+    vms: &mut Vms,
 ) {
     // Not more than there are now: what cannot be placed goes to the end again.
     let mut steps = deadline.steps();
@@ -100,13 +147,14 @@ fn place_pending(
             && let Some(script) = load(&mut process.program, scripts, (entity, spawned_at))
         {
             match process_of.map(|vm| (vm.0, vms.get_mut(vm.0))) {
-                Some((vm, Ok((_, limits, _)))) if !is_ready(runtime, vm, &script, limits) => {
+                Some((vm, Ok((_, limits, _, _)))) if !is_ready(runtime, vm, &script, limits) => {
                     runtime.requeue(entity, spawned_at);
                 }
-                Some((vm_entity, Ok((mut vm, limits, is_vm_suspended)))) => {
+                Some((vm_entity, Ok((mut vm, limits, libraries, is_vm_suspended)))) => {
+                    let libraries = libraries.map_or(default(), |it| runtime.libraries(it.names()));
                     let start = process.take_start();
                     let admission = runtime.admit(
-                        vm.admission(vm_entity, limits),
+                        vm.admission(vm_entity, limits, libraries),
                         ProcessAdmission { entity, script: &script, start, spawned_at },
                     );
                     let handle = admission.process;

@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+#[cfg(not(feature = "ecs"))]
 use bevy::ecs::system::NonSendMarker;
 use bevy::prelude::*;
 
@@ -13,6 +14,7 @@ use super::collect::collect_overdue;
 use super::parallel::{MAX_BATCH, SharedStats, batches, for_each};
 use super::tick::Tick;
 use crate::isolate::{Isolate, TickTime};
+use crate::luau::world::WorldRef;
 use crate::runtime::LuauRuntime;
 use crate::types::{Deadline, Metrics, TickBudget};
 
@@ -23,23 +25,33 @@ const SHORT_QUANTUM: u32 = 64;
 /// Where a round takes less, several passes over each isolate are made in the next one: to share isolates out takes time.
 const MIN_ROUND: Duration = Duration::from_micros(250);
 
+#[cfg(not(feature = "ecs"))]
 pub(crate) fn run(
     _main_thread: NonSendMarker,
     mut runtime: ResMut<LuauRuntime>,
     mut metrics: ResMut<Metrics>,
     mut tick: ResMut<Tick>,
 ) {
-    let runtime = &mut *runtime;
+    run_with(&mut runtime, &mut metrics, &mut tick, WorldRef::default());
+}
+
+/// Runs slices, while scripts may look at the world.
+pub(crate) fn run_with(
+    runtime: &mut LuauRuntime,
+    metrics: &mut Metrics,
+    tick: &mut Tick,
+    world: WorldRef<'_>,
+) {
     let is_unlimited = runtime.budget() == TickBudget::Unlimited;
     if is_unlimited {
-        collect_overdue(runtime, &mut metrics);
+        collect_overdue(runtime, metrics);
     }
     let timer = tick.begin_phase(Phase::Run);
     let deadline = timer.deadline;
-    let mut time = TickTime { number: metrics.ticks as u32, now: runtime.now, deadline, passes: 1 };
+    let mut time = TickTime { number: metrics.ticks as u32, now: runtime.now, deadline, passes: 1, world };
     for rounds in 1.. {
         let began = Instant::now();
-        let round = run_round(runtime, &mut metrics, time, rounds == 1);
+        let round = run_round(runtime, metrics, time, rounds == 1);
         let is_enough = if is_unlimited {
             rounds >= runtime.passes_per_tick()
         } else {
@@ -65,7 +77,7 @@ struct Round {
 
 /// Every runnable process gets a slice, or several if nobody else waits for one. If the last round was not finished, its
 /// rest is.
-fn run_round(runtime: &mut LuauRuntime, metrics: &mut Metrics, time: TickTime, is_first: bool) -> Round {
+fn run_round(runtime: &mut LuauRuntime, metrics: &mut Metrics, time: TickTime<'_>, is_first: bool) -> Round {
     let workers = runtime.workers();
     let pass_is_over = !runtime.isolates.busy().any(Isolate::has_turns_left);
     let max_batch = if runtime.quantum() <= SHORT_QUANTUM { MAX_BATCH } else { 1 };

@@ -10,10 +10,10 @@ use super::kernel_requests::answer_kernel_requests;
 use super::tick::Tick;
 use crate::console::VmConsole;
 use crate::console::log::{ErrorLog, PrintLog};
-use crate::isolate::{Exit, TaskError, VmStatus, VmSummary};
-use crate::process::{Process, ProcessExited, Processes, TaskFailed};
+use crate::isolate::{CallAnswer, Exit, TaskError, VmStatus, VmSummary};
+use crate::process::{CallEnded, Process, ProcessExited, Processes, TaskFailed};
 use crate::runtime::LuauRuntime;
-use crate::types::{Deadline, Metrics, Outcome, Steps};
+use crate::types::{CallError, Deadline, Metrics, Outcome, Steps};
 use crate::vm::Vm;
 use crate::vm::VmExited;
 
@@ -22,6 +22,7 @@ pub(crate) fn settle(world: &mut World) {
     let deadline = timer.deadline;
     settle_prints(world, deadline);
     settle_task_errors(world, deadline);
+    settle_calls(world, deadline);
     answer_kernel_requests(world, deadline);
     let now = world.resource::<LuauRuntime>().now;
     loop {
@@ -84,6 +85,24 @@ fn settle_task_errors(world: &mut World, deadline: Deadline) {
                 }
                 world.trigger(TaskFailed { entity, vm, pid, name, error });
             }
+        }
+        if is_last || deadline.has_passed() {
+            break;
+        }
+    }
+}
+
+fn settle_calls(world: &mut World, deadline: Deadline) {
+    loop {
+        let answers = world.resource_mut::<LuauRuntime>().take_answers(Steps::PER_CHECK);
+        let is_last = answers.len() < Steps::PER_CHECK;
+        for CallAnswer { process, answer } in answers {
+            if let Err(CallError::Failed(error)) = &answer.result
+                && let Some(mut log) = world.get_resource_mut::<ErrorLog>()
+            {
+                log.failed(process, &answer.function, "the call of", error);
+            }
+            world.trigger(CallEnded::new(process, answer));
         }
         if is_last || deadline.has_passed() {
             break;

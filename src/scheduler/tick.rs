@@ -24,6 +24,8 @@ pub(crate) struct Tick {
     pub(super) timestep: Duration,
     pub(super) began: Instant,
     pub(super) account: Account,
+    /// From when processes are placed until they are started.
+    pub(super) admitting: Option<PhaseTimer>,
     pub(super) adaptive: AdaptiveBudget,
     pub(super) frame_began: Option<Instant>,
     /// What the main schedule took of the frame under way; zero until it is over.
@@ -35,6 +37,7 @@ pub(crate) struct Tick {
 }
 
 /// A phase of the tick under way.
+#[derive(Debug)]
 pub(super) struct PhaseTimer {
     phase: Phase,
     pub(super) began: Instant,
@@ -53,6 +56,7 @@ impl Tick {
             timestep: Duration::from_secs(1) / 60,
             began: Instant::now(),
             account: Account::default(),
+            admitting: None,
             adaptive: AdaptiveBudget::default(),
             frame_began: None,
             frame_work: Duration::ZERO,

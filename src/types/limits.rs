@@ -51,6 +51,10 @@ pub struct Limits {
     /// than [`Limits::mailbox_bytes`]. When there are more, the oldest are dropped and
     /// [counted](crate::ProcessInfo::signals_dropped).
     pub signals: usize,
+    /// Calls of the game that wait for one process until it can run them: it may not have started, or have as many
+    /// [tasks](Limits::tasks) as it may. 256 by default, and their arguments together no more than
+    /// [`Limits::mailbox_bytes`]. More are [refused](crate::CallError::TooManyCalls).
+    pub calls: usize,
     /// Bytes of one script's source. 256 KiB by default, which take some 10 ms to compile.
     pub source_bytes: usize,
     /// Bytes of printed text that are kept until the game takes them: the newest. 4 KiB by default. With
@@ -96,6 +100,7 @@ impl Default for Limits {
             mailbox_messages: 256,
             mailbox_bytes: 64 * 1024,
             signals: 1_024,
+            calls: 256,
             source_bytes: 256 * 1024,
             console_bytes: 4 * 1024,
             time_per_tick: Duration::from_millis(1),

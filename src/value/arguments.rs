@@ -8,14 +8,23 @@ use super::{Arguments, Value, ValueError};
 /// Arguments as a tuple (or a struct, by position), where missing ones are nil and others are ignored; as a
 /// sequence of all of them; or as what the first is.
 pub(crate) fn to<T: DeserializeOwned>(arguments: Arguments) -> Result<T, ValueError> {
-    T::deserialize(List(arguments))
+    to_as(arguments, "argument")
 }
 
-struct List(Arguments);
+/// The same of values that errors call something else.
+pub(super) fn to_as<T: DeserializeOwned>(values: Arguments, what: &'static str) -> Result<T, ValueError> {
+    T::deserialize(List { values, what })
+}
+
+struct List {
+    values: Arguments,
+    /// What errors call each of them.
+    what: &'static str,
+}
 
 impl List {
     fn elements(self, count: usize) -> Elements {
-        Elements { values: self.0.into_iter(), position: 0, count }
+        Elements { values: self.values.into_iter(), position: 0, count, what: self.what }
     }
 }
 
@@ -23,6 +32,7 @@ struct Elements {
     values: <Arguments as IntoIterator>::IntoIter,
     position: usize,
     count: usize,
+    what: &'static str,
 }
 
 impl<'de> SeqAccess<'de> for Elements {
@@ -38,7 +48,7 @@ impl<'de> SeqAccess<'de> for Elements {
         self.position += 1;
         let value = self.values.next().unwrap_or(Value::Nil);
         let result = seed.deserialize(value);
-        result.map(Some).map_err(|error| error.inside(format_args!("argument {}", self.position)))
+        result.map(Some).map_err(|error| error.inside(format_args!("{} {}", self.what, self.position)))
     }
 }
 
@@ -46,8 +56,8 @@ impl<'de> Deserializer<'de> for List {
     type Error = ValueError;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
-        let first = self.0.into_iter().next().unwrap_or(Value::Nil);
-        first.deserialize_any(visitor).map_err(|error| error.inside("argument 1"))
+        let first = self.values.into_iter().next().unwrap_or(Value::Nil);
+        first.deserialize_any(visitor).map_err(|error| error.inside(format_args!("{} 1", self.what)))
     }
 
     fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
@@ -55,7 +65,7 @@ impl<'de> Deserializer<'de> for List {
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
-        let count = self.0.len();
+        let count = self.values.len();
         visitor.visit_seq(self.elements(count))
     }
 

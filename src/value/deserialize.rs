@@ -28,6 +28,7 @@ impl Value {
             Self::Boolean(boolean) => Unexpected::Bool(*boolean),
             Self::Number(number) => Unexpected::Float(*number),
             Self::Vector(_) => Unexpected::Other("vector"),
+            Self::Entity(_) => Unexpected::Other("entity"),
             Self::String(bytes) => {
                 std::str::from_utf8(bytes).map_or(Unexpected::Bytes(bytes), Unexpected::Str)
             }
@@ -84,6 +85,7 @@ impl<'de> Deserializer<'de> for Value {
             Self::Vector(lanes) => {
                 visitor.visit_seq(Elements(lanes.map(f64::from).map(Value::Number).into_iter(), 0))
             }
+            Self::Entity(_) => Err(ValueError::invalid_type(self.unexpected(), &visitor)),
             Self::String(bytes) => match String::from_utf8(bytes.into_vec()) {
                 Ok(text) => visitor.visit_string(text),
                 Err(error) => visitor.visit_byte_buf(error.into_bytes()),
@@ -142,6 +144,14 @@ impl<'de> Deserializer<'de> for Value {
         name: &'static str,
         visitor: V,
     ) -> Result<V::Value, ValueError> {
+        if let Self::Entity(entity) = self
+            && [exact::VALUE, exact::ENTITY].contains(&name)
+        {
+            return visitor.visit_u128(super::entity::marked(entity));
+        }
+        if name == exact::ENTITY {
+            return Err(ValueError::invalid_type(self.unexpected(), &visitor));
+        }
         if name != exact::VALUE {
             return visitor.visit_newtype_struct(self);
         }
@@ -248,6 +258,14 @@ impl<'de> Deserialize<'de> for Value {
             }
 
             fn visit_u64<E: Error>(self, number: u64) -> Result<Value, E> {
+                let exact = exact::number(number).map(Value::Number);
+                exact.ok_or_else(|| E::custom(exact::too_long(number)))
+            }
+
+            fn visit_u128<E: Error>(self, number: u128) -> Result<Value, E> {
+                if let Some(entity) = super::entity::unmarked(number) {
+                    return Ok(Value::Entity(entity));
+                }
                 let exact = exact::number(number).map(Value::Number);
                 exact.ok_or_else(|| E::custom(exact::too_long(number)))
             }

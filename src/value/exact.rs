@@ -14,6 +14,8 @@ pub(super) const FIRST_INEXACT: i64 = 1 << 53;
 pub(super) const VALUE: &str = "$bevy_luau_os::Value";
 /// A vector, as a sequence.
 pub(super) const VECTOR: &str = "$bevy_luau_os::Vector";
+/// An entity, as its bits.
+pub(super) const ENTITY: &str = "$bevy_luau_os::Entity";
 /// A string that is not UTF-8, as bytes.
 pub(super) const BYTES: &str = "$bevy_luau_os::Bytes";
 

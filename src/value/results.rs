@@ -1,8 +1,9 @@
 //! What a function of the game returns.
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use super::{Value, ValueError};
+use super::{Value, ValueError, arguments};
 
 /// The results of a call of the game.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +24,20 @@ impl Results {
             Value::of(results).map(Self::One)
         }
     }
+
+    /// The same for arguments: `()` is none.
+    pub(crate) fn of_arguments<T: Serialize>(arguments: &T) -> Result<Self, ValueError> {
+        if is_unit::<T>() { Ok(Self::Several(Vec::new())) } else { Self::of(arguments) }
+    }
+
+    /// What a function of a script has returned: several results as a tuple, or else the first. `()` is what nobody wants
+    /// to know.
+    pub(crate) fn to<T: DeserializeOwned>(results: Vec<Value>) -> Result<T, ValueError> {
+        if is_tuple::<T>() || is_unit::<T>() {
+            return arguments::to_as(results.into(), "result");
+        }
+        results.into_iter().next().unwrap_or(Value::Nil).to()
+    }
 }
 
 impl IntoIterator for Results {
@@ -41,7 +56,11 @@ impl IntoIterator for Results {
 /// To serde, an array and a tuple are the same. Their names tell them apart; those of other types are paths.
 fn is_tuple<T>() -> bool {
     let name = std::any::type_name::<T>();
-    name.starts_with('(') && name != "()"
+    name.starts_with('(') && !is_unit::<T>()
+}
+
+fn is_unit<T>() -> bool {
+    std::any::type_name::<T>() == "()"
 }
 
 #[cfg(test)]
@@ -58,5 +77,18 @@ mod tests {
         assert_eq!(Results::of(&()), Ok(Results::One(Value::Nil)));
         assert!(matches!(Results::of(&[1, 2]), Ok(Results::One(Value::Table(_)))));
         assert_eq!(Results::of(&7), Ok(Results::One(7.into())));
+        assert_eq!(Results::of_arguments(&()), Ok(Results::Several(Vec::new())));
+    }
+
+    #[test]
+    fn results_of_scripts_are_a_tuple_or_the_first() {
+        let results = || vec![Value::from([1.0, 2.0, 3.0]), Value::from(4)];
+        assert_eq!(Results::to::<[f32; 3]>(results()), Ok([1.0, 2.0, 3.0]));
+        assert_eq!(Results::to::<([f32; 3], i8)>(results()), Ok(([1.0, 2.0, 3.0], 4)));
+        assert_eq!(Results::to::<([f32; 3], i8, Option<i8>)>(results()), Ok(([1.0, 2.0, 3.0], 4, None)));
+        assert_eq!(Results::to::<()>(results()), Ok(()));
+        assert_eq!(Results::to::<Option<i8>>(Vec::new()), Ok(None));
+        let error = Results::to::<(i8, i8)>(results()).map_err(|error| error.to_string());
+        assert!(error.as_ref().is_err_and(|error| error.starts_with("result 1: ")), "{error:?}");
     }
 }

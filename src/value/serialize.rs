@@ -9,7 +9,7 @@ use serde::ser::{
 
 use smallvec::SmallVec;
 
-use super::{Value, ValueError, exact};
+use super::{EntityValue, Value, ValueError, exact};
 
 impl Value {
     /// A copy of `value` for scripts: structs and maps become tables with their names as keys, sequences
@@ -185,6 +185,9 @@ impl Serializer for IntoValue<'_> {
         name: &'static str,
         value: &T,
     ) -> Result<Value, ValueError> {
+        if name == exact::ENTITY {
+            return super::entity::from_bits(value);
+        }
         let inside = Value::of(value)?;
         Ok(match name {
             exact::BYTES => exact::restore(vec![(name.into(), inside)]),
@@ -319,7 +322,7 @@ impl Serialize for Bytes<'_> {
 /// As what it is: exactly, through [`Value::of`]. In other formats a number without a fraction below 2^53 is an
 /// integer, a vector is a sequence of three numbers, a string that is not UTF-8 is bytes like a buffer, and a table is
 /// a map, with keys as the format writes them: in JSON `{[5] = 1}` is `{"5":1}`, and comes back with the key `"5"`. An
-/// opaque value is nil.
+/// entity is its bits, which come back as a number. An opaque value is nil.
 impl Serialize for Value {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
@@ -330,6 +333,7 @@ impl Serialize for Value {
                 None => serializer.serialize_f64(*number),
             },
             Self::Vector(lanes) => serializer.serialize_newtype_struct(exact::VECTOR, lanes),
+            Self::Entity(entity) => EntityValue(*entity).serialize(serializer),
             Self::String(bytes) => match std::str::from_utf8(bytes) {
                 Ok(text) => serializer.serialize_str(text),
                 Err(_) => serializer.serialize_newtype_struct(exact::BYTES, &Bytes(bytes)),

@@ -1,16 +1,23 @@
 //! What the library promises to games, one module a topic. All of it is one binary, which links Bevy and Luau once.
 
+mod answers;
 mod assets;
 mod calendar;
+mod calls;
 mod children;
 mod commands;
 mod common;
 mod despawning;
+#[cfg(feature = "ecs")]
+mod ecs;
+mod entities;
 mod garbage;
 mod given_modules;
+mod handlers;
 mod host_functions;
 mod isolates;
 mod json;
+mod libraries;
 mod library;
 mod lifecycle;
 mod limits;
@@ -20,6 +27,7 @@ mod misuse;
 mod outcomes;
 mod preemption;
 mod reflection;
+mod repeatability;
 mod sandbox;
 mod scheduling;
 mod signals;

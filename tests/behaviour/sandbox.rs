@@ -211,11 +211,12 @@ fn what_is_left_out_is_nil_and_a_call_of_it_says_what_to_use() {
 
 #[test]
 fn addresses_are_not_shown() {
-    let mut app = common::app();
-    // Two runs of the same allocation in two apps: encoded with keys of their own.
-    let show = |app: &mut App| common::outcome(app, "return tostring(print)");
-    let (first, second) = (show(&mut app), show(&mut common::app()));
-    assert_ne!(first, second);
+    // Two runs of the same allocation in two apps, encoded with keys of their own: from their seeds, or from nowhere.
+    let show = |plugin| common::outcome(&mut common::app_with(plugin), "return tostring(print)");
+    let seeded = |seed| show(LuauOsPlugin { seed, ..common::plugin() });
+    assert_ne!(seeded(1), seeded(2));
+    let budgeted = || show(LuauOsPlugin { budget: TickBudget::default(), ..common::plugin() });
+    assert_ne!(budgeted(), budgeted());
 }
 
 #[test]

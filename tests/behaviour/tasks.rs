@@ -197,7 +197,7 @@ fn tasks_and_connections_are_bounded() {
             "false\ttask.delay: this process has 5 tasks, of 5",
             "false\ttask.spawn: this process has 5 tasks, of 5",
             "room again",
-            "false\tsignal.connect: this process has 5 connections, of 5"
+            "false\tsignal.connect: this process has 5 connections and exports, of 5"
         ]
     );
 }

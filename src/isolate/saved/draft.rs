@@ -6,10 +6,10 @@ use super::super::keys::ProcessKey;
 use super::super::start::Start;
 use super::SavedStart;
 use super::job::{SaveJob, SavedNewcomer};
-use crate::luau::FunctionRef;
 use crate::luau::request::KernelRequest;
 use crate::luau::request::saved::SavedRequest;
 use crate::luau::signals::saved::SavedSignals;
+use crate::luau::{FunctionRef, LibrarySet};
 use crate::save::SavedValues;
 use crate::script::Script;
 
@@ -19,6 +19,8 @@ pub(super) const NO_FUNCTION: u32 = u32::MAX;
 /// See the [module](self).
 pub(super) struct Draft<'a> {
     job: &'a SaveJob<'a>,
+    /// Those of the VM.
+    pub(super) libraries: LibrarySet,
     /// By their numbers in the whole save, in the order of those in the VM.
     pub(super) scripts: Vec<(u32, Script)>,
     starts: HashMap<ProcessKey, (Option<&'a Start>, Option<u32>)>,
@@ -29,9 +31,10 @@ pub(super) struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    pub(super) fn new(job: &'a SaveJob<'a>) -> Self {
+    pub(super) fn new(job: &'a SaveJob<'a>, libraries: LibrarySet) -> Self {
         Self {
             job,
+            libraries,
             scripts: Vec::new(),
             starts: HashMap::default(),
             newcomers: Vec::new(),

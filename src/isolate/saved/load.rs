@@ -19,13 +19,13 @@ use super::super::state::OpenState;
 use super::draft::NO_FUNCTION;
 use super::{SavedLife, SavedMore, SavedProcess, SavedStart, SavedTurn, SavedVm};
 use crate::console::ConsoleBuffer;
+use crate::luau::request::ExternalRequest;
 use crate::luau::request::saved::SavedRequest;
-use crate::luau::request::{Again, ExternalRequest};
-use crate::luau::{FunctionRef, HostFunctions};
+use crate::luau::{FunctionRef, HostFunctions, VmName};
 use crate::luau::{ImageLimits, ImagePlace, ImageProgram, LoadedImage};
 use crate::save::{Bytes, LoadError, SavedValues, decode};
 use crate::script::Script;
-use crate::types::{CpuUsage, KillReason, Outcome, Pid, ProcessState, ScriptError, VirtualTime, VmId};
+use crate::types::{CpuUsage, KillReason, Outcome, Pid, ProcessState, ScriptError, VirtualTime};
 use crate::value::Arguments;
 
 /// Nanoseconds that a saved time may be away from the beginning: a hundred years.
@@ -137,20 +137,21 @@ impl Isolate {
         }
         let limits = self.vms.limits(job.vm.index).clone();
         let record = self.vms.record(job.vm.index);
-        let (id, clock) = (record.id, record.clock);
+        let (name, clock) = (VmName { id: record.id, entity: record.vm }, record.clock);
+        let libraries = record.libraries;
         let Some(OpenState { luau, scripts, .. }) = &mut self.state else {
             return Err(LoadError::new(offset, "there is no Luau state"));
         };
         let vms = &mut luau.context().vms;
         if vms.len() <= job.vm.index.at() {
-            vms.resize(job.vm.index.at() + 1, VmId::default());
+            vms.resize(job.vm.index.at() + 1, VmName::NONE);
         }
-        vms[job.vm.index.at()] = id;
+        vms[job.vm.index.at()] = name;
         set_clock(luau, job.vm.index, clock);
         let programs = saved.scripts.iter().map(|&number| {
             let script = &job.scripts[number as usize];
             let is_short = script.longest_source() <= limits.source_bytes;
-            let loaded = scripts.load(luau, script).ok().filter(|_| is_short)?;
+            let loaded = scripts.load(luau, script, libraries).ok().filter(|_| is_short)?;
             Some(ImageProgram { script, loaded })
         });
         let programs: Vec<Option<ImageProgram<'_>>> = programs.collect();
@@ -285,12 +286,9 @@ impl Isolate {
                 continue;
             };
             let arguments: Arguments = arguments.values()?;
-            let host = self.host.syscall(&path.0);
-            let repeats = host.is_some_and(|host| host.1.is_repeated());
-            let again = Some(Box::new(Again { arguments: arguments.clone(), repeats }));
-            match host.map(|host| HostFunctions::parse(host, arguments)) {
-                Some(Ok((number, args))) => {
-                    let mut request = ExternalRequest::Syscall { number, args, again };
+            let request = self.host.syscall(&path.0).map(|host| HostFunctions::parse(host, arguments));
+            match request {
+                Some(Ok(mut request)) => {
                     self.waits.repeats.keep(wait, &mut request);
                     self.outbox.push_request(wait, request);
                 }
@@ -357,6 +355,7 @@ impl Starts<'_> {
             function: function.transpose()?,
             signals: signals.map(|signals| signals.signals()).transpose()?.unwrap_or_default(),
             parent: parent.map(|parent| RequestId { isolate, wait: self.waits[parent as usize] }),
+            ..Start::default()
         })))
     }
 }

@@ -138,7 +138,7 @@ impl Isolate {
         let numbers: HashMap<ProcessKey, u32> = members.iter().map(|member| member.0).zip(0..).collect();
         let (record, account) = (vms.record(job.vm.index), vms.account(job.vm.index));
 
-        let mut draft = Draft::new(job);
+        let mut draft = Draft::new(job, record.libraries);
         for starting in processes.starting.iter().filter(|it| numbers.contains_key(&it.process)) {
             draft.add_starting(starting.process, starting.start.as_deref());
         }
@@ -248,7 +248,7 @@ fn heap(state: &mut OpenState, draft: &mut Draft<'_>, started: &[ProcessKey]) ->
         let OpenState { luau, scripts, .. } = state;
         let mut programs = Vec::with_capacity(draft.scripts.len());
         for (_, script) in &draft.scripts {
-            let loaded = scripts.load(luau, script).map_err(|_| SaveError::OutOfMemory)?;
+            let loaded = scripts.load(luau, script, draft.libraries).map_err(|_| SaveError::OutOfMemory)?;
             programs.push(ImageProgram { script, loaded });
         }
         let left: Vec<ProcessKey> =

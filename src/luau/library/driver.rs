@@ -1,5 +1,6 @@
 //! Loops in Luau that stand behind functions which call code of scripts: it is preempted there, and can wait.
 
+use std::borrow::Cow;
 use std::ffi::CStr;
 use std::sync::OnceLock;
 
@@ -15,12 +16,23 @@ pub(in crate::luau) struct Driver {
     /// Where it is in the registry when it is loaded.
     name: &'static CStr,
     source: &'static str,
+    /// What is done to the source.
+    edit: fn(&'static str) -> Cow<'static, str>,
     code: OnceLock<Bytecode>,
 }
 
 impl Driver {
     pub(super) const fn new(name: &'static CStr, source: &'static str) -> Self {
-        Self { name, source, code: OnceLock::new() }
+        Self::edited(name, source, Cow::Borrowed)
+    }
+
+    /// A variant of one, which `edit` makes.
+    pub(super) const fn edited(
+        name: &'static CStr,
+        source: &'static str,
+        edit: fn(&'static str) -> Cow<'static, str>,
+    ) -> Self {
+        Self { name, source, edit, code: OnceLock::new() }
     }
 
     /// Pushes its main function. A state loads it when it is first needed: most never do, and it would take a tenth of a
@@ -30,7 +42,8 @@ impl Driver {
             return Ok(());
         }
         call.pop(1);
-        let code = self.code.get_or_init(|| Bytecode::nameless(self.source).expect("it is ours"));
+        let code =
+            self.code.get_or_init(|| Bytecode::nameless(&(self.edit)(self.source)).expect("it is ours"));
         if !call.load_library(c"=[C]", code) {
             return Err(Failure::value());
         }

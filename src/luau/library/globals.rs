@@ -9,10 +9,9 @@ use super::call::{Call, Entry, Returned};
 use super::{json, missing, reload};
 use crate::luau::stack::{Kind, Stack};
 
-/// Where [`set_global`] and [`raw_set`] find the base, in the registry.
-const BASE: &CStr = c"bevy_luau_os.base";
-/// Where [`raw_set`] finds the metatable of environments, in the registry.
-const ENVIRONMENT: &CStr = c"bevy_luau_os.environment";
+/// In the registry: the base that stands behind environments, by their metatable. VMs with other libraries of the game
+/// have another base.
+const BASES: &CStr = c"bevy_luau_os.bases";
 
 /// Where [`pairs`] finds Luau's `next`, in the registry.
 const NEXT: &CStr = c"bevy_luau_os.next";
@@ -20,15 +19,37 @@ const NEXT: &CStr = c"bevy_luau_os.next";
 /// What [`pairs`] returns for an environment.
 pub(super) static NEXT_GLOBAL: Entry = Entry::new(c"next", next_global);
 
-/// Tells the functions of a state which tables are the base, and the metatable of environments.
-pub(in crate::luau) fn connect(stack: &mut Stack<'_>, base: i32, environment: i32) {
+/// Tells the functions of a state which table is the first base.
+pub(in crate::luau) fn connect(stack: &mut Stack<'_>, base: i32) {
     json::connect(stack, base);
     stack.raw_get_field(base, c"next");
     stack.register(NEXT);
+    stack.push_table(0, 1);
+    stack.register(BASES);
+}
+
+/// Tells them which base stands behind environments with a metatable.
+pub(in crate::luau) fn connect_environment(stack: &mut Stack<'_>, base: i32, metatable: i32) {
+    stack.push_registered(BASES);
+    stack.push_value(metatable);
     stack.push_value(base);
-    stack.register(BASE);
-    stack.push_value(environment);
-    stack.register(ENVIRONMENT);
+    stack.raw_set(-3);
+    stack.pop(1);
+}
+
+/// Pushes the base that stands behind the environment of a process. `false`, and nothing is pushed, if that is none.
+fn push_base(call: &mut Call<'_>, environment: i32) -> bool {
+    if !call.push_metatable(environment) {
+        return false;
+    }
+    call.push_registered(BASES);
+    call.insert(-2);
+    let is_environment = call.raw_get(-2) == Kind::TABLE;
+    call.remove(-2);
+    if !is_environment {
+        call.pop(1);
+    }
+    is_environment
 }
 
 /// `__index` of the base: what no process and no base defines. `_G` is the process's own table.
@@ -51,14 +72,12 @@ pub(super) fn raw_get(mut call: Call<'_>) -> Returned<'_> {
     call.any_argument(2)?;
     call.resize(2);
     call.push_value(2);
-    if call.raw_get(1) == Kind::NIL && is_environment(&mut call, 1) {
-        call.resize(2);
+    if call.raw_get(1) == Kind::NIL && push_base(&mut call, 1) {
         if call.bytes(2) == Some(b"_G") {
             call.push_value(1);
         } else {
-            call.push_registered(BASE);
             call.push_value(2);
-            call.raw_get(3);
+            call.raw_get(-2);
         }
     }
     Ok(call.top_results(1))
@@ -96,8 +115,10 @@ fn iterator(mut call: Call<'_>) -> Returned<'_> {
 fn next_global(mut call: Call<'_>) -> Returned<'_> {
     call.resize(2);
     call.push_globals();
-    call.push_registered(BASE);
     let (own, base) = (3, 4);
+    if !push_base(&mut call, own) {
+        call.push_nil();
+    }
     let mut is_of_base = !call.is_none_or_nil(2) && !has(&mut call, own, 2) && has(&mut call, base, 2);
     if !is_of_base {
         if next_key(&mut call, own) {
@@ -143,12 +164,10 @@ fn next_key(call: &mut Call<'_>, table: i32) -> bool {
 
 /// Whether there is an environment of a process.
 fn is_environment(call: &mut Call<'_>, index: i32) -> bool {
-    if !call.push_metatable(index) {
-        return false;
+    let is_environment = push_base(call, index);
+    if is_environment {
+        call.pop(1);
     }
-    call.push_registered(ENVIRONMENT);
-    let is_environment = call.raw_equal(-1, -2);
-    call.pop(2);
     is_environment
 }
 
@@ -165,10 +184,11 @@ pub(super) fn new_global(mut call: Call<'_>) -> Returned<'_> {
 /// get its own value from then on, so its environment stops being safe.
 fn set_global(call: &mut Call<'_>) {
     call.resize(3);
-    call.push_registered(BASE);
-    call.push_value(2);
-    if call.raw_get(4) != Kind::NIL {
-        call.set_safe_environment(1, false);
+    if push_base(call, 1) {
+        call.push_value(2);
+        if call.raw_get(-2) != Kind::NIL {
+            call.set_safe_environment(1, false);
+        }
     }
     call.resize(3);
     call.push_value(2);

@@ -51,16 +51,7 @@ pub(super) fn connect(mut call: Call<'_>) -> Returned<'_> {
     if call.kind(2) != Kind::FUNCTION {
         return Err(call.wrong(2, 2, "function"));
     }
-    call.make_tasks();
-    let limit = call.context().map_or(0, |context| context.task_limit);
-    let count = call.tasks().map_or(0, |tasks| tasks.connections.len());
-    if count >= limit {
-        return Err(Failure::new(format!("this process has {count} connections, of {limit}")));
-    }
-    let id = call.new_connection(2);
-    if let Some(tasks) = call.tasks() {
-        tasks.connections.insert(id);
-    }
+    let id = call.new_connection(2)?;
     call.connect(id, &name);
     call.push_number(id.into());
     call.push_closure(&DISCONNECT, 1);

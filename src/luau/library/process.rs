@@ -1,6 +1,8 @@
 //! Functions that need the process that calls them: `print`, `warn`, `os.clock`, `math.random`,
 //! `math.randomseed`.
 
+use bevy::ecs::entity::Entity;
+
 use super::call::{Call, Failure, Returned};
 use crate::random::Pcg32;
 
@@ -49,6 +51,14 @@ fn print_line<'a>(mut call: Call<'a>, mark: &[u8]) -> Returned<'a> {
 /// What makes text of an error object.
 pub(super) fn error_text(mut call: Call<'_>) -> Returned<'_> {
     call.push_text(1);
+    Ok(call.top_results(1))
+}
+
+/// The text of an entity.
+pub(super) fn entity_text(mut call: Call<'_>) -> Returned<'_> {
+    let entity = call.entity(1).and_then(Entity::try_from_bits);
+    let text = entity.map_or_else(|| "userdata".to_owned(), |entity| format!("entity {entity}"));
+    call.push_bytes(text.as_bytes());
     Ok(call.top_results(1))
 }
 

@@ -9,8 +9,14 @@ use super::driver::Driver;
 use super::{Replacement, replacement};
 use crate::luau::stack::Kind;
 
+const SOURCE: &str = include_str!("sort.luau");
+
 /// The algorithm: a chunk that gets a table and a comparator.
-pub(super) static ALGORITHM: Driver = Driver::new(c"bevy_luau_os.sort", include_str!("sort.luau"));
+pub(super) static ALGORITHM: Driver = Driver::new(c"bevy_luau_os.sort", SOURCE);
+
+/// The same for tables without a metatable, in which it finds what `rawget` would, in half the time.
+pub(super) static INDEXING: Driver =
+    Driver::edited(c"bevy_luau_os.sort_plain", SOURCE, |source| with_indexing(source).into());
 
 pub(super) const REPLACEMENTS: &[Replacement] =
     &[replacement(c"table", Entry::waiting(c"sort", sort, sorted))];
@@ -44,13 +50,25 @@ fn sort(mut call: Call<'_>) -> Answered<'_> {
         call.charge(u64::from((comparisons / 2).unsigned_abs()));
         return Ok(call.original_results().into());
     }
-    ALGORITHM.push(&mut call)?;
+    let algorithm = if call.has_metatable(1) { &ALGORITHM } else { &INDEXING };
+    algorithm.push(&mut call)?;
     call.insert(1);
     if !has_comparator {
         call.push_function(&LESS_THAN);
         call.replace(3);
     }
     Ok(Answer::Call { arguments: 2, results: Some(0) })
+}
+
+/// The source with `t[i]` for each `rawget(t, i)`.
+fn with_indexing(source: &str) -> String {
+    let mut parts = source.split("rawget(t, ");
+    let mut result = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (index, rest) = part.split_once(')').expect("it is closed");
+        result.extend(["t[", index, "]", rest]);
+    }
+    result
 }
 
 /// When the algorithm has returned.
@@ -82,4 +100,19 @@ fn less_than(mut call: Call<'_>) -> Returned<'_> {
     }
     let is_less = call.is_less(1, 2);
     Ok(call.boolean_result(is_less))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elements_are_read_by_their_index_where_that_is_the_same() {
+        assert_eq!(
+            with_indexing("if less(rawget(t, l + i), rawget(t, l)) then"),
+            "if less(t[l + i], t[l]) then"
+        );
+        let indexing = with_indexing(SOURCE);
+        assert!(!indexing.contains("rawget") && indexing.contains("less(t[i], t[p])"));
+    }
 }

@@ -32,7 +32,7 @@ fn push_pid(call: &mut Call<'_>) -> Option<()> {
 }
 
 fn push_address(call: &mut Call<'_>) -> Option<()> {
-    let address = call.context().map(|context| Address::text(context.vm(), context.caller().pid))?;
+    let address = call.context().map(|context| Address::text(context.vm(), context.caller().pid.get()))?;
     call.push_bytes(address.as_bytes());
     Some(())
 }
@@ -133,7 +133,7 @@ pub(super) fn exit(mut call: Call<'_>) -> Answered<'_> {
 }
 
 fn own_pid(call: &mut Call<'_>) -> Option<u32> {
-    call.context().map(|context| context.caller().pid)
+    call.context().map(|context| context.caller().pid.get())
 }
 
 /// Asks the system, and waits for the answer.

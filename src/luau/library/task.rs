@@ -55,7 +55,7 @@ pub(super) fn cancel(mut call: Call<'_>) -> Returned<'_> {
 /// `task.join(thread, timeout?)`: waits for the end of a thread. Returns how it ended.
 pub(super) fn join(mut call: Call<'_>) -> Answered<'_> {
     let Some(thread) = call.thread_at(1) else { return Err(call.wrong(1, 1, "thread")) };
-    if thread == call.thread() {
+    if thread.address() == call.thread() {
         return Err(Failure::new("a thread cannot wait for its own end"));
     }
     let timeout = call.timeout(2)?;

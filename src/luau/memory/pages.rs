@@ -11,7 +11,7 @@ use std::ptr::{self, NonNull};
 
 use smallvec::SmallVec;
 
-use super::region::Region;
+use super::region::Chunks;
 use crate::luau::prefetch::lines::{OS_PAGE, prefetch_line};
 
 /// `kSmallPageSize` and `kLargePageSize` in Luau's lmem.cpp.
@@ -65,8 +65,8 @@ pub(super) struct Pages {
     roomy: usize,
     /// Bytes of the pages of each owner.
     owned: Vec<usize>,
-    /// Where chunks are taken from first. It goes after them.
-    region: Option<Box<Region>>,
+    /// Where chunks are taken from first.
+    repeatable: Option<Box<Chunks>>,
 }
 
 /// What stands behind each page, in what it leaves of its place.
@@ -94,8 +94,8 @@ pub(super) fn is_page(size: usize) -> bool {
 
 impl Chunk {
     /// `None` if there is no memory.
-    fn new(index: u32, region: Option<&mut Region>) -> Option<Self> {
-        let in_region = region.and_then(|region| region.take(LAYOUT.size()));
+    fn new(index: u32, repeatable: Option<&mut Chunks>) -> Option<Self> {
+        let in_region = repeatable.and_then(|chunks| chunks.take(LAYOUT.size()));
         // SAFETY: the layout has a size.
         let chunk = in_region.or_else(|| NonNull::new(unsafe { alloc(LAYOUT) }))?.cast::<Header>();
         let is_in_region = in_region.is_some();
@@ -123,8 +123,8 @@ impl Drop for Chunk {
 
 impl Pages {
     /// Pages whose addresses have the same low 32 bits in each run, as far as that can be had.
-    pub(super) fn repeatable() -> Self {
-        Self { region: Region::reserve().map(Box::new), ..Self::default() }
+    pub(super) fn repeatable(from: Option<Chunks>) -> Self {
+        Self { repeatable: from.map(Box::new), ..Self::default() }
     }
 
     /// A place for a page of `size` bytes. Null if there is no memory, or it is not the size of a page.
@@ -169,7 +169,7 @@ impl Pages {
     fn add_chunk(&mut self) -> Option<()> {
         self.chunks.try_reserve(1).ok()?;
         let index = self.chunks.len();
-        self.chunks.push(Chunk::new(index as u32, self.region.as_deref_mut())?);
+        self.chunks.push(Chunk::new(index as u32, self.repeatable.as_deref_mut())?);
         self.swap(index, self.roomy);
         self.roomy += 1;
         Some(())
@@ -208,8 +208,8 @@ impl Pages {
             self.swap(index, self.roomy);
             self.swap(self.roomy, self.chunks.len() - 1);
             let chunk = self.chunks.pop().map(|mut chunk| (chunk.header().is_in_region, chunk.0));
-            if let (Some((true, chunk)), Some(region)) = (chunk, &mut self.region) {
-                region.give_back(chunk.cast());
+            if let (Some((true, chunk)), Some(chunks)) = (chunk, &mut self.repeatable) {
+                chunks.give_back(chunk.cast());
             }
         }
     }
@@ -238,6 +238,7 @@ fn find(free: u32, slots: u32) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::region::Region;
     use super::*;
 
     #[test]
@@ -270,7 +271,10 @@ mod tests {
     #[test]
     fn repeatable_pages_have_the_same_low_addresses_in_each_run() {
         let run = || {
-            let mut pages = Pages::repeatable();
+            let region = Region::reserve();
+            // SAFETY: the region goes last.
+            let chunks = region.as_ref().map(|region| unsafe { region.chunks() });
+            let mut pages = Pages::repeatable(chunks);
             let mut random = crate::random::Pcg32::from_seed(2);
             let mut taken = Vec::new();
             let mut addresses = Vec::new();

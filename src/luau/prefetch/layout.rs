@@ -140,7 +140,7 @@ const MAX_DISTANCE: usize = 1 << 14;
 
 /// Whether the callbacks of a state are found without asking Luau: see [`userdata`]. To be called in a protected call.
 pub(in crate::luau) fn finds_callbacks(stack: &mut Stack<'_>) -> bool {
-    let other = stack.push_thread();
+    let other = stack.push_new_thread();
     let callbacks = stack.callbacks();
     // SAFETY: both are live. Only words of a `lua_State` are read, which has as many.
     let [global, same] =
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn threads_look_as_prefetching_wants_them() {
-        let mut state = LuauState::open(HostFunctions::default(), false).expect("memory");
+        let mut state = LuauState::open(HostFunctions::default(), None).expect("memory");
         assert!(state.knows_layout, "Luau has changed: look up the offsets in `prefetch`");
         assert!(state.protect(super::finds_callbacks).expect("memory"), "the same");
     }

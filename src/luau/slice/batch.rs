@@ -114,10 +114,8 @@ fn run_slices<B: Batch>(batch: Handle<B>, slice: &Slice, yielder: Option<&Yielde
     loop {
         let Some(turn) = batch.with(B::next_turn) else { return };
         let report = match turn {
-            // SAFETY: `Slices::ready` has made it ready.
-            Turn::Only(thread) => unsafe { run_only(slice, thread) },
-            // SAFETY: as above.
-            Turn::Any => unsafe { run(slice) },
+            Turn::Only(thread) => run_only(slice, thread),
+            Turn::Any => run(slice),
             Turn::Parked => run_parked(slice, yielder),
         };
         if slice.was_parked.get() {

@@ -5,9 +5,8 @@ use mlua::ffi::{self, lua_State};
 use super::Slice;
 use super::park::out_of_fuel;
 use super::running::Running;
-use crate::luau::notes::Mark;
 use crate::luau::prefetch;
-use crate::luau::shared::OwnThread;
+use crate::luau::thread::OwnThread;
 
 /// Installs the callbacks that slices need in a state.
 ///
@@ -15,11 +14,11 @@ use crate::luau::shared::OwnThread;
 ///
 /// `finds_callbacks` must say [the truth](prefetch::finds_callbacks).
 pub(in super::super) unsafe fn install(main: OwnThread<'_>, finds_callbacks: bool) {
-    // SAFETY: they live as long as the state, and nobody has a reference to them.
-    let callbacks = unsafe { &mut *main.callbacks() };
-    callbacks.interrupt = Some(if finds_callbacks { interrupt::<true> } else { interrupt::<false> });
-    callbacks.debuginterrupt = Some(parent_broke);
-    callbacks.userthread = Some(thread_created_or_freed);
+    main.with_callbacks(|callbacks| {
+        callbacks.interrupt = Some(if finds_callbacks { interrupt::<true> } else { interrupt::<false> });
+        callbacks.debuginterrupt = Some(parent_broke);
+        callbacks.userthread = Some(thread_created_or_freed);
+    });
 }
 
 /// Luau's interrupt: called at every safepoint, and by the garbage collector with `gc >= 0`. It is the most frequent call
@@ -71,10 +70,10 @@ unsafe extern "C-unwind" fn thread_created_or_freed(parent: *mut lua_State, thre
 
 /// Has Luau tell us of each resume in a state from now on.
 pub(in super::super) fn follow_resumes(own: OwnThread<'_>) {
-    // SAFETY: the callbacks live as long as the state, and nobody has a reference to them.
-    let callbacks = unsafe { &mut *own.callbacks() };
-    callbacks.preresume = Some(before_resume);
-    callbacks.postresume = Some(after_resume);
+    own.with_callbacks(|callbacks| {
+        callbacks.preresume = Some(before_resume);
+        callbacks.postresume = Some(after_resume);
+    });
 }
 
 /// The arguments are on its stack already, above what was there.
@@ -98,7 +97,7 @@ unsafe extern "C-unwind" fn after_resume(thread: *mut lua_State) {
     if thread != slice.bottom.get() {
         slice.running.pop();
     }
-    if own.notes().has(Mark::Joined) {
-        own.joined_stopped();
+    if own.notes().is_awaited() {
+        own.awaited_stopped();
     }
 }

@@ -3,42 +3,33 @@
 use std::ffi::c_int;
 use std::ptr;
 
-use mlua::ffi::{self, lua_State};
+use mlua::ffi;
 
 use super::Slice;
 use super::report::{SliceEnd, SliceReport};
-use crate::luau::shared::OwnThread;
+use crate::luau::thread::Anchored;
 use crate::luau::threads::{Next, ProcessThread, Resumption};
 
-/// Runs one slice of the process that is ready, which has one thread, without arguments.
-///
-/// # Safety
-///
-/// [`Slice::ready`] must have been called, and `thread` be that thread.
+/// Runs one slice of the process that is [ready](Slice::ready), which has one thread, without arguments.
 #[inline]
-pub(super) unsafe fn run_only(slice: &Slice, thread: *mut lua_State) -> SliceReport {
+pub(super) fn run_only(slice: &Slice, thread: Anchored) -> SliceReport {
     debug_assert!(!slice.is_running() && slice.is_at_rest(), "the last slice has left something");
-    slice.bottom.set(thread);
-    // SAFETY: by the contract.
-    let status = unsafe { resume(thread, thread, 0) };
+    slice.bottom.set(thread.address());
+    let status = thread.get().resume(Some(thread.get()), 0);
     if status == ffi::LUA_BREAK && !slice.took_slow_path.get() {
         slice.bottom.set(ptr::null_mut());
+        slice.began.set(None);
         return SliceReport { safepoints: (slice.fuel.used() - 1) as u64, outcome: None };
     }
-    // SAFETY: handed on from this function's contract.
-    unsafe { run_on(slice, Some((thread, status))) }
+    run_on(slice, Some((thread, status)))
 }
 
-/// Runs one slice of the process that is ready.
-///
-/// # Safety
-///
-/// [`Slice::ready`] must have been called, and the process not be parked.
+/// Runs one slice of the process that is [ready](Slice::ready) and not parked.
 #[cold]
-pub(super) unsafe fn run(slice: &Slice) -> SliceReport {
+pub(super) fn run(slice: &Slice) -> SliceReport {
     debug_assert!(!slice.is_running() && slice.is_at_rest(), "the last slice has left something");
-    // SAFETY: handed on from this function's contract.
-    unsafe { run_on(slice, None) }
+    slice.with_kept_process(ProcessThread::begin_slice);
+    run_on(slice, None)
 }
 
 /// Runs a thread of a process outside of its slices, for so many safepoints. Returns its status. What it has not done
@@ -46,11 +37,11 @@ pub(super) unsafe fn run(slice: &Slice) -> SliceReport {
 ///
 /// # Safety
 ///
-/// As for [`Slice::ready`]. `thread` must be live and new, with a function of Luau's or ours and so many arguments.
+/// As for [`Slice::ready`].
 pub(in super::super) unsafe fn run_aside(
     slice: &Slice,
     process: *mut ProcessThread,
-    thread: *mut lua_State,
+    thread: Anchored,
     arguments: c_int,
     quantum: u32,
 ) -> c_int {
@@ -59,57 +50,32 @@ pub(in super::super) unsafe fn run_aside(
     unsafe { slice.ready(process, quantum) };
     slice.fuel.refill(i64::from(quantum) + 1);
     slice.yielder.set(ptr::null());
-    slice.bottom.set(thread);
-    // SAFETY: by the contract.
-    let status = unsafe { resume(thread, thread, arguments) };
+    slice.bottom.set(thread.address());
+    let status = thread.get().resume(Some(thread.get()), arguments);
     slice.bottom.set(ptr::null_mut());
     slice.broken.clear();
     slice.rest();
     status
 }
 
-/// Resumes a thread with arguments that are on its stack. `from` passes the depth of C calls on. Returns its status
-/// when it has stopped.
-///
-/// # Safety
-///
-/// `thread` must be live, and not running: new, broken, or have yielded. `from` must be a thread or null.
-#[inline]
-unsafe fn resume(thread: *mut lua_State, from: *mut lua_State, arguments: c_int) -> c_int {
-    // SAFETY: by the contract. Luau catches every error inside `lua_resume`, and our callbacks do not panic.
-    unsafe { ffi::lua_resume_(thread, from, arguments) }
-}
-
 /// Resumes what is next of the process. A thread that has broken still holds the depth at which it was first resumed,
 /// so naming itself keeps Luau's limit on nested resumes where it is in an uninterrupted run. One that has yielded
 /// holds the depth of whoever resumed it before, and has nobody below it now.
-///
-/// # Safety
-///
-/// As for [`resume`].
-unsafe fn resume_next(slice: &Slice, next: &Resumption) -> c_int {
-    // SAFETY: by the contract.
-    let own = unsafe { OwnThread::new(next.thread) };
-    own.wakes(next.by_script);
-    slice.bottom.set(next.thread);
-    let from = if own.is_broken() { next.thread } else { ptr::null_mut() };
-    // SAFETY: by the contract.
-    unsafe { resume(next.thread, from, next.arguments) }
+fn resume_next(slice: &Slice, next: &Resumption) -> c_int {
+    let thread = next.thread.get();
+    thread.wakes(next.by_script);
+    slice.bottom.set(thread.address());
+    thread.resume(thread.is_broken().then_some(thread), next.arguments)
 }
 
 /// The rest of a slice whose process has more than one thread to resume, or did more than use up its quantum.
 /// `stopped` is the thread that has been resumed, if one has, and its status.
-///
-/// # Safety
-///
-/// As for [`run`].
 #[inline(never)]
-unsafe fn run_on(slice: &Slice, mut stopped: Option<(*mut lua_State, c_int)>) -> SliceReport {
+fn run_on(slice: &Slice, mut stopped: Option<(Anchored, c_int)>) -> SliceReport {
     let end = loop {
         // The process is not kept from one resume to the next: while it was parked, it may have been moved.
         let next = match stopped.take() {
-            // SAFETY: by the contract; it is the one that was resumed.
-            Some((thread, status)) => match unsafe { after_stop(slice, thread, status) } {
+            Some((thread, status)) => match after_stop(slice, thread, status) {
                 Ok(next) => next,
                 Err(end) => break end,
             },
@@ -117,10 +83,7 @@ unsafe fn run_on(slice: &Slice, mut stopped: Option<(*mut lua_State, c_int)>) ->
                 match slice.with_process_of_slice(|process| process.next().ok_or_else(|| process.idle())) {
                     Err(next) => next,
                     Ok(next) => {
-                        // SAFETY: its thread is live: it is the root of the process or of a task, which are anchored,
-                        // or a coroutine that its parent in the chain keeps alive. It can be resumed: it is new, has
-                        // yielded or is broken, and belongs to nobody but us.
-                        stopped = Some((next.thread, unsafe { resume_next(slice, &next) }));
+                        stopped = Some((next.thread, resume_next(slice, &next)));
                         continue;
                     }
                 }
@@ -142,11 +105,7 @@ unsafe fn run_on(slice: &Slice, mut stopped: Option<(*mut lua_State, c_int)>) ->
 }
 
 /// What follows when the thread that was resumed has stopped with `status`. `Err` is the end of the slice.
-///
-/// # Safety
-///
-/// As for [`run`]; `thread` must be the thread of `process` that was resumed.
-unsafe fn after_stop(slice: &Slice, thread: *mut lua_State, status: c_int) -> Result<Next, SliceEnd> {
+fn after_stop(slice: &Slice, thread: Anchored, status: c_int) -> Result<Next, SliceEnd> {
     // What this break leaves must not get into the chain of the next, which may be another process's.
     let broken = slice.broken.take();
     if let Some(end) = slice.marked_for_kill.take() {
@@ -154,15 +113,16 @@ unsafe fn after_stop(slice: &Slice, thread: *mut lua_State, status: c_int) -> Re
     }
     slice.running.clear();
     if status == ffi::LUA_BREAK {
+        // SAFETY: each is on the stack of the one below it, as long as both are in the chain.
+        let kept = |thread| unsafe { Anchored::new(thread) };
+        let broken: Vec<Anchored> = broken.into_iter().map(kept).collect();
         slice.with_process_of_slice(|process| process.splice(&broken));
         return Err(SliceEnd::Preempted);
     }
     let waits = slice.waits.replace(false);
-    // SAFETY: by the contract.
-    let next = slice.with_process_of_slice(|process| unsafe { process.stopped(thread, status, waits) });
+    let next = slice.with_process_of_slice(|process| process.stopped(thread.get(), status, waits));
     if matches!(next, Next::TaskFailed) {
-        // SAFETY: by the contract. It was let go of just now, and nothing has been collected since.
-        unsafe { OwnThread::new(thread) }.task_failed();
+        thread.get().task_failed(); // nothing has been collected since it was let go of
         if let Some(end) = slice.marked_for_kill.take() {
             return Err(end);
         }

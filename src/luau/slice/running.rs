@@ -5,8 +5,7 @@ use std::ops::Deref;
 
 use mlua::ffi::{self, lua_State};
 
-use crate::luau::shared::OwnThread;
-use crate::luau::stack::Stack;
+use crate::luau::thread::OwnThread;
 
 /// A thread of a process that runs, or waits for one that it has resumed.
 ///
@@ -65,8 +64,7 @@ impl<'a> Running<'a> {
 
     /// Throws an error.
     pub(super) fn throw(self, message: &CStr) -> ! {
-        // SAFETY: by the contract of `new`. What runs is left, so nobody uses the stack but this.
-        unsafe { Stack::new(self.address()) }.throw_text(message)
+        self.stack().throw_text(message)
     }
 }
 

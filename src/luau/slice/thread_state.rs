@@ -6,12 +6,16 @@ use mlua::ffi;
 
 use super::Slice;
 use super::report::SliceEnd;
+use crate::luau::context::Answer;
+use crate::luau::context::Context;
 use crate::luau::notes::Mark;
 use crate::luau::request::Request;
-use crate::luau::shared::OwnThread;
 use crate::luau::stack::{Coroutine, Reference, Stack};
-use crate::luau::threads::TaskId;
-use crate::luau::transfer;
+use crate::luau::thread::OwnThread;
+use crate::luau::threads::{Purpose, TaskId};
+use crate::luau::transfer::{self, Copies};
+use crate::types::CallError;
+use crate::value::Value;
 
 /// What an error of a task costs its slice: the game is told of each.
 const TASK_ERROR: u64 = 200;
@@ -39,14 +43,7 @@ enum End {
     Cancelled,
 }
 
-impl<'a> OwnThread<'a> {
-    /// Its stack, while it does not run, or is looked at from inside a call that ends before it goes on.
-    fn stack(self) -> Stack<'a> {
-        // SAFETY: it is live by the contract of `OwnThread::new`. Who uses this borrows it for one operation, during
-        // which nothing runs.
-        unsafe { Stack::new(self.address()) }
-    }
-
+impl OwnThread<'_> {
     /// Whether it is in the break chain of its process.
     pub(super) fn is_broken(self) -> bool {
         self.stack().status() == ffi::LUA_BREAK
@@ -77,13 +74,13 @@ impl<'a> OwnThread<'a> {
             Some(taken)
         });
         let Some((id, task)) = taken.flatten() else { return };
-        // SAFETY: who calls this uses nothing of the context meanwhile.
-        let context = unsafe { &mut *shared.context.get() };
-        let reply = context.replies.take(context.index, id);
-        if let Some(Ok(values)) = reply.filter(|_| task.is_receiver()) {
-            context.put_back(id, values);
-        }
-        context.requests.push((id, Request::Cancel));
+        self.with_context(|context| {
+            let reply = context.replies.take(context.index, id);
+            if let Some(Ok(values)) = reply.filter(|_| task.is_receiver()) {
+                context.put_back(id, values);
+            }
+            context.requests.push((id, Request::Cancel));
+        });
         shared.slice.flag_outcome();
     }
 
@@ -104,19 +101,70 @@ impl<'a> OwnThread<'a> {
 
     /// It has stopped. If it has ended, those who wait for that are told.
     #[cold]
-    pub(super) fn joined_stopped(self) {
+    pub(super) fn awaited_stopped(self) {
         match self.stack().status() {
-            ffi::LUA_OK => self.tell_joiners(End::Finished),
-            ffi::LUA_YIELD | ffi::LUA_BREAK => {}
-            _ => self.tell_joiners(End::Failed),
+            ffi::LUA_OK => self.tell(End::Finished),
+            ffi::LUA_BREAK => {}
+            ffi::LUA_YIELD => {
+                // Nobody has it who could resume it.
+                let (notes, by_scheduler) = (self.notes(), self.address() == self.slice().bottom.get());
+                if by_scheduler && !notes.has(Mark::Scheduled) && !notes.has(Mark::Known) {
+                    self.answer_call(End::Cancelled);
+                }
+            }
+            _ => self.tell(End::Failed),
         }
     }
 
     /// Nobody will resume it any more.
     pub(in super::super) fn is_cancelled(self) {
+        self.tell(End::Cancelled);
+    }
+
+    fn tell(self, end: End) {
         if self.notes().has(Mark::Joined) {
-            self.tell_joiners(End::Cancelled);
+            self.tell_joiners(end);
         }
+        if self.notes().has(Mark::Handler) {
+            self.answer_call(end);
+        }
+    }
+
+    /// If it runs a function that the game has called, the game is told how that ended.
+    fn answer_call(self, end: End) {
+        let shared = self.shared();
+        if shared.slice.is_marked_for_kill() {
+            return; // the end of the process tells it
+        }
+        let purpose = shared.slice.with_process(|process| {
+            let tasks = process.tasks_mut()?;
+            let purpose = tasks.take_call(self.address());
+            // What a script has resumed or cancelled, the scheduler does not let go of.
+            if self.notes().has(Mark::Known) {
+                tasks.release(&self.stack());
+            }
+            purpose
+        });
+        let Some(purpose) = purpose.flatten() else { return };
+        // SAFETY: as above.
+        let context = unsafe { &mut *shared.context.get() };
+        let (id, function) = match purpose {
+            Purpose::Call(id, function) => (id, function),
+            Purpose::CallOfAll(anchor) => return context.exports.ended(context.index, anchor),
+        };
+        let _guard = shared.slice.grant_all_memory();
+        let mut stack = self.stack();
+        let result = match end {
+            End::Finished => results(&mut stack, &shared.slice),
+            End::Failed => {
+                shared.slice.charge_later(TASK_ERROR);
+                self.notes().mark(Mark::Reported);
+                Err(CallError::Failed(transfer::script_error(&mut stack)))
+            }
+            End::Cancelled => Err(CallError::Cancelled),
+        };
+        context.answers.push(Answer { id, function, result });
+        shared.slice.flag_outcome();
     }
 
     fn tell_joiners(self, end: End) {
@@ -126,18 +174,13 @@ impl<'a> OwnThread<'a> {
             let tasks = process.tasks_mut()?;
             let joiners = tasks.take_joiners(self.address());
             for &joiner in &joiners {
-                tasks.wake_joiner(joiner, |joiner| {
-                    // SAFETY: it is anchored, and does not run.
-                    let mut joiner = unsafe { Stack::new(joiner) };
-                    put_end(&self.stack(), end, &mut joiner)
-                });
+                tasks.wake_joiner(joiner, |joiner| put_end(&self.stack(), end, joiner));
             }
             Some(joiners)
         });
-        // SAFETY: as above.
-        let requests = unsafe { &mut (*shared.context.get()).requests };
         let cancel = |joiner: TaskId| (joiner, Request::Cancel);
-        requests.extend(joiners.flatten().unwrap_or_default().into_iter().map(cancel));
+        let joiners = joiners.flatten().unwrap_or_default();
+        self.with_context(|context| context.requests.extend(joiners.into_iter().map(cancel)));
         shared.slice.flag_outcome();
     }
 
@@ -147,19 +190,24 @@ impl<'a> OwnThread<'a> {
         if shared.slice.is_marked_for_kill() {
             return;
         }
-        // SAFETY: who calls this uses nothing of the context meanwhile.
-        let context = unsafe { &mut *shared.context.get() };
         // Nobody may be there who would catch an error.
         let _guard = shared.slice.grant_all_memory();
-        if context.ends_on_task_error {
+        if self.with_context(|context| context.ends_on_task_error) {
             let failed = self.keep();
             shared.slice.with_process(|process| process.tasks_mut().map(|tasks| tasks.failed = Some(failed)));
             shared.slice.mark_for_kill(SliceEnd::Failed);
         } else {
-            context.report_task_error(transfer::script_error(&mut self.stack()));
+            let error = transfer::script_error(&mut self.stack());
+            self.with_context(|context| context.report_task_error(error));
             shared.slice.flag_outcome();
             shared.slice.charge_later(TASK_ERROR);
         }
+    }
+
+    /// Calls `f` with what the isolate shares with functions.
+    fn with_context<R>(self, f: impl FnOnce(&mut Context) -> R) -> R {
+        // SAFETY: it is there for as long as the state. Those who call what uses this use nothing of it meanwhile.
+        f(unsafe { &mut *self.shared().context.get() })
     }
 
     /// Has the registry keep it.
@@ -170,6 +218,16 @@ impl<'a> OwnThread<'a> {
         stack.pop(1);
         reference
     }
+}
+
+/// Copies of what a function that the game has called has returned.
+fn results(stack: &mut Stack<'_>, slice: &Slice) -> Result<Vec<Value>, CallError> {
+    if !stack.has_room(transfer::RESULT_SLOTS) {
+        return Err(CallError::Results("there are too many".into()));
+    }
+    let Copies { values, cost } = transfer::arguments(stack);
+    slice.charge_later(cost);
+    values.map_err(|(index, why)| CallError::Results(format!("result {index}: {why}").into()))
 }
 
 /// Puts how a thread has ended on the stack of another: true and results, false and an error, or nil. Returns how

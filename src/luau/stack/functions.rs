@@ -136,9 +136,14 @@ impl Stack<'_> {
     /// Looks at one of them, 0 for the innermost.
     pub(in crate::luau) fn frame<R>(&self, level: u32, look: impl FnOnce(&Frame<'_>) -> R) -> Option<R> {
         let level = c_int::try_from(level).ok()?;
+        self.function_info(level, look)
+    }
+
+    /// Looks at a function that runs at a level, or with level -1 at the one on top, if it is one.
+    fn function_info<R>(&self, level: c_int, look: impl FnOnce(&Frame<'_>) -> R) -> Option<R> {
         let mut frame = NOTHING_KNOWN;
-        // SAFETY: Luau refuses levels that there are not. It fills what "sln" names: numbers, and null or pointers to C
-        // strings that the function or `frame` itself has.
+        // SAFETY: Luau refuses levels that there are not, and what is no function. It fills what "sln" names: numbers, and
+        // null or pointers to C strings that the function or `frame` itself has.
         let is_there = unsafe { ffi::lua_getinfo(self.thread, level, c"sln".as_ptr(), &raw mut frame) != 0 };
         if !is_there {
             return None;
@@ -151,15 +156,15 @@ impl Stack<'_> {
         Some(look(&Frame { source, short_source, what, line: frame.currentline, name }))
     }
 
-    /// The thread at an index.
-    pub(in crate::luau) fn thread_at(&self, index: i32) -> Option<*mut lua_State> {
+    /// Where the thread at an index is.
+    pub(in crate::luau) fn thread_address(&self, index: i32) -> Option<*mut lua_State> {
         self.raw_thread(index).filter(|thread| !thread.is_null())
     }
 
     /// What others say of the thread itself.
     pub(in crate::luau) fn coroutine(&self) -> Coroutine {
         // SAFETY: the thread is live, and so is the main thread of its state.
-        match unsafe { ffi::lua_costatus(self.main_thread(), self.thread) } {
+        match unsafe { ffi::lua_costatus(self.main_address(), self.thread) } {
             ffi::LUA_COSUS => Coroutine::Suspended,
             ffi::LUA_CORUN | ffi::LUA_CONOR => Coroutine::Running,
             _ => Coroutine::Dead,
@@ -179,7 +184,7 @@ impl Stack<'_> {
     /// Whether the thread at an index is another than this one and has called, and not returned from, the code of the
     /// function at an index.
     pub(in crate::luau) fn runs_elsewhere(&mut self, thread: i32, function: i32) -> bool {
-        let Some(thread) = self.thread_at(thread).filter(|&thread| thread != self.thread()) else {
+        let Some(thread) = self.thread_address(thread).filter(|&thread| thread != self.thread()) else {
             return false;
         };
         // SAFETY: this has the thread, so it is live. It is only looked at.
@@ -192,16 +197,7 @@ impl Stack<'_> {
     /// The name of the script that a function is of, as it was loaded with.
     fn source_of(&mut self, function: i32) -> CString {
         self.push_value(function);
-        let mut frame = NOTHING_KNOWN;
-        // SAFETY: level -1 is the value on top, which Luau refuses if it is no function. It fills what "s" names: null or
-        // a pointer to a C string that the function has.
-        let is_there = unsafe { ffi::lua_getinfo(self.thread, -1, c"s".as_ptr(), &raw mut frame) != 0 };
-        let source = if is_there && !frame.source.is_null() {
-            // SAFETY: see above.
-            unsafe { CStr::from_ptr(frame.source) }.to_owned()
-        } else {
-            CString::default()
-        };
+        let source = self.function_info(-1, |function| function.source.to_owned()).unwrap_or_default();
         self.pop(1);
         source
     }
@@ -211,13 +207,13 @@ impl Stack<'_> {
         self.raw_status()
     }
 
-    /// Pushes a new thread.
-    pub(in crate::luau) fn push_thread(&mut self) -> *mut lua_State {
+    /// Pushes a new thread. Returns where it is.
+    pub(in crate::luau) fn push_new_thread(&mut self) -> *mut lua_State {
         self.raw_push_thread()
     }
 
-    /// The main thread of the state.
-    pub(in crate::luau) fn main_thread(&self) -> *mut lua_State {
+    /// Where the main thread of the state is.
+    pub(in crate::luau) fn main_address(&self) -> *mut lua_State {
         self.raw_main_thread()
     }
 
@@ -229,6 +225,12 @@ impl Stack<'_> {
     /// The address of a userdata, null if there is none.
     pub(in crate::luau) fn userdata(&self, index: i32) -> *mut c_void {
         self.raw_userdata(index).unwrap_or(ptr::null_mut())
+    }
+
+    /// Bytes of a memory category, or of all for a negative one.
+    #[inline]
+    pub(in crate::luau) fn total_bytes(&self, category: c_int) -> usize {
+        self.raw_total_bytes(category)
     }
 
     /// Controls the collector of the state, as `lua_gc` is told.

@@ -115,11 +115,13 @@ on_any_thread! {
     raw_status() -> c_int = lua_status;
     raw_make_room(values: u16) -> c_int = lua_checkstack;
     raw_callbacks() -> *mut ffi::lua_Callbacks = lua_callbacks;
+    raw_total_bytes(category: c_int) -> usize = lua_totalbytes;
     raw_control_collector(what: c_int, data: c_int) -> c_int = lua_gc;
     raw_open_libraries() -> () = luaL_openlibs;
     raw_open_integer_library() -> c_int = luaopen_integer;
     raw_set_memory_category(category: u8) -> () = lua_setmemcat;
     raw_push_address(address: *mut c_void, tag: Tag) -> () = lua_pushlightuserdatatagged;
+    raw_name_light_userdata(tag: Tag, name: &CStr) -> () = lua_setlightuserdataname;
     raw_kind_name(kind: Kind) -> *const c_char = lua_typename;
     raw_reserve(values: u16) -> () = lua_rawcheckstack;
     raw_throw() -> ! = lua_error;
@@ -138,6 +140,7 @@ at_an_index! { valid:
     raw_length() -> c_int = lua_objlen_;
     raw_pointer() -> *const c_void = lua_topointer;
     raw_userdata() -> *mut c_void = lua_touserdata;
+    raw_light_userdata(tag: Tag) -> *mut c_void = lua_tolightuserdatatagged;
     raw_thread() -> *mut lua_State = lua_tothread;
     raw_is_script_function() -> c_int = lua_isLfunction;
     raw_push_value() -> () = lua_pushvalue;

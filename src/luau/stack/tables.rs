@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_int};
 
 use mlua::ffi;
 
-use super::{Kind, Stack};
+use super::{Kind, Stack, Tag};
 
 /// A value in the registry of a state, which keeps it until it is [released](Stack::release).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -104,6 +104,11 @@ impl Stack<'_> {
         if self.raw_set_type_metatable(index).is_none() {
             self.pop(1);
         }
+    }
+
+    /// What `typeof` says of light userdata with a tag. The first name stays.
+    pub(in crate::luau) fn name_light_userdata(&mut self, tag: Tag, name: &CStr) {
+        self.raw_name_light_userdata(tag, name);
     }
 
     /// Whether Luau may call builtins without a look-up in an environment.

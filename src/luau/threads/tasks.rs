@@ -9,16 +9,14 @@ use std::ffi::c_int;
 use bevy::platform::collections::HashMap;
 use mlua::ffi::{self, lua_State};
 
-use crate::luau::notes::{Mark, Notes};
-use crate::luau::stack::{Coroutine, Reference, Stack, Tag};
+use super::handlers::{Handlers, Purpose};
+use super::task_id::{MAIN, TaskId};
+use super::turns::{Broken, Turn, Turns};
+use crate::luau::notes::Mark;
+use crate::luau::stack::{Coroutine, Kind, Reference, Stack, Tag};
+use crate::luau::thread::Anchored;
 use crate::luau::transfer;
 use crate::value::Value;
-
-/// The number of a task: of one stay of a thread in the scheduler, or of a connection.
-pub(crate) type TaskId = u32;
-
-/// The main chunk while it never had company.
-pub(crate) const MAIN: TaskId = 0;
 
 /// What a thread is in the scheduler for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +30,7 @@ pub(in crate::luau) enum Plan {
     /// The same, by a message, unless it is over before.
     Message,
     /// It is woken by the end of another thread.
-    Join { of: *mut lua_State, has_timeout: bool },
+    Join { of: Anchored, has_timeout: bool },
 }
 
 impl Plan {
@@ -45,7 +43,7 @@ impl Plan {
 /// A thread that belongs to the scheduler, and does not run.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::luau) struct Task {
-    pub(in crate::luau) thread: *mut lua_State,
+    pub(in crate::luau) thread: Anchored,
     /// Values that the scheduler has put on its stack, with which it is resumed. They are all that is there, above the
     /// function if it has not begun.
     pub(in crate::luau) values: c_int,
@@ -71,11 +69,12 @@ impl Task {
 /// See the [module](self).
 pub(in crate::luau) struct Tasks {
     /// The task whose turn it is.
-    pub(super) current: Option<(TaskId, *mut lua_State)>,
+    pub(super) current: Option<(TaskId, Anchored)>,
     /// Threads that belong to the scheduler. All of them carry [`Mark::Scheduled`], and no others.
     scheduled: BTreeMap<TaskId, Task>,
     by_thread: HashMap<*mut lua_State, TaskId>,
-    ready: VecDeque<TaskId>,
+    /// Those that are ready, or broken.
+    turns: Turns,
     next_slice: VecDeque<TaskId>,
     /// Those who wait for the end of a thread, which carries [`Mark::Joined`].
     joiners: HashMap<*mut lua_State, Vec<TaskId>>,
@@ -83,13 +82,19 @@ pub(in crate::luau) struct Tasks {
     pub(in crate::luau) anchors: Reference,
     last_id: TaskId,
     /// The thread of the main chunk, which is anchored elsewhere.
-    root: *mut lua_State,
+    root: Anchored,
     /// What the main chunk has returned.
     pub(super) results: Vec<Value>,
     /// The thread of the task whose error ended the process.
     pub(in crate::luau) failed: Option<Reference>,
-    /// Connections to signals: handlers that will be tasks.
+    /// Connections to signals, and exports: functions that will be tasks.
     pub(in crate::luau) connections: BTreeSet<TaskId>,
+    handlers: Handlers,
+}
+
+/// Whether a thread does not wait for tasks that are broken.
+fn is_handler(thread: Anchored) -> bool {
+    thread.get().notes().has(Mark::Handler)
 }
 
 /// What comes next when a thread has stopped.
@@ -109,12 +114,12 @@ pub(in crate::luau) enum Next {
 
 impl Tasks {
     /// Of a process that runs its main chunk, anchored in the table with the registry reference `anchors`.
-    pub(super) fn new(root: *mut lua_State, anchors: Reference) -> Self {
+    pub(super) fn new(root: Anchored, anchors: Reference) -> Self {
         Self {
             current: Some((MAIN, root)),
             scheduled: BTreeMap::new(),
             by_thread: HashMap::default(),
-            ready: VecDeque::new(),
+            turns: Turns::default(),
             next_slice: VecDeque::new(),
             joiners: HashMap::default(),
             anchors,
@@ -123,6 +128,7 @@ impl Tasks {
             results: Vec::new(),
             failed: None,
             connections: BTreeSet::new(),
+            handlers: Handlers::default(),
         }
     }
 
@@ -137,9 +143,9 @@ impl Tasks {
         }
     }
 
-    /// Threads that belong to the scheduler, and the one whose turn it is.
+    /// Threads that belong to the scheduler, those that are broken, and the one whose turn it is.
     pub(in crate::luau) fn len(&self) -> usize {
-        self.scheduled.len() + usize::from(self.current.is_some())
+        self.scheduled.len() + self.turns.broken() + usize::from(self.current.is_some())
     }
 
     /// Gives a thread to the scheduler, which resumes it with so many values that are on its stack. With `by_script`,
@@ -151,7 +157,7 @@ impl Tasks {
     /// above its function if it has not begun.
     pub(in crate::luau) unsafe fn schedule(
         &mut self,
-        thread: *mut lua_State,
+        thread: Anchored,
         plan: Plan,
         values: c_int,
         by_script: bool,
@@ -159,19 +165,17 @@ impl Tasks {
         let id = self.next_id();
         let is_ready = matches!(plan, Plan::Ready | Plan::NextSlice);
         match plan {
-            Plan::Ready => self.ready.push_back(id),
+            Plan::Ready => self.turns.ready.push(id, is_handler(thread)),
             Plan::NextSlice => self.next_slice.push_back(id),
             Plan::Join { of, .. } => {
-                self.joiners.entry(of).or_default().push(id);
-                // SAFETY: who joins a thread has it on its stack.
-                unsafe { Notes::of(of) }.mark(Mark::Joined);
+                self.joiners.entry(of.address()).or_default().push(id);
+                of.get().notes().mark(Mark::Joined);
             }
             Plan::Wait | Plan::Message => {}
         }
         self.scheduled.insert(id, Task { thread, values, by_script, plan, is_ready });
-        self.by_thread.insert(thread, id);
-        // SAFETY: by the contract.
-        unsafe { Notes::of(thread) }.mark(Mark::Scheduled);
+        self.by_thread.insert(thread.address(), id);
+        thread.get().notes().mark(Mark::Scheduled);
         id
     }
 
@@ -180,47 +184,62 @@ impl Tasks {
         let id = self.by_thread.remove(&thread)?;
         let task = self.scheduled.remove(&id)?;
         if task.is_ready {
-            for queue in [&mut self.ready, &mut self.next_slice] {
-                queue.retain(|&other| other != id);
-            }
+            self.turns.ready.remove(id);
+            self.next_slice.retain(|&other| other != id);
         } else if let Plan::Join { of, .. } = task.plan {
             self.forget_joiner(of, id);
         }
-        // SAFETY: it is anchored.
-        unsafe { Notes::of(thread) }.unmark(Mark::Scheduled);
+        task.thread.get().notes().unmark(Mark::Scheduled);
         Some((id, task))
     }
 
-    fn forget_joiner(&mut self, of: *mut lua_State, id: TaskId) {
-        let Some(joiners) = self.joiners.get_mut(&of) else { return };
+    fn forget_joiner(&mut self, of: Anchored, id: TaskId) {
+        let Some(joiners) = self.joiners.get_mut(&of.address()) else { return };
         joiners.retain(|&other| other != id);
         if joiners.is_empty() {
-            self.joiners.remove(&of);
-            // SAFETY: the one who does not join it any more has it on its stack.
-            unsafe { Notes::of(of) }.unmark(Mark::Joined);
+            self.joiners.remove(&of.address());
+            of.get().notes().unmark(Mark::Joined);
         }
     }
 
-    /// The task whose turn it is.
-    pub(super) fn next_ready(&mut self) -> Option<(TaskId, Task)> {
-        let id = self.ready.pop_front()?;
-        let task = self.scheduled.remove(&id)?;
-        self.by_thread.remove(&task.thread);
-        // SAFETY: it is anchored.
-        unsafe { Notes::of(task.thread) }.unmark(Mark::Scheduled);
-        Some((id, task))
+    /// A slice begins. If the task that was broken when the last one ended is not to go on yet, it is put aside with its
+    /// break chain.
+    pub(super) fn begin_slice(&mut self, chain: &mut Vec<Anchored>) {
+        let Some((task, thread)) = self.current else { return };
+        let is_handler = is_handler(thread);
+        if self.turns.has_others(is_handler) {
+            self.current = None;
+            self.turns.begin_slice(Broken { task, thread, chain: std::mem::take(chain), is_handler });
+        }
+    }
+
+    /// Chooses the task whose turn it is. Returns how many values it is resumed with, and whether as by a script.
+    pub(super) fn begin_turn(&mut self, chain: &mut Vec<Anchored>) -> Option<(c_int, bool)> {
+        match self.turns.next()? {
+            Turn::Broken(broken) => {
+                *chain = broken.chain;
+                self.current = Some((broken.task, broken.thread));
+                Some((0, false))
+            }
+            Turn::Ready(id) => {
+                let task = self.scheduled.remove(&id)?;
+                self.by_thread.remove(&task.thread.address());
+                task.thread.get().notes().unmark(Mark::Scheduled);
+                self.current = Some((id, task.thread));
+                Some((task.values, task.by_script))
+            }
+        }
     }
 
     /// Whether all threads that belong to the scheduler can be resumed, and all queues are right.
     fn is_consistent(&self) -> bool {
-        let queued = self.ready.len() + self.next_slice.len();
+        let queued = self.turns.ready.len() + self.next_slice.len();
         let ready = self.scheduled.values().filter(|task| task.is_ready).count();
         let are_scheduled = self.scheduled.iter().all(|(id, task)| {
-            // SAFETY: it is anchored. It is only looked at.
-            let is_suspended = unsafe { Stack::new(task.thread) }.coroutine() == Coroutine::Suspended;
-            // SAFETY: as above.
-            let is_marked = unsafe { Notes::of(task.thread) }.has(Mark::Scheduled);
-            is_suspended && is_marked && self.by_thread.get(&task.thread) == Some(id)
+            let thread = task.thread.get();
+            let is_suspended = thread.stack().coroutine() == Coroutine::Suspended;
+            let is_marked = thread.notes().has(Mark::Scheduled);
+            is_suspended && is_marked && self.by_thread.get(&thread.address()) == Some(id)
         });
         are_scheduled && queued == ready && self.by_thread.len() == self.scheduled.len()
     }
@@ -229,7 +248,7 @@ impl Tasks {
     pub(super) fn idle(&mut self) -> Next {
         debug_assert!(self.is_consistent(), "a thread has two owners, or none");
         if !self.next_slice.is_empty() {
-            self.ready.append(&mut self.next_slice);
+            self.next_slice.drain(..).for_each(|id| self.turns.ready.push(id, false));
             Next::Yielded
         } else if self.connections.is_empty()
             && !self.scheduled.values().any(|task| task.plan.is_woken_from_outside())
@@ -244,11 +263,11 @@ impl Tasks {
     pub(in crate::luau) fn wake(&mut self, id: TaskId) -> bool {
         let Some(task) = self.scheduled.get_mut(&id).filter(|task| !task.is_ready) else { return false };
         task.is_ready = true;
-        let plan = task.plan;
+        let (plan, thread) = (task.plan, task.thread);
         if let Plan::Join { of, .. } = plan {
             self.forget_joiner(of, id);
         }
-        self.ready.push_back(id);
+        self.turns.ready.push(id, is_handler(thread));
         true
     }
 
@@ -262,19 +281,18 @@ impl Tasks {
     }
 
     /// Makes one of them ready, with values that `put` puts on its stack and counts.
-    pub(in crate::luau) fn wake_joiner(&mut self, id: TaskId, put: impl FnOnce(*mut lua_State) -> c_int) {
+    pub(in crate::luau) fn wake_joiner(&mut self, id: TaskId, put: impl FnOnce(&mut Stack<'_>) -> c_int) {
         if let Some(task) = self.scheduled.get_mut(&id) {
-            task.values = put(task.thread);
+            task.values = put(&mut task.thread.get().stack());
             task.is_ready = true;
-            self.ready.push_back(id);
+            self.turns.ready.push(id, is_handler(task.thread));
         }
     }
 
     /// The task whose turn it was has ended with `status`, or yielded. Its stack is `stack`.
     pub(super) fn stopped(&mut self, stack: &mut Stack<'_>, status: c_int) -> Next {
         let Some((_, thread)) = self.current.take() else { return Next::Continue };
-        // SAFETY: it is anchored.
-        let notes = unsafe { Notes::of(thread) };
+        let notes = thread.get().notes();
         if status == ffi::LUA_YIELD && notes.has(Mark::Scheduled) {
             return Next::Continue; // it waits
         }
@@ -285,14 +303,47 @@ impl Tasks {
             return Next::Continue;
         }
         let next = self.ended(stack, status);
-        self.release(stack);
+        let is_handlers_own = status == ffi::LUA_OK && notes.has(Mark::Handler) && !notes.has(Mark::Known);
+        if !(is_handlers_own && self.handlers.keep_idle(thread)) {
+            self.release(stack);
+        }
         next
+    }
+
+    /// A handler is a call, of which somebody is told how it ends.
+    pub(in crate::luau) fn begin_call(&mut self, thread: *mut lua_State, purpose: Purpose) {
+        self.handlers.begin_call(thread, purpose);
+    }
+
+    /// It has ended.
+    pub(in crate::luau) fn take_call(&mut self, thread: *mut lua_State) -> Option<Purpose> {
+        self.handlers.take_call(thread)
+    }
+
+    /// How many calls have not ended.
+    pub(in crate::luau) fn calls(&self) -> usize {
+        self.handlers.calls()
+    }
+
+    pub(in crate::luau) fn take_calls(&mut self) -> Vec<Purpose> {
+        self.handlers.take_calls()
+    }
+
+    /// The thread of a handler that has returned, for another. It is anchored, and has the globals of the process.
+    pub(in crate::luau) fn take_idle_handler(&mut self) -> Option<Anchored> {
+        self.handlers.take_idle()
+    }
+
+    /// It was not used.
+    pub(in crate::luau) fn keep_idle_handler(&mut self, thread: Anchored) {
+        thread.get().stack().resize(0);
+        self.handlers.keep_idle(thread);
     }
 
     /// A thread has ended with `status`, or has yielded to nobody: then it is suspended until somebody resumes it who
     /// has it.
     pub(in crate::luau) fn ended(&mut self, stack: &mut Stack<'_>, status: c_int) -> Next {
-        let is_main = stack.thread() == self.root;
+        let is_main = stack.thread() == self.root.address();
         match status {
             ffi::LUA_OK => {
                 if is_main && stack.has_room(transfer::RESULT_SLOTS) {
@@ -307,6 +358,7 @@ impl Tasks {
                 Next::Continue
             }
             _ if is_main => Next::Failed,
+            _ if stack.own().notes().has(Mark::Reported) => Next::Continue,
             _ => Next::TaskFailed,
         }
     }
@@ -314,24 +366,24 @@ impl Tasks {
     /// The process ends, or starts again: nothing belongs to the scheduler any more.
     pub(super) fn disband(&mut self) {
         for task in std::mem::take(&mut self.scheduled).into_values() {
-            // SAFETY: it is anchored, and does not run.
-            task.take_values_off(&mut unsafe { Stack::new(task.thread) });
-            // SAFETY: as above.
-            unsafe { Notes::of(task.thread) }.unmark(Mark::Scheduled);
+            task.take_values_off(&mut task.thread.get().stack());
+            task.thread.get().notes().unmark(Mark::Scheduled);
         }
     }
 
-    /// Lets go of a thread, which is anchored. The stack is its own, or another's of the same state.
+    /// Lets go of a thread, unless somebody is told how it ends. The stack is its own, or another's of the same state.
     pub(in crate::luau) fn release(&self, task: &Stack<'_>) {
-        if task.thread() == self.root {
+        if task.thread() == self.root.address() || self.handlers.is_call(task.thread()) {
             return;
         }
-        // SAFETY: the main thread lives as long as its state, and does not run while processes do.
-        let mut main = unsafe { Stack::new(task.main_thread()) };
+        let mut main = task.main_thread().stack();
         main.push_reference(self.anchors);
         main.push_address(task.thread(), Tag::Thread);
-        main.push_nil();
-        main.raw_set(-3); // there is an entry, so this takes no memory
-        main.pop(1);
+        if main.raw_get(-2) != Kind::NIL {
+            main.push_address(task.thread(), Tag::Thread);
+            main.push_nil();
+            main.raw_set(-4); // there is an entry, so this takes no memory
+        }
+        main.pop(2);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use bevy::ecs::entity::Entity;
 use bevy::platform::collections::HashMap;
 use smallvec::SmallVec;
 
@@ -121,6 +122,10 @@ impl Copier {
             Kind::BUFFER => match self.take(stack.buffer(index).unwrap_or_default()) {
                 Some(bytes) => Value::Buffer(bytes),
                 None => self.refuse(Refusal::Bytes(name), name),
+            },
+            Kind::LIGHT_USERDATA => match stack.entity(index).and_then(Entity::try_from_bits) {
+                Some(entity) => Value::Entity(entity),
+                None => self.refuse(Refusal::Kind(name), name),
             },
             Kind::TABLE => self.table(stack, index),
             _ => self.refuse(Refusal::Kind(name), name),

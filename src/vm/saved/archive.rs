@@ -28,6 +28,8 @@ pub(super) struct SavedVm<'a> {
     pub(super) is_persistent: bool,
     pub(super) is_suspended: bool,
     pub(super) limits: u32,
+    /// The names of its libraries.
+    pub(super) libraries: Vec<Box<str>>,
     /// What it has printed and nobody has taken, and how much was dropped.
     pub(super) console: Option<(Box<str>, u64)>,
     /// The names of processes that have one of their own, by their PIDs.
@@ -54,6 +56,7 @@ pub(super) struct Entry {
     pub(super) is_persistent: bool,
     pub(super) is_suspended: bool,
     pub(super) limits: usize,
+    pub(super) libraries: Vec<Box<str>>,
     pub(super) console: Option<(Box<str>, u64)>,
     pub(super) names: Vec<(u32, Box<str>)>,
     isolate: Range<usize>,
@@ -84,6 +87,7 @@ impl Archive {
                 is_persistent: vm.is_persistent,
                 is_suspended: vm.is_suspended,
                 limits: vm.limits as usize,
+                libraries: vm.libraries,
                 console: vm.console,
                 names: vm.names,
                 isolate: isolate..isolate + vm.isolate.len(),

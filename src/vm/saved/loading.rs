@@ -13,7 +13,7 @@ use crate::runtime::{LuauRuntime, ProcessHandle, VmHandle};
 use crate::save::LoadError;
 use crate::script::Script;
 use crate::types::{PidCounter, VmId};
-use crate::vm::{Vm, VmLimits, VmSuspended};
+use crate::vm::{HostLibraries, Vm, VmLimits, VmSuspended};
 
 /// A VM that has its place, and is to be loaded there.
 pub(crate) struct Loading {
@@ -47,7 +47,15 @@ pub(crate) fn begin_loading(world: &mut World, entity: Entity) -> Option<Loading
     if !world.entity(entity).contains::<VmLimits>() {
         world.entity_mut(entity).insert(VmLimits::shared_by(limits.clone()));
     }
-    let (handle, id) = world.resource_mut::<LuauRuntime>().settle_vm(entity, wanted, limits);
+    if !saved.libraries.is_empty() && !world.entity(entity).contains::<HostLibraries>() {
+        let names = saved.libraries.iter().map(|name| name.to_string());
+        world.entity_mut(entity).insert(HostLibraries::new(names));
+    }
+    let libraries = world.get::<HostLibraries>(entity).cloned();
+    let mut runtime = world.resource_mut::<LuauRuntime>();
+    let libraries = libraries.map_or(default(), |libraries| runtime.libraries(libraries.names()));
+    let (handle, id) = runtime.settle_vm(entity, wanted, limits);
+    runtime.isolate_mut(handle.isolate).set_libraries(handle.key, libraries);
     Some(Loading { entity, image, handle, id })
 }
 

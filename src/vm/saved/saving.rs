@@ -15,7 +15,7 @@ use crate::save::SaveError;
 use crate::script::Script;
 use crate::script::saved::ScriptTable;
 use crate::types::{Limits, Metrics, VmId};
-use crate::vm::{Vm, VmLimits, VmSuspended};
+use crate::vm::{HostLibraries, Vm, VmLimits, VmSuspended};
 
 /// VMs that are saved together.
 #[derive(Default)]
@@ -35,6 +35,7 @@ pub(crate) struct SavingVm {
     is_persistent: bool,
     is_suspended: bool,
     limits: u32,
+    libraries: Vec<Box<str>>,
     console: Option<(Box<str>, u64)>,
     names: Vec<(u32, Box<str>)>,
 }
@@ -89,6 +90,7 @@ impl Saving {
             self.limits.push(limits); // and so nobody else gets its address
             self.limits.len() as u32 - 1
         });
+        let libraries = entity.get::<HostLibraries>().into_iter().flat_map(HostLibraries::names);
         let console =
             entity.get::<VmConsole>().map(|console| (console.text().into(), console.dropped_bytes()));
         let saving = SavingVm {
@@ -97,6 +99,7 @@ impl Saving {
             is_persistent: component.is_persistent(),
             is_suspended: entity.contains::<VmSuspended>(),
             limits,
+            libraries: libraries.map(Into::into).collect(),
             console,
             names,
         };
@@ -115,6 +118,7 @@ impl Saving {
             is_persistent: vm.is_persistent,
             is_suspended: vm.is_suspended,
             limits: vm.limits,
+            libraries: vm.libraries.clone(),
             console: vm.console.clone(),
             names: vm.names.clone(),
             isolate,

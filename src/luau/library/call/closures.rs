@@ -10,7 +10,7 @@ use crate::luau::host_functions::HostEntry;
 use crate::luau::stack::{Stack, Tag};
 
 /// The first upvalue of the running function.
-const UPVALUE: c_int = ffi::lua_upvalueindex(1);
+const UPVALUE: u8 = 1;
 
 impl Stack<'_> {
     /// Pushes a function of ours.
@@ -57,12 +57,31 @@ impl Stack<'_> {
     }
 }
 
+/// Functions of Luau that are asked for an upvalue, counted from 1.
+macro_rules! of_an_upvalue {
+    ($($name:ident($($argument:ident: $type:ty),*) -> $result:ty = $function:ident;)*) => {
+        impl Call<'_> {$(
+            #[inline]
+            fn $name(&self, number: u8 $(, $argument: $type)*) -> $result {
+                // SAFETY: a C function runs. Any of its upvalues may be asked for, and what is pushed has room.
+                unsafe { ffi::$function(self.thread(), ffi::lua_upvalueindex(number.into()) $(, $argument)*) }
+            }
+        )*}
+    };
+}
+
+of_an_upvalue! {
+    upvalue_type() -> c_int = lua_type;
+    address_upvalue(tag: c_int) -> *mut c_void = lua_tolightuserdatatagged;
+    number_upvalue(is_number: &mut c_int) -> f64 = lua_tonumberx;
+    push_value_of() -> () = lua_pushvalue;
+}
+
 impl<'a> Call<'a> {
     /// The address in the upvalue, null if there is none with that tag.
     #[inline]
     fn address_in_upvalue(&self, tag: Tag) -> *mut c_void {
-        // SAFETY: a C function runs. Any of its upvalues may be asked for.
-        unsafe { ffi::lua_tolightuserdatatagged(self.thread(), UPVALUE, tag as c_int) }
+        self.address_upvalue(UPVALUE, tag as c_int)
     }
 
     /// Calls the function that the running one stands in for, with the same arguments. Its results are on top, so many.
@@ -129,26 +148,21 @@ impl<'a> Call<'a> {
 
     /// Pushes an upvalue of the running function, counted from 1. Nil if it has none there.
     pub(in crate::luau) fn push_upvalue(&mut self, number: u8) {
-        // SAFETY: a C function runs. Any of its upvalues may be asked for, and Luau makes room.
-        unsafe { ffi::lua_pushvalue(self.thread(), ffi::lua_upvalueindex(number.into())) }
+        self.push_value_of(number);
     }
 
     /// Moves the value on top to an upvalue of the running function, if it has that.
     pub(in crate::luau) fn replace_upvalue(&mut self, number: u8) {
-        let index = ffi::lua_upvalueindex(number.into());
-        // SAFETY: as above.
-        let is_there = unsafe { ffi::lua_type(self.thread(), index) } != ffi::LUA_TNONE;
-        if is_there && self.top() > 0 {
+        if self.upvalue_type(number) != ffi::LUA_TNONE && self.top() > 0 {
             // SAFETY: there is such an upvalue, and a value on top.
-            unsafe { ffi::lua_replace(self.thread(), index) }
+            unsafe { ffi::lua_replace(self.thread(), ffi::lua_upvalueindex(number.into())) }
         }
     }
 
     /// The number that a closure has as its upvalue.
     pub(in crate::luau) fn number_in_upvalue(&self) -> Option<f64> {
         let mut is_number = 0;
-        // SAFETY: a C function runs. Any of its upvalues may be asked for.
-        let number = unsafe { ffi::lua_tonumberx(self.thread(), UPVALUE, &raw mut is_number) };
+        let number = self.number_upvalue(UPVALUE, &mut is_number);
         (is_number != 0).then_some(number)
     }
 }

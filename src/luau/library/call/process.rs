@@ -1,6 +1,8 @@
 //! The process for which a function is called.
 
 use std::ffi::CStr;
+#[cfg(feature = "ecs")]
+use std::mem;
 use std::ptr;
 use std::sync::Arc;
 
@@ -11,8 +13,12 @@ use crate::luau::context::Context;
 use crate::luau::slice::{Running, Slice, SliceEnd};
 use crate::luau::stack::Reference;
 use crate::luau::stack::Stack;
+use crate::luau::thread::OwnThread;
 use crate::luau::threads::{ProcessThread, Tasks};
+#[cfg(feature = "ecs")]
+use crate::luau::world::{WorldCaller, WorldChange, WorldFunctions};
 use crate::script::Bytecode;
+use crate::types::HostCaller;
 
 impl<'a> Call<'a> {
     #[inline]
@@ -71,8 +77,8 @@ impl<'a> Call<'a> {
         if let Some(name) = process.name() {
             return Some(name);
         }
-        // SAFETY: it is anchored. Its stack is only looked at, while functions cannot change it.
-        let root = unsafe { Stack::new(process.root) };
+        let root = process.root?;
+        let root = root.get().stack();
         let level = root.depth().checked_sub(1)?;
         root.frame(level, |frame| frame.short_source.to_string_lossy().into())
     }
@@ -84,7 +90,7 @@ impl<'a> Call<'a> {
 
     /// Whether no process runs: the main thread looks up an import.
     pub(in crate::luau) fn is_main_thread(&self) -> bool {
-        self.main_thread() == self.thread()
+        self.main_thread().address() == self.thread()
     }
 
     /// Pushes the main function of one of our own scripts, which has the base as its globals and is charged to nobody.
@@ -93,8 +99,7 @@ impl<'a> Call<'a> {
         if self.is_main_thread() {
             return self.load(name, code);
         }
-        // SAFETY: it is live, and does not run while processes do. Between protected calls its stack is empty.
-        let mut main = unsafe { Stack::new(self.main_thread()) };
+        let mut main = self.main_thread().stack(); // which is empty between protected calls
         let is_loaded = self.slice().charge_state(|| main.load(name, code));
         main.move_to(self, 1);
         is_loaded
@@ -108,14 +113,34 @@ impl<'a> Call<'a> {
     /// Calls `f` with the arguments as a host function sees them. What it copies is charged to the slice.
     #[inline]
     pub(in crate::luau) fn with_arguments<R>(&mut self, f: impl FnOnce(&CallArguments) -> R) -> R {
-        // SAFETY: a C function runs, of which the stack is. It is borrowed until `f` has returned.
-        let arguments = unsafe { CallArguments::new(self.thread()) };
+        let arguments = CallArguments::new(self.own(), find_caller);
         let result = self.on_thread_stack(|| f(&arguments));
         let cost = arguments.cost();
         if cost > 0 {
             self.charge_later(cost);
         }
         result
+    }
+
+    /// Calls `f` with the world that functions may look at, who calls, the arguments, and what is to be changed. `None` if
+    /// there is no world now.
+    #[cfg(feature = "ecs")]
+    pub(in crate::luau) fn with_world<R>(
+        &mut self,
+        f: impl FnOnce(&dyn WorldFunctions, WorldCaller, &CallArguments, &mut Vec<WorldChange>) -> R,
+    ) -> Option<R> {
+        let context = self.context()?;
+        let world = context.world?;
+        let caller = WorldCaller { vm: context.vm_entity() };
+        // So that nobody has the context while code of the game runs.
+        let mut changes = mem::take(&mut context.changes);
+        // SAFETY: it is there for as long as there are `Slices`. One of them runs, and waits until `f` has returned.
+        let world = unsafe { world.as_ref() };
+        let result = self.with_arguments(|arguments| f(world, caller, arguments, &mut changes));
+        if let Some(context) = self.context() {
+            context.changes = changes;
+        }
+        Some(result)
     }
 
     /// Calls `f` with the whole stack of the operating-system thread: code of the game may need a deep one.
@@ -154,4 +179,10 @@ impl<'a> Call<'a> {
     pub(in crate::luau) fn mark_for_kill(&mut self, end: SliceEnd) {
         self.slice().mark_for_kill(end);
     }
+}
+
+/// Who calls the function that a thread runs.
+fn find_caller(thread: OwnThread<'_>) -> Option<HostCaller> {
+    // SAFETY: it is there for as long as the state. Who runs functions of ours changes nothing of it meanwhile.
+    unsafe { &*thread.shared().context.get() }.host_caller()
 }

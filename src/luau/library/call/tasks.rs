@@ -8,10 +8,10 @@ use super::{Call, Failure};
 use crate::luau::notes::Mark;
 use crate::luau::replies::Reply;
 use crate::luau::request::Request;
-use crate::luau::shared::OwnThread;
 use crate::luau::slice::{SliceEnd, ThreadState, follow_resumes};
-use crate::luau::stack::{Kind, Stack, Tag};
-use crate::luau::threads::{MAIN, Next, Plan, TaskId, Tasks};
+use crate::luau::stack::{Kind, Tag};
+use crate::luau::thread::{Anchored, OwnThread};
+use crate::luau::threads::{MAIN, Next, Plan, TaskId};
 use crate::value::Value;
 
 /// What a task did that was started.
@@ -42,9 +42,11 @@ impl<'a> Call<'a> {
     /// the first value, or when that began.
     pub(super) fn begin_wait(&mut self, request: Request, keeps_first: bool) -> Result<(), Failure> {
         self.check_can_wait()?;
-        let (process, thread) =
-            (self.process().map(|process| (process.root, process.tasks().is_none())), self.thread());
-        let is_alone = process == Some((thread, true));
+        let (process, thread) = (
+            self.process().map(|process| (process.root.map(Anchored::address), process.tasks().is_none())),
+            self.thread(),
+        );
+        let is_alone = process.is_some_and(|(root, is_alone)| is_alone && root == Some(thread));
         if keeps_first {
             self.resize(1);
         } else {
@@ -55,6 +57,8 @@ impl<'a> Call<'a> {
         let plan = match &request {
             Request::Join { timeout } => {
                 let of = self.thread_at(1).ok_or_else(|| self.wrong(1, 1, "thread"))?;
+                // SAFETY: who waits keeps it on its stack.
+                let of = unsafe { of.anchored() };
                 Plan::Join { of, has_timeout: timeout.is_some() }
             }
             Request::Receive { .. } => Plan::Message,
@@ -82,11 +86,13 @@ impl<'a> Call<'a> {
         };
         self.push_value(index);
         self.push_reference(anchors);
-        self.push_address(thread, Tag::Thread);
+        self.push_address(thread.address(), Tag::Thread);
         self.push_value(-3);
         self.raw_set(-3);
         self.pop(2);
-        // SAFETY: whoever calls this has taken it from the scheduler, or runs on it and yields next. It was anchored.
+        // SAFETY: it is in that table until it is released.
+        let thread = unsafe { thread.anchored() };
+        // SAFETY: whoever calls this has taken it from the scheduler, or runs on it and yields next.
         self.tasks().map_or(MAIN, |tasks| unsafe { tasks.schedule(thread, plan, values, by_script) })
     }
 
@@ -128,16 +134,25 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The number of a new connection, by which the process anchors the value at an index.
-    pub(in crate::luau) fn new_connection(&mut self, index: i32) -> TaskId {
-        let id = self.tasks().map_or(MAIN, Tasks::next_id);
-        if let Some(anchors) = self.tasks().map(|tasks| tasks.anchors) {
-            self.push_reference(anchors);
-            self.push_value(index);
-            self.raw_set_element(-2, id.cast_signed());
-            self.pop(1);
+    /// The number of a new connection, or export, by which the process anchors the function at an index.
+    pub(in crate::luau) fn new_connection(&mut self, index: i32) -> Result<TaskId, Failure> {
+        self.make_tasks();
+        let limit = self.context().map_or(0, |context| context.task_limit);
+        let count = self.tasks().map_or(0, |tasks| tasks.connections.len());
+        if count >= limit {
+            let why = format!("this process has {count} connections and exports, of {limit}");
+            return Err(Failure::new(why));
         }
-        id
+        let Some(tasks) = self.tasks() else { return Ok(MAIN) };
+        let (id, anchors) = (tasks.next_id(), tasks.anchors);
+        self.push_reference(anchors);
+        self.push_value(index);
+        self.raw_set_element(-2, id.cast_signed());
+        self.pop(1);
+        if let Some(tasks) = self.tasks() {
+            tasks.connections.insert(id);
+        }
+        Ok(id)
     }
 
     /// Lets go of what is anchored by a number.
@@ -150,15 +165,9 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The thread at an index.
-    fn own_thread_at(&self, index: i32) -> Option<OwnThread<'a>> {
-        // SAFETY: it is on the stack of a running function, which does not lose it while it deals with it.
-        self.thread_at(index).map(|thread| unsafe { OwnThread::new(thread) })
-    }
-
     /// In which state the thread at an index is.
     pub(in crate::luau) fn thread_state(&self, index: i32) -> Option<ThreadState> {
-        self.own_thread_at(index).map(OwnThread::state)
+        self.thread_at(index).map(OwnThread::state)
     }
 
     /// Makes a thread of the function at stack index 1, or takes the suspended one that is there, puts the arguments
@@ -182,13 +191,11 @@ impl<'a> Call<'a> {
             let thread = self.push_thread();
             self.insert(1); // thread, function, arguments
             self.push_value(2);
-            // SAFETY: it is new, and on the stack.
-            self.move_to(&mut unsafe { Stack::new(thread) }, 1);
+            self.move_to(&mut thread.stack(), 1);
             self.remove(2);
         }
         let thread = self.thread_at(1).ok_or_else(Failure::value)?;
-        // SAFETY: the thread is on the stack. It is new or suspended, so nobody uses its stack while this lives.
-        let mut stack = unsafe { Stack::new(thread) };
+        let mut stack = thread.stack();
         if !u16::try_from(arguments).is_ok_and(|arguments| stack.has_room(arguments)) {
             return Err(Failure::new("too many arguments"));
         }
@@ -214,7 +221,7 @@ impl<'a> Call<'a> {
     /// ready, or woken. Leaves its thread there and nothing else. For its caller that is the argument at `position`.
     pub(in crate::luau) fn schedule_task(&mut self, position: i32, plan: Plan) -> Result<TaskId, Failure> {
         let arguments = self.new_task(position)?;
-        if let Some(thread) = self.own_thread_at(1) {
+        if let Some(thread) = self.thread_at(1) {
             thread.leave_scheduler(); // what is below the arguments goes with that
         }
         Ok(self.schedule(1, plan, arguments, true))
@@ -236,14 +243,12 @@ impl<'a> Call<'a> {
     pub(in crate::luau) fn run_task(&mut self) -> Result<Spawned, Failure> {
         let arguments = self.new_task(1)?;
         let thread = self.thread_at(1).ok_or_else(Failure::value)?;
-        // SAFETY: the thread is on the stack, new or suspended, and has so many arguments. Luau catches all errors, and
-        // takes it from the scheduler before it runs (`before_resume`).
-        let status = unsafe { ffi::lua_resume_(thread, self.thread(), arguments) };
+        // It is taken from the scheduler before it runs (`before_resume`).
+        let status = thread.resume(Some(self.own()), arguments);
         if status == ffi::LUA_BREAK {
             return Ok(Spawned::Preempted);
         }
-        // SAFETY: as above. It does not run any more.
-        let mut stack = unsafe { Stack::new(thread) };
+        let mut stack = thread.stack();
         if status != stack.status() {
             stack.pop(1); // why it was not resumed at all
             return Err(Failure::new("C stack overflow"));
@@ -254,11 +259,10 @@ impl<'a> Call<'a> {
 
     /// The thread at stack index 1, which runs as a task inside the running function, has stopped.
     pub(in crate::luau) fn task_stopped(&mut self) {
-        let Some(own) = self.own_thread_at(1).filter(|own| !own.notes().has(Mark::Scheduled)) else {
+        let Some(own) = self.thread_at(1).filter(|own| !own.notes().has(Mark::Scheduled)) else {
             return; // it waits
         };
-        // SAFETY: it is on the stack, and does not run.
-        let mut stack = unsafe { Stack::new(own.address()) };
+        let mut stack = own.stack();
         let status = stack.status();
         match self.tasks().map(|tasks| tasks.ended(&mut stack, status)) {
             Some(Next::TaskFailed) => own.task_failed(),
@@ -277,17 +281,14 @@ impl<'a> Call<'a> {
         }
         self.prepare_close(index);
         if let Some(thread) = self.thread_at(index) {
-            let _guard = self.running().slice().grant_all_memory();
-            // SAFETY: the thread is on the stack, and does not run. It is nobody's, and gets the memory that this
-            // takes.
-            unsafe { ffi::lua_resetthread(thread) }
+            thread.reset();
         }
         true
     }
 
     /// A suspended thread is about to be closed: it is nobody's any more.
     pub(in crate::luau) fn prepare_close(&mut self, index: i32) {
-        if let Some(thread) = self.own_thread_at(index) {
+        if let Some(thread) = self.thread_at(index) {
             thread.leave_scheduler();
             thread.notes().unmark(Mark::Waits);
             thread.is_cancelled();
@@ -296,17 +297,18 @@ impl<'a> Call<'a> {
 
     /// A script asks for the thread that runs.
     pub(in crate::luau) fn note_that_known(&mut self) {
-        let thread = self.thread();
-        if self.process().is_some_and(|process| process.root == thread) {
-            self.running().notes().mark(Mark::Known);
+        let (thread, notes) = (self.thread(), self.running().notes());
+        if notes.has(Mark::Handler)
+            || self.process().is_some_and(|process| process.root.map(Anchored::address) == Some(thread))
+        {
+            notes.mark(Mark::Known);
         }
     }
 
     /// The error with which the thread at an index has ended: pushes it, if there is one.
     pub(in crate::luau) fn push_error_of(&mut self, index: i32) -> bool {
         let Some(thread) = self.thread_at(index) else { return false };
-        // SAFETY: it is on the stack, and is only looked at.
-        let stack = unsafe { Stack::new(thread) };
+        let stack = thread.stack();
         let has_failed =
             !matches!(stack.status(), ffi::LUA_OK | ffi::LUA_YIELD | ffi::LUA_BREAK) && stack.top() > 0;
         if has_failed {
