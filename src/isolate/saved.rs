@@ -95,6 +95,8 @@ struct SavedMore {
     mail: Option<SavedMailbox>,
     signals: Option<SavedSignals>,
     replies: Vec<SavedReply>,
+    /// Names and anchors of functions that the game can call.
+    exports: Vec<(Box<str>, u32)>,
 }
 
 /// What a process starts with.

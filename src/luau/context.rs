@@ -206,6 +206,14 @@ impl Context {
         self.time.as_secs_f64()
     }
 
+    /// The entity of a process that was loaded.
+    #[cfg(feature = "save")]
+    pub(crate) fn set_entity(&mut self, process: ProcessIndex, entity: Entity) {
+        if let Some(caller) = self.callers.get_mut(process.at()) {
+            caller.process = entity;
+        }
+    }
+
     /// Hands over the function with a registry reference.
     pub(super) fn hand_over(&mut self, reference: Reference) -> FunctionRef {
         self.has_handed_over = true;

@@ -126,10 +126,11 @@ impl Isolate {
     ) -> Result<LoadedImage, LoadError> {
         let started =
             saved.processes.iter().zip(keys).filter(|it| matches!(it.0.life, SavedLife::Started(_)));
-        let started: Vec<(ProcessKey, u32)> = started.map(|(process, key)| (*key, process.pid)).collect();
-        let places = started.iter().map(|&(key, pid)| {
+        let started: Vec<ProcessKey> = started.map(|(_, key)| *key).collect();
+        let places = started.into_iter().map(|key| {
             let category = self.assign_category(key.index);
-            ImagePlace { process: key.index, category, pid, vm: job.vm.index }
+            let ProcessOrigin { process: entity, pid, .. } = self.processes.origin(key.index);
+            ImagePlace { process: key.index, category, entity, pid, vm: job.vm.index }
         });
         let places: Vec<ImagePlace> = places.collect();
         if heap.is_empty() && places.is_empty() {
@@ -311,7 +312,7 @@ impl Isolate {
 
     /// What was sent to a process.
     fn load_more(&mut self, key: ProcessKey, more: SavedMore) -> Result<(), &'static str> {
-        let SavedMore { mail, signals, replies } = more;
+        let SavedMore { mail, signals, replies, exports } = more;
         if let Some(signals) = signals {
             self.signals_mut().insert(key.index, signals.signals()?);
         }
@@ -319,12 +320,16 @@ impl Isolate {
         if let Some(mail) = mail {
             context.mail.insert(key.index, mail.mailbox()?);
         }
+        context.exports.load(key.index, exports);
         context.replies.load(key.index, replies)
     }
 
     /// The entity of a process that was loaded.
     pub(crate) fn set_entity(&mut self, key: ProcessKey, entity: Entity) {
         self.processes.origins[key.index.at()].process = entity;
+        if let Some(state) = &mut self.state {
+            state.luau.context().set_entity(key.index, entity);
+        }
         self.outbox.set_entity(key, entity);
     }
 }

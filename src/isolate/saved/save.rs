@@ -280,6 +280,7 @@ fn more(context: &Context, process: ProcessIndex) -> Option<Box<SavedMore>> {
     let mail = context.mail.get(&process).map(SavedMailbox::from);
     let signals = context.signals.of(process).map(SavedSignals::from);
     let replies = context.replies.saved(process);
-    let is_some = mail.is_some() || signals.is_some() || !replies.is_empty();
-    is_some.then(|| Box::new(SavedMore { mail, signals, replies }))
+    let exports = context.exports.saved(process);
+    let is_some = mail.is_some() || signals.is_some() || !replies.is_empty() || !exports.is_empty();
+    is_some.then(|| Box::new(SavedMore { mail, signals, replies, exports }))
 }
