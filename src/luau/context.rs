@@ -125,8 +125,8 @@ impl Caller {
 
     /// The same with the state of its generator.
     #[cfg(feature = "save")]
-    pub(super) fn with_random(pid: u32, vm: VmIndex, state: u64) -> Self {
-        Self { pid, vm, random: Pcg32::from_state(state) }
+    pub(super) fn with_random(process: Entity, pid: Pid, vm: VmIndex, state: u64) -> Self {
+        Self { process, pid, vm, random: Pcg32::from_state(state) }
     }
 }
 

@@ -34,16 +34,18 @@ mod tests;
 
 use std::borrow::Cow;
 
+use bevy::ecs::entity::Entity;
 use thiserror::Error;
 
 use super::function_ref::FunctionRef;
+use super::library::BASES;
 use super::modules::LoadedProgram;
 use super::records::RECORDS;
 use super::stack::{Reference, Stack};
 use super::state::LuauState;
 use super::threads::{ProcessThread, Tasks};
 use crate::script::Script;
-use crate::types::{ProcessIndex, VmIndex};
+use crate::types::{Pid, ProcessIndex, VmIndex};
 use bytes::Writer;
 use heap::{Heap, Value};
 use processes::{Draft, TasksDraft};
@@ -93,7 +95,8 @@ pub(crate) enum SaveError {
 pub(crate) struct ImagePlace {
     pub(crate) process: ProcessIndex,
     pub(crate) category: u8,
-    pub(crate) pid: u32,
+    pub(crate) entity: Entity,
+    pub(crate) pid: Pid,
     pub(crate) vm: VmIndex,
 }
 
@@ -141,7 +144,8 @@ impl LuauState {
         let drafts: Vec<Draft> = processes.iter().map(|&process| self.draft(process)).collect();
         let functions: Vec<Reference> = functions.iter().map(|function| function.reference).collect();
         let has_records = self.has_records;
-        let saved = self.with_cache(|stack, heap, cache| {
+        let environment = programs.first().map(|program| program.loaded.environment);
+        let saved = self.with_cache(environment, |stack, heap, cache| {
             let programs = known_programs(stack, heap, cache, programs);
             save(stack, heap, cache, &programs, (&drafts, has_records), &functions)
         });
@@ -156,7 +160,7 @@ impl LuauState {
             results: tasks.results().to_vec(),
         };
         Draft {
-            root: thread.root,
+            root: self.root(process),
             random: self.context_ref().random_of(process),
             extras: thread.save(),
             tasks: thread.tasks().map(tasks),
@@ -164,19 +168,26 @@ impl LuauState {
         }
     }
 
-    /// Calls `f` in a protected call, with what is remembered from image to image. `None` if there was not enough memory.
-    fn with_cache<R>(&mut self, f: impl FnOnce(&mut Stack<'_>, &Heap, &mut ImageCache) -> R) -> Option<R> {
+    /// Calls `f` in a protected call, with what is remembered from image to image of VMs whose environments have a
+    /// metatable. `None` if there was not enough memory.
+    fn with_cache<R>(
+        &mut self,
+        environment: Option<Reference>,
+        f: impl FnOnce(&mut Stack<'_>, &Heap, &mut ImageCache) -> R,
+    ) -> Option<R> {
         // SAFETY: nothing runs in a state that is borrowed, and nothing is collected but by its functions. All objects that
         // are asked for come from there.
         let heap = unsafe { Heap::new(self.main) };
-        let mut cache = self.image.take().unwrap_or_default();
-        let environment = self.environment_metatable;
+        let environment = environment.unwrap_or(self.bases.first_environment());
+        let base = self.bases.with_environment(environment)?;
+        let known = self.images.iter().position(|(other, _)| *other == environment);
+        let mut cache = known.map(|known| self.images.swap_remove(known).1).unwrap_or_default();
         let result = self.protect(|stack| {
             stack.resize(0);
-            cache.refresh(stack, &heap, environment);
+            cache.refresh(stack, &heap, base);
             f(stack, &heap, &mut cache)
         });
-        self.image = Some(cache);
+        self.images.push((environment, cache));
         result.ok()
     }
 }
@@ -241,14 +252,16 @@ fn save(
 
 /// What is ours alone: the records of all processes of the state, and what anchors tasks.
 fn hide(saver: &mut Saver<'_>, stack: &mut Stack<'_>, drafts: &[Draft]) {
-    stack.push_registered(RECORDS);
+    for registered in [RECORDS, BASES] {
+        stack.push_registered(registered);
+        saver.hide(stack.top());
+        stack.pop(1);
+    }
     for tasks in drafts.iter().filter_map(|draft| draft.tasks.as_ref()) {
         stack.push_reference(tasks.anchors);
         saver.hide(stack.top());
         stack.pop(1);
     }
-    saver.hide(stack.top());
-    stack.pop(1);
 }
 
 fn error(refusal: Refusal, root: SaveRoot) -> SaveError {

@@ -46,6 +46,8 @@ use super::stack::{Kind, Stack, Tag};
 #[cfg(feature = "save")]
 mod saved;
 
+#[cfg(feature = "save")]
+pub(super) use globals::BASES;
 pub(super) use globals::{connect, connect_environment};
 pub(super) use host::push_library;
 #[cfg(feature = "save")]

@@ -67,7 +67,7 @@ impl LuauState {
     /// Forgets a program. Processes that run it are not affected.
     pub(crate) fn unload_program(&mut self, program: LoadedProgram) {
         #[cfg(feature = "save")]
-        self.image.iter_mut().for_each(|cache| cache.forget_programs());
+        self.images.iter_mut().for_each(|(_, cache)| cache.forget_programs());
         self.unload(program.main);
         if let Some(links) = program.links {
             self.main().release(links);

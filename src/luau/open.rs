@@ -95,7 +95,7 @@ impl LuauState {
             // SAFETY: it lives as long as the state: see `LuauState::drop`.
             memory: Box::new(unsafe { Memory::charged_to(slice, is_repeatable) }),
             #[cfg(feature = "save")]
-            image: None,
+            images: Vec::new(),
         }
     }
 }

@@ -52,7 +52,7 @@ pub(crate) struct LuauState {
     pub(super) memory: Box<memory::Memory>,
     /// What it remembers from image to image.
     #[cfg(feature = "save")]
-    pub(super) image: Option<Box<super::image::ImageCache>>,
+    pub(super) images: Vec<(Reference, Box<super::image::ImageCache>)>,
 }
 
 // SAFETY: the raw pointers point into the state, which is ours alone: nothing else refers to it, and

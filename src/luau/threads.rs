@@ -39,7 +39,7 @@ use crate::value::Value;
 pub(crate) use handlers::Purpose;
 pub(crate) use task_id::{MAIN, TaskId};
 #[cfg(feature = "save")]
-pub(super) use tasks::saved::{SavedPlan, SavedTask, SavedTasks};
+pub(super) use tasks::saved::{SavedBroken, SavedPlan, SavedTask, SavedTasks};
 pub(super) use tasks::{Next, Plan, Tasks};
 
 /// What is resumed next.
@@ -64,8 +64,9 @@ pub(super) struct ProcessThread {
 #[cfg(feature = "save")]
 #[derive(Default)]
 pub(super) struct SavedExtras {
-    pub(super) chain: Vec<*mut lua_State>,
+    pub(super) chain: Vec<Anchored>,
     pub(super) arguments: c_int,
+    pub(super) preludes: c_int,
     pub(super) arguments_table: Option<Reference>,
     pub(super) name: Option<Arc<str>>,
 }
@@ -254,10 +255,12 @@ impl ProcessThread {
     /// What a process has beyond its root and its tasks.
     #[cfg(feature = "save")]
     pub(super) fn save(&self) -> Option<SavedExtras> {
-        let ProcessExtras { chain, arguments, arguments_table, name, .. } = &**self.more.as_ref()?;
+        let ProcessExtras { chain, arguments, preludes, arguments_table, name, .. } =
+            &**self.more.as_ref()?;
         Some(SavedExtras {
             chain: chain.clone(),
             arguments: *arguments,
+            preludes: *preludes,
             arguments_table: *arguments_table,
             name: name.clone(),
         })
@@ -265,11 +268,11 @@ impl ProcessThread {
 
     /// The opposite.
     #[cfg(feature = "save")]
-    pub(super) fn restore(root: *mut lua_State, saved: SavedExtras, tasks: Option<Tasks>) -> Self {
-        let SavedExtras { chain, arguments, arguments_table, name } = saved;
+    pub(super) fn restore(root: Anchored, saved: SavedExtras, tasks: Option<Tasks>) -> Self {
+        let SavedExtras { chain, arguments, preludes, arguments_table, name } = saved;
         let tasks = tasks.map(Box::new);
-        let more = ProcessExtras { chain, tasks, arguments, arguments_table, name, parked: None };
-        let mut process = Self { root, more: Some(Box::new(more)) };
+        let more = ProcessExtras { chain, tasks, arguments, preludes, arguments_table, name, parked: None };
+        let mut process = Self { root: Some(root), more: Some(Box::new(more)) };
         process.trim();
         process
     }

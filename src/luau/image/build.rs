@@ -171,6 +171,7 @@ impl<'b> Builder<'b> {
             Saved::Iterator(at) => Value::Iterator(at),
             Saved::DeadKey => Value::DeadKey,
             Saved::Object(number) => self.object_value(number),
+            Saved::Entity(bits) => Value::Entity(bits),
         }
     }
 

@@ -166,6 +166,8 @@ pub(super) mod tags {
     pub(in super::super) const ITERATOR: u8 = 7;
     pub(in super::super) const DEAD_KEY: u8 = 8;
     pub(in super::super) const OBJECT: u8 = 9;
+    /// Of the game. Its bits follow.
+    pub(in super::super) const ENTITY: u8 = 10;
 }
 
 /// What an object is, as a byte.
@@ -203,6 +205,9 @@ pub(super) mod thread_bits {
     pub(in super::super) const COUNTED: u8 = 1;
     pub(in super::super) const WAITS: u8 = 2;
     pub(in super::super) const KNOWN: u8 = 4;
+    pub(in super::super) const HANDLER: u8 = 8;
+    pub(in super::super) const REPORTED: u8 = 16;
+    pub(in super::super) const ALL: u8 = COUNTED | WAITS | KNOWN | HANDLER | REPORTED;
 }
 
 /// Bits of a process: what follows of it.

@@ -1,10 +1,11 @@
-//! What a state remembers from one image to the next.
+//! What a state remembers from one image to the next, of VMs with the same base.
 
 use bevy::platform::collections::HashMap;
 
 use super::heap::Heap;
 use super::names::Names;
 use super::programs::{KnownCode, Part, ProgramParts};
+use crate::luau::bases::Base;
 use crate::luau::stack::{Reference, Stack};
 
 /// See the [module](self).
@@ -25,9 +26,9 @@ unsafe impl Sync for ImageCache {}
 
 impl ImageCache {
     /// Sees to it that it knows what there is, in a protected call.
-    pub(super) fn refresh(&mut self, stack: &mut Stack<'_>, heap: &Heap, environment: Reference) {
+    pub(super) fn refresh(&mut self, stack: &mut Stack<'_>, heap: &Heap, base: Base) {
         if !self.names.is_complete() {
-            self.names = Names::of(stack, heap, environment);
+            self.names = Names::of(stack, heap, base);
         }
         self.names.refresh(stack, heap);
         self.find_drivers(heap);

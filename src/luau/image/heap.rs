@@ -70,6 +70,8 @@ pub(super) enum Value {
     Vector([f32; 3]),
     /// Where a loop over a table is.
     Iterator(u32),
+    /// An entity of the game.
+    Entity(u64),
     /// An address that is ours, with its tag.
     Address(*mut c_void, u32),
     Object(Object, ObjectKind),

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use mlua::ffi::lua_State;
-
 use super::build::{self, Builder};
 use super::bytes::{LoadError, Read, Reader, thread_bits};
 use super::cache::ImageCache;
@@ -17,12 +15,13 @@ use super::programs::ProgramParts;
 use super::{ImageLimits, ImagePlace, ImageProgram, LoadedImage, known_programs};
 use crate::luau::anchors::place_in_table;
 use crate::luau::context::Caller;
-use crate::luau::notes::{Mark, Notes};
+use crate::luau::notes::Mark;
 use crate::luau::records::{INSTANCES, LINKS, RECORDS, STATE};
 use crate::luau::slice::follow_resumes;
 use crate::luau::stack::{Reference, Stack, Tag};
 use crate::luau::state::LuauState;
-use crate::luau::threads::{ProcessThread, SavedExtras, SavedPlan, SavedTask, SavedTasks, Tasks};
+use crate::luau::thread::Anchored;
+use crate::luau::threads::{ProcessThread, SavedExtras, SavedTasks, Tasks};
 use crate::luau::transfer;
 use crate::types::VmIndex;
 use crate::value::Value as Plain;
@@ -37,9 +36,17 @@ struct Image<'i> {
     functions: Vec<u32>,
 }
 
+/// Marks of threads that are saved with them.
+const MARKS: [(u8, Mark); 4] = [
+    (thread_bits::WAITS, Mark::Waits),
+    (thread_bits::KNOWN, Mark::Known),
+    (thread_bits::HANDLER, Mark::Handler),
+    (thread_bits::REPORTED, Mark::Reported),
+];
+
 /// What loading a process leaves.
 struct Loaded {
-    root: *mut lua_State,
+    root: Anchored,
     random: u64,
     extras: SavedExtras,
     tasks: Option<LoadedTasks>,
@@ -47,7 +54,7 @@ struct Loaded {
 }
 
 struct LoadedTasks {
-    tasks: SavedTasks<*mut lua_State>,
+    tasks: SavedTasks<Anchored>,
     anchors: Reference,
     results: Vec<Plain>,
 }
@@ -58,8 +65,8 @@ struct Made {
     processes: Vec<Result<Loaded, String>>,
     functions: Vec<Reference>,
     /// Threads that scripts have made, and marks of threads.
-    counted: Vec<*mut lua_State>,
-    marked: Vec<(*mut lua_State, Mark)>,
+    counted: Vec<Anchored>,
+    marked: Vec<(Anchored, Mark)>,
     has_records: bool,
 }
 
@@ -86,7 +93,8 @@ impl LuauState {
         // SAFETY: it lives as long as we do. What is made is bounded by the limits, and a thread must not be left half
         // made.
         let guard = unsafe { (*shared).slice.grant_all_memory() };
-        let made = self.with_cache(|stack, heap, cache| {
+        let environment = programs.iter().flatten().next().map(|program| program.loaded.environment);
+        let made = self.with_cache(environment, |stack, heap, cache| {
             load(stack, heap, cache, image, (&roots, category), programs, limits)
         });
         drop(guard);
@@ -123,13 +131,11 @@ impl LuauState {
     fn adopt(&mut self, made: Made, places: &[ImagePlace], anchors: &[u32]) -> LoadedImage {
         let vm = places.first().map_or(VmIndex(0), |place| place.vm);
         for &thread in &made.counted {
-            // SAFETY: it has just been made, and nothing has been collected since.
-            unsafe { Notes::of(thread) }.set_owner(vm.at() + 1);
+            thread.get().notes().set_owner(vm.at() + 1);
             self.shared().slice.adopt_coroutine(vm.at());
         }
         for &(thread, mark) in &made.marked {
-            // SAFETY: as above.
-            unsafe { Notes::of(thread) }.mark(mark);
+            thread.get().notes().mark(mark);
         }
         self.has_records |= made.has_records;
         let has_tasks = made.processes.iter().flatten().any(|process| process.tasks.is_some());
@@ -153,14 +159,14 @@ impl LuauState {
     }
 
     fn adopt_process(&mut self, process: Loaded, place: ImagePlace, anchor: u32) {
-        let ImagePlace { process: index, pid, vm, .. } = place;
-        let caller = Caller::with_random(pid, vm, process.random);
+        let ImagePlace { process: index, entity, pid, vm, .. } = place;
+        let caller = Caller::with_random(entity, pid, vm, process.random);
         if index.at() >= self.threads.len() {
             self.threads.resize_with(index.at() + 1, ProcessThread::new);
             self.roots.by_thread.resize(index.at() + 1, 0);
             self.context().callers.resize(index.at() + 1, caller);
         }
-        debug_assert!(self.threads[index.at()].root.is_null(), "the place is taken");
+        debug_assert!(self.threads[index.at()].root.is_none(), "the place is taken");
         let tasks = process.tasks.map(|LoadedTasks { tasks, anchors, results }| {
             // SAFETY: the threads have been anchored, and checked to be suspended and to have so many values.
             unsafe { Tasks::restore(tasks, process.root, anchors, results) }
@@ -247,12 +253,7 @@ fn load(
         let meanings = Meanings::find(&image.model, image.bytes, cache_now, heap, &programs)?;
         let mut checker = Checker { model: &image.model, meaning: &meanings, heap, known: &mut known };
         let plans = check(&mut checker, &meanings, &image, limits)?;
-        stack.push_globals();
-        let base = match heap.at(1) {
-            Value::Object(base, _) => base,
-            _ => return Err(LoadError::new(0, "the state has no globals")),
-        };
-        stack.resize(0);
+        let Some(base) = cache_now.names.base else { return Err(LoadError::new(0, "the state has no base")) };
         stack.set_memory_category(category);
         let parts = ((&image.model, image.bytes), (heap, cache_now), (&meanings, &plans[..]));
         let objects = Builder::new(parts.0, parts.1, parts.2, base).build()?;
@@ -330,11 +331,11 @@ impl Anchoring<'_, '_, '_> {
         };
         for (number, item) in image.model.items.iter().enumerate() {
             let Item::Thread(thread) = item else { continue };
-            let address = self.objects[number].thread();
+            let address = self.thread(number as u32);
             if thread.bits & thread_bits::COUNTED != 0 {
                 made.counted.push(address);
             }
-            for (bit, mark) in [(thread_bits::WAITS, Mark::Waits), (thread_bits::KNOWN, Mark::Known)] {
+            for (bit, mark) in MARKS {
                 if thread.bits & bit != 0 {
                     made.marked.push((address, mark));
                 }
@@ -355,8 +356,11 @@ impl Anchoring<'_, '_, '_> {
         reference
     }
 
-    fn thread(&self, number: u32) -> *mut lua_State {
-        self.objects[number as usize].thread()
+    fn thread(&self, number: u32) -> Anchored {
+        let thread = self.objects[number as usize].thread();
+        // SAFETY: the checks have seen that it is one. Nothing is collected until its process anchors it, or whoever waits
+        // for it has it.
+        unsafe { Anchored::new(thread) }
     }
 
     fn is_broken(&self, thread: u32) -> bool {
@@ -382,7 +386,8 @@ impl Anchoring<'_, '_, '_> {
         let handed_over = process.handed_over.map(|table| self.refer_to(table));
         let name = process.name.as_ref().map(|name| Arc::from(&*String::from_utf8_lossy(name)));
         let chain = process.chain.iter().map(|&thread| self.thread(thread)).collect();
-        let extras = SavedExtras { chain, arguments: process.arguments, arguments_table, name };
+        let SavedProcess { arguments, preludes, .. } = *process;
+        let extras = SavedExtras { chain, arguments, preludes, arguments_table, name };
         let tasks = process.tasks.as_ref().map(|tasks| self.tasks(process, tasks));
         Ok(Loaded { root: self.thread(process.root), random: process.random, extras, tasks, handed_over })
     }
@@ -404,10 +409,10 @@ impl Anchoring<'_, '_, '_> {
 
     fn tasks(&mut self, process: &SavedProcess, saved: &SavedTasks<u32>) -> LoadedTasks {
         self.stack.push_table(0, saved.scheduled.len());
-        let anchored =
-            saved.scheduled.iter().map(|task| task.thread).chain(saved.current.map(|(_, thread)| thread));
-        for thread in anchored {
-            self.stack.push_address(self.thread(thread), Tag::Thread);
+        let scheduled = saved.scheduled.iter().map(|task| task.thread);
+        let broken = saved.broken.iter().map(|broken| broken.thread);
+        for thread in scheduled.chain(broken).chain(saved.current.map(|(_, thread)| thread)) {
+            self.stack.push_address(self.thread(thread).address(), Tag::Thread);
             self.push(thread);
             self.stack.raw_set(-3);
         }
@@ -417,28 +422,7 @@ impl Anchoring<'_, '_, '_> {
         }
         let anchors = self.stack.refer_to(-1);
         self.stack.pop(1);
-        let task = |task: &SavedTask<u32>| SavedTask {
-            id: task.id,
-            thread: self.thread(task.thread),
-            values: task.values,
-            by_script: task.by_script,
-            is_ready: task.is_ready,
-            plan: match task.plan {
-                SavedPlan::Ready => SavedPlan::Ready,
-                SavedPlan::NextSlice => SavedPlan::NextSlice,
-                SavedPlan::Wait => SavedPlan::Wait,
-                SavedPlan::Message => SavedPlan::Message,
-                SavedPlan::Join { of, has_timeout } => SavedPlan::Join { of: self.thread(of), has_timeout },
-            },
-        };
-        let tasks = SavedTasks {
-            current: saved.current.map(|(id, thread)| (id, self.thread(thread))),
-            scheduled: saved.scheduled.iter().map(task).collect(),
-            ready: saved.ready.clone(),
-            next_slice: saved.next_slice.clone(),
-            last_id: saved.last_id,
-            connections: saved.connections.clone(),
-        };
+        let tasks = saved.map(|thread| self.thread(thread));
         LoadedTasks { tasks, anchors, results: self.results(&process.results) }
     }
 
@@ -455,6 +439,7 @@ impl Anchoring<'_, '_, '_> {
                 Saved::Integer(integer) => self.heap.push(Value::Integer(integer)),
                 Saved::Vector(lanes) => self.heap.push(Value::Vector(lanes)),
                 Saved::Object(number) => self.push(number),
+                Saved::Entity(bits) => self.heap.push(Value::Entity(bits)),
                 Saved::Iterator(_) | Saved::DeadKey => self.heap.push(Value::Nil),
             }
         }

@@ -26,6 +26,7 @@ pub(super) enum Saved {
     Iterator(u32),
     DeadKey,
     Object(u32),
+    Entity(u64),
 }
 
 /// An entry of a table.
@@ -216,7 +217,7 @@ impl Model {
 
     fn thread(&mut self, reader: &mut Reader<'_>) -> Read<SavedThread> {
         let status = reader.byte()?;
-        let bits = reader.byte()? & (thread_bits::COUNTED | thread_bits::WAITS | thread_bits::KNOWN);
+        let bits = reader.byte()? & thread_bits::ALL;
         let calls = reader.below(MAX_CALLS, "depth")? as u16;
         let globals = reader.number()? as u32;
         let count = reader.count()?;
@@ -262,6 +263,7 @@ pub(super) fn value(reader: &mut Reader<'_>) -> Read<Saved> {
         tags::ITERATOR => Saved::Iterator(reader.number()? as u32),
         tags::DEAD_KEY => Saved::DeadKey,
         tags::OBJECT => Saved::Object(reader.number()? as u32),
+        tags::ENTITY => Saved::Entity(reader.word()?),
         tag => return reader.refuse(format!("there is no value of type {tag}")),
     })
 }

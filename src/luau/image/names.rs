@@ -5,8 +5,9 @@ use std::ffi::c_void;
 use bevy::platform::collections::HashMap;
 
 use super::heap::{Heap, Object, ObjectKind, Value};
+use crate::luau::bases::Base;
 use crate::luau::library::{DRIVERS, NATIVES};
-use crate::luau::stack::{Kind, Reference, Stack};
+use crate::luau::stack::{Kind, Stack};
 
 /// Functions of Luau's and ours that are made again and again.
 pub(super) const NATIVE_COUNT: usize = NATIVES.len() + 2;
@@ -49,6 +50,8 @@ pub(super) struct Names {
     names: HashMap<Object, Box<[u8]>>,
     objects: HashMap<Box<[u8]>, (Object, ObjectKind)>,
     roles: HashMap<Object, Role>,
+    /// What stands behind the globals.
+    pub(super) base: Option<Object>,
     /// By their numbers.
     pub(super) natives: Vec<NativeKind>,
     native_numbers: HashMap<(usize, usize), usize>,
@@ -63,11 +66,15 @@ unsafe impl Sync for Names {}
 
 impl Names {
     /// Of a state, in a protected call on its main thread.
-    pub(super) fn of(stack: &mut Stack<'_>, heap: &Heap, environment: Reference) -> Self {
+    pub(super) fn of(stack: &mut Stack<'_>, heap: &Heap, base: Base) -> Self {
         let mut names = Self::default();
-        stack.push_globals();
+        stack.push_reference(base.table);
+        names.base = match heap.at(stack.top()) {
+            Value::Object(object, ObjectKind::TABLE) => Some(object),
+            _ => None,
+        };
         names.add_top(stack, heap, "");
-        stack.push_reference(environment);
+        stack.push_reference(base.environment);
         names.add_top(stack, heap, "@environment");
         stack.push_bytes(b"");
         stack.push_metatable(-1);
@@ -77,7 +84,7 @@ impl Names {
             names.add_top(stack, heap, "@vector");
         }
         stack.resize(0);
-        names.find_natives(stack, heap);
+        names.find_natives(stack, heap, base);
         names
     }
 
@@ -112,7 +119,7 @@ impl Names {
         self.objects.insert(name.into(), (object, kind));
     }
 
-    fn find_natives(&mut self, stack: &mut Stack<'_>, heap: &Heap) {
+    fn find_natives(&mut self, stack: &mut Stack<'_>, heap: &Heap, base: Base) {
         for native in NATIVES {
             let address = |function: Option<usize>| function.unwrap_or(0);
             let function = native.entry.function as usize;
@@ -121,7 +128,7 @@ impl Names {
             self.natives.push(NativeKind { native: (function, continuation), upvalues, address: None });
         }
         for (library, name, argument) in [(c"coroutine", c"wrap", false), (c"utf8", c"codes", true)] {
-            stack.push_globals();
+            stack.push_reference(base.table);
             stack.raw_get_field(1, library);
             if stack.raw_get_field(2, name) == Kind::FUNCTION {
                 if argument {

@@ -1,7 +1,5 @@
 //! What an image has of processes beyond their objects.
 
-use mlua::ffi::lua_State;
-
 use super::bytes::{Read, Reader, Writer, process_bits, thread_bits};
 use super::check::{Checker, Meaning, resumed_thread, status};
 use super::heap::{Object, ObjectKind, Value};
@@ -9,13 +7,14 @@ use super::model::{self, Item, Saved, SavedThread};
 use super::save::{Refusal, Saver};
 use crate::luau::records::{INSTANCES, LINKS, RECORDS, STATE};
 use crate::luau::stack::{Kind, Reference, Stack};
-use crate::luau::threads::{SavedExtras, SavedPlan, SavedTask, SavedTasks};
+use crate::luau::thread::Anchored;
+use crate::luau::threads::{SavedBroken, SavedExtras, SavedPlan, SavedTask, SavedTasks};
 use crate::luau::transfer;
 use crate::value::Value as Plain;
 
 /// A process that is about to be saved.
 pub(super) struct Draft {
-    pub(super) root: *mut lua_State,
+    pub(super) root: Anchored,
     pub(super) random: u64,
     pub(super) extras: Option<SavedExtras>,
     pub(super) tasks: Option<TasksDraft>,
@@ -24,7 +23,7 @@ pub(super) struct Draft {
 
 /// Its tasks.
 pub(super) struct TasksDraft {
-    pub(super) tasks: SavedTasks<*mut lua_State>,
+    pub(super) tasks: SavedTasks<Anchored>,
     pub(super) anchors: Reference,
     pub(super) results: Vec<Plain>,
 }
@@ -40,6 +39,7 @@ pub(super) struct SavedProcess {
     pub(super) record: Option<[Option<u32>; 3]>,
     pub(super) chain: Vec<u32>,
     pub(super) arguments: i32,
+    pub(super) preludes: i32,
     pub(super) arguments_table: Option<u32>,
     pub(super) name: Option<Vec<u8>>,
     pub(super) tasks: Option<SavedTasks<u32>>,
@@ -54,11 +54,10 @@ impl SavedProcess {
     pub(super) fn threads(&self) -> impl Iterator<Item = u32> {
         let tasks = self.tasks.iter();
         let of_tasks = tasks.flat_map(|tasks| {
-            tasks
-                .current
-                .iter()
-                .map(|(_, thread)| *thread)
-                .chain(tasks.scheduled.iter().map(|task| task.thread))
+            let broken = tasks.broken.iter();
+            let broken = broken.flat_map(|it| [it.thread].into_iter().chain(it.chain.iter().copied()));
+            let scheduled = tasks.scheduled.iter().map(|task| task.thread);
+            tasks.current.iter().map(|(_, thread)| *thread).chain(scheduled).chain(broken)
         });
         [self.root].into_iter().chain(self.chain.iter().copied()).chain(of_tasks)
     }
@@ -67,8 +66,8 @@ impl SavedProcess {
 /// Registry keys of what a record has, in the order in which it is saved.
 const RECORD: [&std::ffi::CStr; 3] = [LINKS, INSTANCES, STATE];
 
-fn number_of(saver: &mut Saver<'_>, thread: *mut lua_State) -> usize {
-    let thread = Object::of_thread(thread).expect("threads of processes are there");
+fn number_of(saver: &mut Saver<'_>, thread: Anchored) -> usize {
+    let thread = Object::of_thread(thread.address()).expect("threads of processes are there");
     saver.number(thread)
 }
 
@@ -106,6 +105,7 @@ pub(super) fn write(
         out.number(extras.chain.len());
         extras.chain.iter().for_each(|&thread| out.number(number_of(saver, thread)));
         out.number(extras.arguments as usize);
+        out.number(extras.preludes as usize);
         let table = extras.arguments_table.and_then(|table| {
             stack.push_reference(table);
             number_of_top(saver, stack)
@@ -125,12 +125,8 @@ pub(super) fn write(
     saver.run()
 }
 
-fn record_of(
-    saver: &mut Saver<'_>,
-    stack: &mut Stack<'_>,
-    root: *mut lua_State,
-) -> Option<[Option<usize>; 3]> {
-    let root = Object::of_thread(root)?;
+fn record_of(saver: &mut Saver<'_>, stack: &mut Stack<'_>, root: Anchored) -> Option<[Option<usize>; 3]> {
+    let root = Object::of_thread(root.address())?;
     let globals = saver.heap.thread(root).globals;
     stack.push_registered(RECORDS);
     saver.heap.push(Value::Object(globals, ObjectKind::TABLE));
@@ -174,6 +170,15 @@ fn write_tasks(
             out.number(number_of(saver, of));
         }
     }
+    out.number(tasks.broken.len());
+    for broken in &tasks.broken {
+        out.number(broken.task as usize);
+        out.number(number_of(saver, broken.thread));
+        out.byte(broken.is_handler.into());
+        out.number(broken.chain.len());
+        broken.chain.iter().for_each(|&thread| out.number(number_of(saver, thread)));
+    }
+    out.byte(tasks.choices.iter().fold(0, |bits, &choice| bits << 1 | u8::from(choice)));
     for queue in [&tasks.ready, &tasks.next_slice] {
         out.number(queue.len());
         queue.iter().for_each(|&id| out.number(id as usize));
@@ -213,6 +218,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Read<SavedProcess> {
             process.chain.push(object(reader)?);
         }
         process.arguments = reader.number()? as i32;
+        process.preludes = reader.number()? as i32;
         process.arguments_table = option(reader)?;
         process.name = if reader.byte()? != 0 { Some(reader.bytes()?.to_vec()) } else { None };
     }
@@ -252,6 +258,17 @@ fn read_tasks(reader: &mut Reader<'_>, process: &mut SavedProcess) -> Read<()> {
         let (by_script, is_ready) = (bits & 8 != 0, bits & 16 != 0);
         scheduled.push(SavedTask { id, thread, values, by_script, is_ready, plan });
     }
+    let mut broken = Vec::new();
+    for _ in 0..reader.count()? {
+        let (task, thread, is_handler) = (object(reader)?, object(reader)?, reader.byte()? != 0);
+        let mut chain = Vec::new();
+        for _ in 0..reader.count()? {
+            chain.push(object(reader)?);
+        }
+        broken.push(SavedBroken { task, thread, chain, is_handler });
+    }
+    let bits = reader.byte()?;
+    let choices = [bits & 4 != 0, bits & 2 != 0, bits & 1 != 0];
     let mut queues = [Vec::new(), Vec::new()];
     for queue in &mut queues {
         for _ in 0..reader.count()? {
@@ -267,7 +284,8 @@ fn read_tasks(reader: &mut Reader<'_>, process: &mut SavedProcess) -> Read<()> {
     for _ in 0..reader.count()? {
         process.results.push(model::value(reader)?);
     }
-    process.tasks = Some(SavedTasks { current, scheduled, ready, next_slice, last_id, connections });
+    process.tasks =
+        Some(SavedTasks { current, scheduled, ready, broken, choices, next_slice, last_id, connections });
     Ok(())
 }
 
@@ -347,18 +365,25 @@ fn check_one<M: Meaning>(checker: &Checker<'_, M>, process: &SavedProcess, owner
         checker.value(0, result).or_else(|_| refuse(process, "a result is no value"))?;
     }
     let root = thread_of(checker, process, process.root)?;
-    if process.arguments < 0
-        || (process.arguments > 0
-            && (root.status != status::OK || root.top() < 2 + process.arguments as usize))
-    {
+    let waiting = (process.arguments.max(0) as usize).saturating_add(process.preludes.max(0) as usize);
+    // While a prelude runs, what follows it is below its frames.
+    let there = match root.frames.first() {
+        Some(frame) => frame.function.saturating_sub(1),
+        None => root.top().saturating_sub(2),
+    };
+    let is_begun = root.status != status::OK && process.preludes == 0;
+    if process.arguments < 0 || process.preludes < 0 || (waiting > 0 && (is_begun || there < waiting)) {
         return refuse(process, "a process has fewer arguments than it says");
     }
     let runs = match &process.tasks {
         Some(tasks) => tasks.current.map(|(_, thread)| thread),
         None => Some(process.root),
     };
-    check_chain(checker, process, runs, owners)?;
+    check_chain(checker, process, (runs, &process.chain), owners)?;
     if let Some(tasks) = &process.tasks {
+        for broken in &tasks.broken {
+            check_chain(checker, process, (Some(broken.thread), &broken.chain), owners)?;
+        }
         check_tasks(checker, process, tasks, owners)?;
     }
     Ok(())
@@ -376,22 +401,18 @@ fn take(owners: &mut Owners, process: &SavedProcess, thread: u32) -> Read<()> {
 fn check_chain<M: Meaning>(
     checker: &Checker<'_, M>,
     process: &SavedProcess,
-    runs: Option<u32>,
+    (runs, chain): (Option<u32>, &[u32]),
     owners: &mut Owners,
 ) -> Read<()> {
     let Some(mut parent) = runs else {
-        return if process.chain.is_empty() {
-            Ok(())
-        } else {
-            refuse(process, "nothing runs that could be broken")
-        };
+        return if chain.is_empty() { Ok(()) } else { refuse(process, "nothing runs that could be broken") };
     };
     let is_broken = thread_of(checker, process, parent)?.status == status::BREAK;
     if process.tasks.is_some() && !is_broken {
         return refuse(process, "the task whose turn it is is not broken");
     }
     take(owners, process, parent)?;
-    for &child in &process.chain {
+    for &child in chain {
         let waits_for = resumed_thread(checker, thread_of(checker, process, parent)?);
         let is_next = waits_for == Some(child) && thread_of(checker, process, child)?.status == status::BREAK;
         if !is_broken || !is_next {

@@ -133,6 +133,10 @@ impl<'s> Saver<'s> {
                 out.number(at as usize);
             }
             Value::DeadKey => out.byte(tags::DEAD_KEY),
+            Value::Entity(bits) => {
+                out.byte(tags::ENTITY);
+                out.word(bits);
+            }
             Value::Address(..) => return Err(Refusal::now("it has an address")),
             Value::Object(object, _) => {
                 out.byte(tags::OBJECT);
@@ -248,7 +252,9 @@ impl<'s> Saver<'s> {
                 };
                 out.byte(items::FUNCTION);
                 [program, part, id].into_iter().for_each(|number| out.number(number));
-                let environment = self.number(function.environment);
+                // Drivers have that base for their environment which was there first.
+                let base = self.cache.names.base.filter(|_| program == 0);
+                let environment = self.number(base.unwrap_or(function.environment));
                 out.number(environment);
                 out.number(upvalues.len());
                 self.values(upvalues, out)
@@ -316,6 +322,8 @@ impl<'s> Saver<'s> {
             (notes.owner() != 0, thread_bits::COUNTED),
             (notes.has(Mark::Waits), thread_bits::WAITS),
             (notes.has(Mark::Known), thread_bits::KNOWN),
+            (notes.has(Mark::Handler), thread_bits::HANDLER),
+            (notes.has(Mark::Reported), thread_bits::REPORTED),
         ];
         out.byte(items::THREAD);
         out.byte(thread.status);

@@ -65,7 +65,8 @@ impl Driver {
             return true;
         }
         stack.pop(1);
-        let code = self.code.get_or_init(|| Bytecode::nameless(self.source).expect("it is ours"));
+        let code =
+            self.code.get_or_init(|| Bytecode::nameless(&(self.edit)(self.source)).expect("it is ours"));
         let is_loaded = stack.load(c"=[C]", code);
         if is_loaded {
             stack.push_value(-1);

@@ -11,7 +11,7 @@ use crate::luau::stack::{Kind, Stack};
 
 /// In the registry: the base that stands behind environments, by their metatable. VMs with other libraries of the game
 /// have another base.
-const BASES: &CStr = c"bevy_luau_os.bases";
+pub(in crate::luau) const BASES: &CStr = c"bevy_luau_os.bases";
 
 /// Where [`pairs`] finds Luau's `next`, in the registry.
 const NEXT: &CStr = c"bevy_luau_os.next";

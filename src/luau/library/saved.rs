@@ -34,8 +34,14 @@ pub(in crate::luau) const NATIVES: [Native; 8] = [
 ];
 
 /// The loops behind functions, whose order is that of their numbers in a save.
-pub(in crate::luau) const DRIVERS: [&Driver; 5] =
-    [&sort::ALGORITHM, &pattern::gsub::LOOP, &callbacks::FIND, &callbacks::FOREACH, &callbacks::FOREACHI];
+pub(in crate::luau) const DRIVERS: [&Driver; 6] = [
+    &sort::ALGORITHM,
+    &sort::INDEXING,
+    &pattern::gsub::LOOP,
+    &callbacks::FIND,
+    &callbacks::FOREACH,
+    &callbacks::FOREACHI,
+];
 
 fn rest(mut call: Call<'_>) -> Returned<'_> {
     const KEYS: i32 = 2;

@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use std::ptr;
 
 use super::{Object, ObjectKind, Value};
+use crate::luau::stack::Tag;
 
 /// Types of values, as Luau counts them, which have no object.
 const NIL: u32 = 0;
@@ -18,6 +19,9 @@ const DEAD_KEY: u32 = 14;
 
 /// The tag of an address that says where a loop is: `LU_TAG_ITERATOR`.
 const ITERATOR_TAG: u32 = 128;
+
+/// The tag of an entity.
+const ENTITY_TAG: u32 = Tag::Entity as u32;
 
 /// A value. Of what its type does not need, nothing may ever have been written.
 #[derive(Clone, Copy)]
@@ -48,6 +52,7 @@ impl RawValue {
             INTEGER => Value::Integer(bits().cast_signed()),
             VECTOR => Value::Vector([half(bits()), half(bits() >> 32), f32::from_bits(extra())]),
             ADDRESS if extra() == ITERATOR_TAG => Value::Iterator(bits() as u32),
+            ADDRESS if extra() == ENTITY_TAG => Value::Entity(bits()),
             ADDRESS => Value::Address(ptr::without_provenance_mut::<c_void>(bits() as usize), extra()),
             DEAD_KEY => Value::DeadKey,
             kind => {
@@ -70,6 +75,7 @@ impl RawValue {
                 (VECTOR, u64::from(x.to_bits()) | u64::from(y.to_bits()) << 32, z.to_bits())
             }
             Value::Iterator(at) => (ADDRESS, at.into(), ITERATOR_TAG),
+            Value::Entity(bits) => (ADDRESS, bits, ENTITY_TAG),
             Value::Address(address, tag) => (ADDRESS, address.addr() as u64, tag),
             Value::Object(object, kind) => (kind.0.into(), object.address() as u64, 0),
             Value::DeadKey => (DEAD_KEY, 0, 0),
@@ -126,6 +132,7 @@ mod tests {
             Value::Vector([1.0, -2.0, 3.5]),
             Value::Iterator(77),
             Value::DeadKey,
+            Value::Entity(0x1234_5678_9abc_def0),
         ];
         for value in values {
             assert_eq!(RawValue::new(value).get(), value);

@@ -1,19 +1,24 @@
 //! A process on its own, with a scheduler that knows time and nothing else.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::ops::ControlFlow;
+
+use bevy::ecs::entity::Entity;
 
 use crate::console::ConsoleBuffer;
 use crate::luau::image::{ImageLimits, ImagePlace, ImageProgram, LoadError, SaveError};
 use crate::luau::request::Request;
 use crate::luau::slice::{Batch, Slice, SliceEnd, SliceLimits, SliceReport, Turn};
 use crate::luau::slices::{Allowance, Slices};
-use crate::luau::{Caller, HostFunctions, LoadedProgram, LuauState, TaskId};
+use crate::luau::world::WorldRef;
+use crate::luau::{Caller, HostFunctions, LibrarySet, LoadedProgram, LuauState, TaskId};
 use crate::script::Script;
-use crate::types::{ProcessIndex, VmIndex};
+use crate::types::{Pid, ProcessIndex, VmIndex};
 
 pub(super) const PROCESS: ProcessIndex = ProcessIndex(0);
 const CATEGORY: u8 = 1;
+const PID: Pid = Pid(NonZeroU32::MIN);
 pub(super) const LIMITS: ImageLimits = ImageLimits { bytes: 1 << 26, coroutines: 10_000 };
 
 /// One slice of the process.
@@ -59,15 +64,17 @@ pub(super) fn uninterrupted(name: &str, source: &str) -> String {
 
 impl Computer {
     fn open(script: &Script) -> (LuauState, LoadedProgram) {
-        let mut state = LuauState::open(HostFunctions::default(), false).expect("memory");
-        let loaded = state.load_program(script).expect("it compiles");
+        let mut state = LuauState::open(HostFunctions::default(), None).expect("memory");
+        let loaded = state.load_program(script, LibrarySet::default()).expect("it compiles");
         (state, loaded)
     }
 
     pub(super) fn start(name: &str, source: &str) -> Self {
         let script = Script::new(name, source);
         let (mut state, loaded) = Self::open(&script);
-        state.start(PROCESS, loaded, CATEGORY, Caller::new(1, VmIndex(0), 7)).expect("memory");
+        state
+            .start(PROCESS, loaded, CATEGORY, Caller::new(Entity::PLACEHOLDER, PID, VmIndex(0), 7))
+            .expect("memory");
         Self { state, script, loaded, output: String::new(), now: 0.0, timers: BTreeMap::new(), waits: 0 }
     }
 
@@ -80,11 +87,12 @@ impl Computer {
     /// Runs a slice. Whether there is another.
     pub(super) fn slice(&mut self, quantum: u32) -> bool {
         self.state.context().now = self.now;
-        let slices = self.state.slices(SliceLimits { time: None });
+        let slices = self.state.slices(SliceLimits { time: None }, WorldRef::default());
         let mut slice = OneSlice { slices, quantum, report: None };
         slice.slices.allow(&Allowance::unlimited(1 << 20));
         Slices::run_batch(&mut slice);
         let outcome = slice.report.expect("it ran").outcome;
+        drop(slice);
         let context = self.state.context();
         self.output += &context.console.text();
         context.console = ConsoleBuffer::default();
@@ -161,10 +169,14 @@ pub(super) fn load(
     loaded: LoadedProgram,
     image: &[u8],
 ) -> Result<bool, LoadError> {
-    let place = ImagePlace { process: PROCESS, category: CATEGORY, pid: 1, vm: VmIndex(0) };
+    let place = place(PROCESS);
     let program = ImageProgram { script, loaded };
     let loaded = state.load_processes(image, &[place], &[Some(program)], &LIMITS)?;
     Ok(loaded.failed.is_empty())
+}
+
+pub(super) fn place(process: ProcessIndex) -> ImagePlace {
+    ImagePlace { process, category: CATEGORY, entity: Entity::PLACEHOLDER, pid: PID, vm: VmIndex(0) }
 }
 
 pub(super) fn validate(state: &LuauState) {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::computer::{Computer, PROCESS, load, validate};
-use crate::luau::{HostFunctions, LuauState};
+use crate::luau::{HostFunctions, LibrarySet, LuauState};
 use crate::random::Pcg32;
 use crate::script::Script;
 
@@ -69,8 +69,8 @@ fn run(time: Duration, seed: u64) -> (u32, u32) {
     let (began, mut loaded, mut tried) = (Instant::now(), 0, 0);
     while began.elapsed() < time || tried < 200 {
         let (script, images) = &all[pick(&mut random, all.len())];
-        let mut state = LuauState::open(HostFunctions::default(), false).expect("memory");
-        let program = state.load_program(script).expect("it compiles");
+        let mut state = LuauState::open(HostFunctions::default(), None).expect("memory");
+        let program = state.load_program(script, LibrarySet::default()).expect("it compiles");
         for _ in 0..20 {
             let mut image = images[pick(&mut random, images.len())].clone();
             let other = &images[pick(&mut random, images.len())];
@@ -110,8 +110,8 @@ fn a_save_that_somebody_has_changed_does_no_harm() {
 #[test]
 fn a_save_that_ends_early_is_refused_with_its_place() {
     let (script, images) = (Script::new(SOURCES[0].0, SOURCES[0].1), images(SOURCES[0]));
-    let mut state = LuauState::open(HostFunctions::default(), false).expect("memory");
-    let program = state.load_program(&script).expect("it compiles");
+    let mut state = LuauState::open(HostFunctions::default(), None).expect("memory");
+    let program = state.load_program(&script, LibrarySet::default()).expect("it compiles");
     let image = &images[images.len() / 2];
     for length in (0..image.len()).step_by(7) {
         let error = load(&mut state, &script, program, &image[..length]).expect_err("it is not whole");

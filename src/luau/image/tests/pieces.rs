@@ -1,10 +1,9 @@
 //! What single parts of a save have to keep.
 
-use super::computer::{Computer, LIMITS, PROCESS, load, validate};
-use crate::luau::image::{ImageLimits, ImagePlace, ImageProgram};
-use crate::luau::{HostFunctions, LuauState};
+use super::computer::{Computer, LIMITS, PROCESS, load, place, validate};
+use crate::luau::image::{ImageLimits, ImageProgram};
+use crate::luau::{HostFunctions, LibrarySet, LuauState};
 use crate::script::Script;
-use crate::types::VmIndex;
 
 /// A process that was saved after some slices.
 fn saved(source: &str, slices: usize) -> (Computer, Vec<u8>) {
@@ -17,10 +16,10 @@ fn saved(source: &str, slices: usize) -> (Computer, Vec<u8>) {
 #[test]
 fn a_program_that_is_gone_or_another_fails_its_process_alone() {
     let (_, image) = saved("local x = 0 while true do x += 1 end", 3);
-    let place = ImagePlace { process: PROCESS, category: 1, pid: 1, vm: VmIndex(0) };
+    let place = place(PROCESS);
     let other = Script::new("piece", "local x = 1 while true do x += 1 end");
-    let mut state = LuauState::open(HostFunctions::default(), false).expect("memory");
-    let loaded = state.load_program(&other).expect("it compiles");
+    let mut state = LuauState::open(HostFunctions::default(), None).expect("memory");
+    let loaded = state.load_program(&other, LibrarySet::default()).expect("it compiles");
     for program in [None, Some(ImageProgram { script: &other, loaded })] {
         let loaded = state.load_processes(&image, &[place], &[program], &LIMITS).expect("it is an image");
         assert_eq!(loaded.failed.len(), 1, "{loaded:?}");
@@ -33,9 +32,9 @@ fn a_program_that_is_gone_or_another_fails_its_process_alone() {
 #[test]
 fn what_it_takes_is_limited() {
     let (computer, image) = saved("local t = {} for i = 1, 500 do t[i] = { i } end while true do end", 40);
-    let place = ImagePlace { process: PROCESS, category: 1, pid: 1, vm: VmIndex(0) };
-    let mut state = LuauState::open(HostFunctions::default(), false).expect("memory");
-    let loaded = state.load_program(&computer.script).expect("it compiles");
+    let place = place(PROCESS);
+    let mut state = LuauState::open(HostFunctions::default(), None).expect("memory");
+    let loaded = state.load_program(&computer.script, LibrarySet::default()).expect("it compiles");
     let program = Some(ImageProgram { script: &computer.script, loaded });
     let limits = ImageLimits { bytes: 20_000, ..LIMITS };
     let error = state.load_processes(&image, &[place], &[program], &limits).expect_err("it takes more");
@@ -47,8 +46,8 @@ fn what_it_takes_is_limited() {
 fn an_image_says_the_same_after_loading() {
     let source = include_str!("everything.luau");
     let (computer, image) = saved(source, 20);
-    let mut state = LuauState::open(HostFunctions::default(), false).expect("memory");
-    let loaded = state.load_program(&computer.script).expect("it compiles");
+    let mut state = LuauState::open(HostFunctions::default(), None).expect("memory");
+    let loaded = state.load_program(&computer.script, LibrarySet::default()).expect("it compiles");
     load(&mut state, &computer.script, loaded, &image).expect("it can be loaded");
     let mut again = Computer::of(state, &computer.script, loaded);
     let image_of_copy = again.save().expect("it is not parked");
@@ -78,13 +77,12 @@ fn figures() {
             computer.save();
         }
         let saving = began.elapsed() / TIMES;
-        let mut state = LuauState::open(HostFunctions::default(), false).expect("memory");
-        let loaded = state.load_program(&computer.script).expect("it compiles");
+        let mut state = LuauState::open(HostFunctions::default(), None).expect("memory");
+        let loaded = state.load_program(&computer.script, LibrarySet::default()).expect("it compiles");
         let program = Some(ImageProgram { script: &computer.script, loaded });
         let began = std::time::Instant::now();
         for index in 0..TIMES {
-            let process = crate::types::ProcessIndex(index);
-            let place = ImagePlace { process, category: 1, pid: 1, vm: VmIndex(0) };
+            let place = place(crate::types::ProcessIndex(index));
             state.load_processes(&image, &[place], &[program], &LIMITS).expect("it can be loaded");
         }
         let loading = began.elapsed() / TIMES;
