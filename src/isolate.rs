@@ -8,6 +8,8 @@
 
 mod account;
 mod admission;
+#[cfg(test)]
+mod bench;
 mod call_queue;
 mod calls;
 mod categories;

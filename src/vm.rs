@@ -1,8 +1,12 @@
 //! VMs: simulated computers.
 
+mod bridge;
 mod exit;
 mod info;
 mod libraries;
+mod mail_policy;
+mod publish;
+mod published;
 mod reflect;
 #[cfg(feature = "save")]
 pub(crate) mod saved;
@@ -22,9 +26,12 @@ use crate::process::{Process, Processes};
 use crate::runtime::{Admission, LuauRuntime, ProcessHandle, VmAdmission, VmHandle};
 use crate::types::{Limits, Metrics, PidCounter, VmId};
 
+pub use bridge::SignalAppExt;
 pub use exit::VmExited;
 pub use info::VmInfo;
 pub use libraries::HostLibraries;
+pub use mail_policy::MailPolicy;
+pub use published::PublishedValues;
 #[cfg(feature = "save")]
 pub use saved::{VmImage, VmLoadFailed, VmLoaded, VmSnapshot, VmSnapshots};
 pub use signals::{SignalCommandsExt, VmCommandsExt};
@@ -96,9 +103,19 @@ impl Vm {
         entity: Entity,
         limits: Option<&VmLimits>,
         libraries: LibrarySet,
+        published: Option<&PublishedValues>,
     ) -> VmAdmission {
         let limits = limits.cloned().unwrap_or_default().shared();
-        VmAdmission { entity, handle: self.handle, id: self.id, pids: self.pids, limits, libraries }
+        let published = published.map(|values| values.0.clone()).unwrap_or_default();
+        VmAdmission {
+            entity,
+            handle: self.handle,
+            id: self.id,
+            pids: self.pids,
+            limits,
+            libraries,
+            published,
+        }
     }
 
     /// The runtime has taken a process on.

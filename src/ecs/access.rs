@@ -31,7 +31,8 @@ pub struct EcsAccess {
     read: SmallVec<[TypeId; 4]>,
     write: SmallVec<[TypeId; 4]>,
     reach: Reach,
-    may_spawn: bool,
+    /// Entities that scripts may have spawned at a time.
+    max_spawned: usize,
     may_despawn: bool,
 }
 
@@ -102,10 +103,11 @@ impl EcsAccess {
         self
     }
 
-    /// Scripts may spawn entities, of components that they may write.
+    /// Scripts may spawn entities, of components that they may write, as long as there are fewer than so many that they
+    /// have spawned.
     #[must_use]
-    pub fn spawn(mut self) -> Self {
-        self.may_spawn = true;
+    pub fn spawn(mut self, max: usize) -> Self {
+        self.max_spawned = max;
         self
     }
 
@@ -124,8 +126,8 @@ impl EcsAccess {
         self.write.contains(&component)
     }
 
-    pub(super) fn may_spawn(&self) -> bool {
-        self.may_spawn
+    pub(super) fn max_spawned(&self) -> usize {
+        self.max_spawned
     }
 
     pub(super) fn may_despawn(&self) -> bool {

@@ -159,12 +159,9 @@ impl Isolate {
         let seed = random::derive(self.config.seed, (process.to_bits(), pid.get()));
         let caller = Caller::new(process, pid, vm, seed);
         let OpenState { luau, scripts, .. } = self.state.as_mut().expect("it is open");
-        let vms = &mut luau.context().vms;
-        if vms.len() <= vm.at() {
-            vms.resize(vm.at() + 1, VmName::NONE);
-        }
         let record = self.vms.record(vm);
-        vms[vm.at()] = VmName { id: record.id, entity: record.vm };
+        luau.context().name_vm(vm, VmName { id: record.id, entity: record.vm });
+        luau.context().publish(vm, record.published.clone());
         #[cfg(feature = "save")]
         set_clock(luau, vm, record.clock);
         let mut preludes = SmallVec::<[_; 2]>::new();

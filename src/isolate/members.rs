@@ -10,7 +10,7 @@ use super::account::nanoseconds;
 use super::keys::{ProcessKey, VmKey};
 use super::processes::{ProcessRecord, Suspension};
 use crate::luau::LibrarySet;
-use crate::types::{CpuUsage, Limits, ProcessState, VmId, VmIndex};
+use crate::types::{CpuUsage, Limits, ProcessState, Published, VmId, VmIndex};
 
 impl Isolate {
     /// How many VMs live here.
@@ -31,6 +31,17 @@ impl Isolate {
     /// Its scripts that start have these libraries of the game from now on.
     pub(crate) fn set_libraries(&mut self, key: VmKey, libraries: LibrarySet) {
         self.vms.record_mut(key.index).libraries = libraries;
+    }
+
+    /// Its scripts can read these values from now on.
+    pub(crate) fn publish(&mut self, key: VmKey, published: Published) {
+        if !self.vms.is_current(key) {
+            return;
+        }
+        self.vms.record_mut(key.index).published = published.clone();
+        if let Some(state) = &mut self.state {
+            state.luau.context().publish(key.index, published);
+        }
     }
 
     /// Whether a VM still lives here.

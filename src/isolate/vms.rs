@@ -12,7 +12,7 @@ use super::keys::VmKey;
 use super::share::VmShares;
 use crate::console::ConsoleBuffer;
 use crate::luau::LibrarySet;
-use crate::types::{CpuUsage, Limits, VirtualTime, VmId, VmIndex};
+use crate::types::{CpuUsage, Limits, Published, VirtualTime, VmId, VmIndex};
 
 /// What is known of a VM.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub(super) struct VmRecord {
     pub(super) id: VmId,
     /// What its scripts have of the game, those that start.
     pub(super) libraries: LibrarySet,
+    /// What its scripts can read.
+    pub(super) published: Published,
     spawned_at: VirtualTime,
     /// What ended processes used.
     cpu: CpuUsage,
@@ -47,6 +49,7 @@ impl VmRecord {
             vm,
             id: VmId::default(),
             libraries: LibrarySet::default(),
+            published: Published::default(),
             spawned_at,
             cpu: CpuUsage::default(),
             ended: 0,

@@ -22,7 +22,7 @@ use crate::console::ConsoleBuffer;
 use crate::random::Pcg32;
 #[cfg(feature = "save")]
 use crate::types::VirtualTime;
-use crate::types::{CallError, CallId, HostCaller, Pid, ProcessIndex, ScriptError, VmId, VmIndex};
+use crate::types::{CallError, CallId, HostCaller, Pid, ProcessIndex, Published, ScriptError, VmId, VmIndex};
 use crate::value::{Value, Values};
 
 /// What the host functions of a slice read and write.
@@ -60,6 +60,8 @@ pub(crate) struct Context {
     pub(crate) answers: Vec<Answer>,
     /// The VMs, by [`VmIndex`].
     pub(crate) vms: Vec<VmName>,
+    /// What the game lets the VMs read, by [`VmIndex`].
+    pub(super) published: Vec<Published>,
     /// What the process gave to `process.exit`.
     pub(crate) exit_results: Vec<Value>,
     /// Where the process that runs is kept.
@@ -151,6 +153,7 @@ impl Context {
             exports: Exports::default(),
             answers: Vec::new(),
             vms: Vec::new(),
+            published: Vec::new(),
             exit_results: Vec::new(),
             index: ProcessIndex(0),
             host_panic: None,
@@ -187,6 +190,28 @@ impl Context {
     pub(super) fn vm_entity(&mut self) -> Entity {
         let vm = self.caller().vm.at();
         self.vms.get(vm).map_or(Entity::PLACEHOLDER, |vm| vm.entity)
+    }
+
+    /// Where a VM is kept another one may have been.
+    pub(crate) fn name_vm(&mut self, vm: VmIndex, name: VmName) {
+        if self.vms.len() <= vm.at() {
+            self.vms.resize(vm.at() + 1, VmName::NONE);
+        }
+        self.vms[vm.at()] = name;
+    }
+
+    /// The scripts of a VM can read these values.
+    pub(crate) fn publish(&mut self, vm: VmIndex, published: Published) {
+        if self.published.len() > vm.at() || !published.is_empty() {
+            self.published.resize_with(self.published.len().max(vm.at() + 1), Published::default);
+            self.published[vm.at()] = published;
+        }
+    }
+
+    /// What the process that runs can read by a name.
+    pub(super) fn published(&mut self, name: &str) -> Option<Arc<Value>> {
+        let vm = self.caller().vm.at();
+        self.published.get(vm)?.get(name).cloned()
     }
 
     /// The process that runs, as the game knows it.

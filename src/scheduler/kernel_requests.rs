@@ -15,7 +15,7 @@ use crate::script::Script;
 use crate::types::{Deadline, KillReason, TickBudget};
 use crate::value::Value;
 use crate::value::Values;
-use crate::vm::{Vm, VmLimits};
+use crate::vm::{MailPolicy, Vm, VmLimits};
 
 /// What it takes to compile source that a script has made up, on whatever thread: its VM pays for that.
 const COMPILE_NS_PER_BYTE: u64 = 40;
@@ -127,6 +127,11 @@ fn answer(world: &mut World, posted: Posted<Box<KernelRequest>>) -> Option<Reply
                 let id = world.get::<Vm>(vm).and_then(Vm::id).unwrap_or_default();
                 (&*Address::text(id, caller.get())).into()
             };
+            let may_send = is_local
+                || target.and_then(|vm| world.get::<MailPolicy>(vm)).is_some_and(|policy| policy.admits(vm));
+            if receiver.is_some() && !may_send {
+                return Some(Ok(done(Err("it takes no messages of this VM"))));
+            }
             let mut runtime = world.resource_mut::<LuauRuntime>();
             let posted = receiver.ok_or("no such process").and_then(|(_, handle)| {
                 runtime.isolate_mut(handle.isolate).post(handle.key, value, sender, is_local)

@@ -125,7 +125,11 @@ fn wrong_arguments_are_errors_that_name_the_place() {
         ("add(1, 'x')", "test:1: add: argument 2: expected number, got string"),
         ("add(1)", "test:1: add: missing argument: expected number, got nil"),
         ("text.upper({})", "test:1: text.upper: argument 1: expected string, got table"),
-        ("text.upper(print)", "test:1: text.upper: argument 1: expected string, got function"),
+        (
+            "text.upper(print)",
+            "test:1: text.upper: argument 1: expected string, got function: it cannot be passed, but exported \
+             (`host.export`) and called by its name",
+        ),
         ("sum({ 1, 2.5 })", "test:1: sum: argument 1: [2]: expected integer, got 2.5"),
         (
             "text.pad('x', 300)",

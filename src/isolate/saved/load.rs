@@ -139,15 +139,12 @@ impl Isolate {
         let limits = self.vms.limits(job.vm.index).clone();
         let record = self.vms.record(job.vm.index);
         let (name, clock) = (VmName { id: record.id, entity: record.vm }, record.clock);
-        let libraries = record.libraries;
+        let (libraries, published) = (record.libraries, record.published.clone());
         let Some(OpenState { luau, scripts, .. }) = &mut self.state else {
             return Err(LoadError::new(offset, "there is no Luau state"));
         };
-        let vms = &mut luau.context().vms;
-        if vms.len() <= job.vm.index.at() {
-            vms.resize(job.vm.index.at() + 1, VmName::NONE);
-        }
-        vms[job.vm.index.at()] = name;
+        luau.context().name_vm(job.vm.index, name);
+        luau.context().publish(job.vm.index, published);
         set_clock(luau, job.vm.index, clock);
         let programs = saved.scripts.iter().map(|&number| {
             let script = &job.scripts[number as usize];

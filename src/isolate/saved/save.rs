@@ -18,6 +18,7 @@ use crate::luau::Context;
 use crate::luau::mailbox::saved::SavedMailbox;
 use crate::luau::request::saved::SavedRequest;
 use crate::luau::signals::saved::SavedSignals;
+use crate::luau::world::WorldRef;
 use crate::luau::{self, ImageProgram, SaveRoot};
 use crate::save::{Bytes, SaveError, SavedOutcome, SavedValues, encode};
 use crate::types::{Deadline, KillReason, Outcome, ProcessIndex, ProcessState, VirtualTime, VmIndex};
@@ -52,7 +53,8 @@ impl Isolate {
         now: Duration,
         tick: u32,
     ) -> Vec<Result<Vec<u8>, SaveError>> {
-        let time = TickTime { number: tick, now, deadline: Deadline::NEVER, passes: 1 };
+        let world = WorldRef::default();
+        let time = TickTime { number: tick, now, deadline: Deadline::NEVER, passes: 1, world };
         for job in jobs {
             for &process in job.scripts.keys() {
                 self.run_until_saveable(process, time);
@@ -66,7 +68,7 @@ impl Isolate {
         self.state.as_ref().is_some_and(|state| state.luau.save_obstacle(process).is_some())
     }
 
-    fn run_until_saveable(&mut self, process: ProcessKey, time: TickTime) {
+    fn run_until_saveable(&mut self, process: ProcessKey, time: TickTime<'_>) {
         for _ in 0..MAX_SLICES {
             if !self.processes.is_live(process) || !self.is_obstructed(process.index) {
                 return;

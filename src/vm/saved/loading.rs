@@ -13,7 +13,7 @@ use crate::runtime::{LuauRuntime, ProcessHandle, VmHandle};
 use crate::save::LoadError;
 use crate::script::Script;
 use crate::types::{PidCounter, VmId};
-use crate::vm::{HostLibraries, Vm, VmLimits, VmSuspended};
+use crate::vm::{HostLibraries, PublishedValues, Vm, VmLimits, VmSuspended};
 
 /// A VM that has its place, and is to be loaded there.
 pub(crate) struct Loading {
@@ -52,10 +52,13 @@ pub(crate) fn begin_loading(world: &mut World, entity: Entity) -> Option<Loading
         world.entity_mut(entity).insert(HostLibraries::new(names));
     }
     let libraries = world.get::<HostLibraries>(entity).cloned();
+    let published = world.get::<PublishedValues>(entity).map(|values| values.0.clone()).unwrap_or_default();
     let mut runtime = world.resource_mut::<LuauRuntime>();
     let libraries = libraries.map_or(default(), |libraries| runtime.libraries(libraries.names()));
     let (handle, id) = runtime.settle_vm(entity, wanted, limits);
-    runtime.isolate_mut(handle.isolate).set_libraries(handle.key, libraries);
+    let isolate = runtime.isolate_mut(handle.isolate);
+    isolate.set_libraries(handle.key, libraries);
+    isolate.publish(handle.key, published);
     Some(Loading { entity, image, handle, id })
 }
 
