@@ -199,12 +199,17 @@ pub mod process;
 mod random;
 pub mod run;
 pub mod runtime;
+#[cfg(feature = "save")]
+pub mod save;
 mod scheduler;
 pub mod script;
 mod types;
 pub mod value;
 pub mod vm;
 
+#[cfg(feature = "save")]
+#[doc(inline)]
+pub use api::SyscallSaveAppExt;
 #[doc(inline)]
 pub use api::{
     CallInput, Calls, GlobalsAppExt, HostFunction, HostFunctionAppExt, HostLibrary, HostLibraryAppExt,
@@ -230,6 +235,9 @@ pub use process::{
 pub use run::{RunProcessesAppExt, RunReport};
 #[doc(inline)]
 pub use runtime::LuauRuntime;
+#[cfg(feature = "save")]
+#[doc(inline)]
+pub use scheduler::saving::{SaveCommandsExt, VmsSaved};
 #[doc(inline)]
 pub use script::{CompileError, Script};
 pub use types::{
@@ -243,6 +251,8 @@ pub use vm::{
     HostLibraries, MailPolicy, PublishedValues, SignalAppExt, SignalCommandsExt, Vm, VmCommandsExt, VmExited,
     VmInfo, VmLimits, VmSuspended,
 };
+#[cfg(feature = "save")]
+pub use vm::{VmImage, VmLoadFailed, VmLoaded, VmSnapshot, VmSnapshots};
 
 /// The README's examples, compiled.
 #[cfg(doctest)]

@@ -29,6 +29,8 @@ mod function_ref;
 mod growth;
 mod handlers;
 mod host_functions;
+#[cfg(feature = "save")]
+mod image;
 mod libraries;
 mod library;
 pub(crate) mod mailbox;
@@ -41,7 +43,7 @@ mod processes;
 #[cfg(test)]
 mod reachable;
 mod records;
-mod replies;
+pub(crate) mod replies;
 pub(crate) mod request;
 mod reset;
 mod roots;
@@ -63,6 +65,8 @@ pub(crate) use handlers::Handler;
 pub(crate) use host_functions::{
     BoxedFunction, Entry, FOR_ALL, HostFunctions, LibrarySet, Parser, SyscallEntry,
 };
+#[cfg(feature = "save")]
+pub(crate) use image::{ImageLimits, ImagePlace, ImageProgram, LoadedImage, SaveError, SaveRoot};
 pub(crate) use modules::LoadedProgram;
 pub(crate) use prefetch::prefetch;
 pub(crate) use replies::Reply;

@@ -7,6 +7,8 @@ mod info;
 mod priority;
 mod relationship;
 mod restart;
+#[cfg(feature = "save")]
+mod saved;
 mod task_failed;
 
 use std::sync::Arc;
@@ -219,7 +221,7 @@ impl Process {
         self.own_name().cloned().unwrap_or_else(script_name)
     }
 
-    fn own_name(&self) -> Option<&Arc<str>> {
+    pub(crate) fn own_name(&self) -> Option<&Arc<str>> {
         self.start.as_ref()?.name.as_ref()
     }
 

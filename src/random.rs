@@ -16,6 +16,18 @@ impl Pcg32 {
         generator
     }
 
+    /// What the next numbers depend on.
+    #[cfg(feature = "save")]
+    pub(crate) fn state(self) -> u64 {
+        self.0
+    }
+
+    /// The generator whose next numbers depend on that.
+    #[cfg(feature = "save")]
+    pub(crate) fn from_state(state: u64) -> Self {
+        Self(state)
+    }
+
     fn next_u32(&mut self) -> u32 {
         let old = self.0;
         self.0 = old.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(105);

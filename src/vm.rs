@@ -8,6 +8,8 @@ mod mail_policy;
 mod publish;
 mod published;
 mod reflect;
+#[cfg(feature = "save")]
+pub(crate) mod saved;
 mod signals;
 mod suspension;
 
@@ -30,6 +32,8 @@ pub use info::VmInfo;
 pub use libraries::HostLibraries;
 pub use mail_policy::MailPolicy;
 pub use published::PublishedValues;
+#[cfg(feature = "save")]
+pub use saved::{VmImage, VmLoadFailed, VmLoaded, VmSnapshot, VmSnapshots};
 pub use signals::{SignalCommandsExt, VmCommandsExt};
 pub use suspension::VmSuspended;
 
@@ -122,6 +126,14 @@ impl Vm {
     }
 }
 
+#[cfg(feature = "save")]
+impl Vm {
+    /// It was loaded.
+    fn loaded(&mut self, id: VmId, pids: PidCounter, handle: VmHandle) {
+        (self.id, self.pids, self.handle) = (Some(id), pids, Some(handle));
+    }
+}
+
 fn count(mut world: DeferredWorld, _: HookContext) {
     if let Some(mut metrics) = world.get_resource_mut::<Metrics>() {
         metrics.vms_created += 1;
@@ -193,6 +205,12 @@ impl From<Limits> for VmLimits {
 }
 
 impl VmLimits {
+    /// Limits that others have, too.
+    #[cfg(feature = "save")]
+    pub(crate) fn shared_by(limits: Arc<Limits>) -> Self {
+        Self(limits)
+    }
+
     /// The limits, to be kept where the component is not.
     pub(crate) fn shared(&self) -> Arc<Limits> {
         self.0.clone()

@@ -131,10 +131,10 @@ impl Isolate {
         Some(self.processes.get(process)?.vm)
     }
 
-    /// When a process was spawned, if it has not ended.
-    pub(crate) fn spawned_at(&self, process: ProcessKey) -> Option<Duration> {
+    /// How long ago a process was spawned when it is `now`, if it has not ended.
+    pub(crate) fn age(&self, process: ProcessKey, now: Duration) -> Option<Duration> {
         self.processes.get(process)?;
-        Some(self.processes.origin(process.index).spawned_at.into())
+        Some(self.processes.origin(process.index).spawned_at.until(now))
     }
 
     /// State and cost of a process, if it has not ended.
@@ -184,6 +184,12 @@ impl Isolate {
     /// Sets the factor on a process's quantum, in sixteenths.
     pub(crate) fn set_priority(&mut self, process: ProcessKey, sixteenths: u8) {
         self.processes.set_priority(process, sixteenths);
+    }
+
+    /// The factor on a process's quantum, in sixteenths.
+    #[cfg(feature = "save")]
+    pub(crate) fn priority(&self, process: ProcessKey) -> Option<u8> {
+        Some(self.processes.get(process)?.priority)
     }
 
     /// How many processes wait for their turn.

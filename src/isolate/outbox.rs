@@ -3,9 +3,13 @@
 use std::collections::VecDeque;
 
 use super::exit::{CallAnswer, TaskError};
+#[cfg(feature = "save")]
+use super::keys::ProcessKey;
 use super::keys::WaitId;
 use super::sweep::SweepAt;
 use crate::luau::request::ExternalRequest;
+#[cfg(feature = "save")]
+use crate::luau::request::KernelRequest;
 use crate::luau::world::WorldChange;
 use crate::types::{Outcome, ProcessIndex, VmIndex};
 
@@ -164,6 +168,38 @@ impl Outbox {
         }
     }
 
+    /// Processes that have ended, in their order, and how.
+    #[cfg(feature = "save")]
+    pub(super) fn exits(&self) -> impl Iterator<Item = (ProcessIndex, Outcome)> {
+        let mut unusual = self.exits.unusual.iter().peekable();
+        self.exits.processes.iter().map(move |&process| {
+            let unusual = unusual.next_if(|exit| exit.0 == process);
+            (process, unusual.map_or(USUAL_OUTCOME, |exit| exit.1.clone()))
+        })
+    }
+
+    #[cfg(feature = "save")]
+    pub(super) fn task_errors(&self) -> impl Iterator<Item = &TaskError> {
+        self.task_errors.iter()
+    }
+
+    /// The entity of a process that was loaded.
+    #[cfg(feature = "save")]
+    pub(super) fn set_entity(&mut self, key: ProcessKey, entity: bevy::prelude::Entity) {
+        for error in self.task_errors.iter_mut().filter(|error| error.key == key) {
+            error.process = entity;
+        }
+    }
+
+    /// What the kernel is asked for.
+    #[cfg(feature = "save")]
+    pub(super) fn kernel_requests(&self) -> impl Iterator<Item = (WaitId, &KernelRequest)> {
+        self.requests.iter().filter_map(|(wait, request)| match request {
+            ExternalRequest::Kernel(request) => Some((*wait, &**request)),
+            ExternalRequest::Syscall { .. } => None,
+        })
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         !self.has_exits()
             && self.vms_without_processes.is_empty()
@@ -212,7 +248,13 @@ mod tests {
         for number in 0..100 {
             outbox.push_request(
                 wait(2 * number),
-                ExternalRequest::Syscall { number: 0, args: Box::new(()), timeout: None },
+                ExternalRequest::Syscall {
+                    number: 0,
+                    args: Box::new(()),
+                    timeout: None,
+                    #[cfg(feature = "save")]
+                    again: None,
+                },
             );
             outbox.push_request(wait(2 * number + 1), ExternalRequest::Kernel(Box::new(KernelRequest::List)));
         }

@@ -52,6 +52,8 @@ impl Isolate {
             if !self.waits.is_pending(wait) {
                 continue; // its process has ended, or its task was cancelled
             }
+            #[cfg(feature = "save")]
+            self.waits.repeats.posted(wait);
             let index = wait.process.index;
             let ProcessOrigin { process, pid, .. } = self.processes.origin(index);
             let vm = self.vms.record(self.processes[index].vm).vm;

@@ -21,6 +21,12 @@ impl Bases {
         self.0.iter().find(|(other, _)| *other == set).map(|&(_, base)| base)
     }
 
+    /// That before which environments with a metatable are.
+    #[cfg(feature = "save")]
+    pub(super) fn with_environment(&self, environment: Reference) -> Option<Base> {
+        self.0.iter().map(|&(_, base)| base).find(|base| base.environment == environment)
+    }
+
     pub(super) fn insert(&mut self, set: LibrarySet, base: Base) {
         self.0.push((set, base));
     }

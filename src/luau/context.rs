@@ -2,6 +2,7 @@
 
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bevy::ecs::entity::Entity;
 use bevy::platform::collections::HashMap;
@@ -19,13 +20,18 @@ use super::threads::TaskId;
 use super::world::{WorldChange, WorldFunctions};
 use crate::console::ConsoleBuffer;
 use crate::random::Pcg32;
+#[cfg(feature = "save")]
+use crate::types::VirtualTime;
 use crate::types::{CallError, CallId, HostCaller, Pid, ProcessIndex, Published, ScriptError, VmId, VmIndex};
 use crate::value::{Value, Values};
 
 /// What the host functions of a slice read and write.
 pub(crate) struct Context {
-    /// Virtual time, in seconds.
-    pub(crate) now: f64,
+    /// Virtual time. A VM that was loaded has another one: see [`Context::now`].
+    pub(crate) time: Duration,
+    /// By how many nanoseconds the clocks of VMs are ahead of that, by [`VmIndex`].
+    #[cfg(feature = "save")]
+    pub(crate) clocks: Vec<i64>,
     /// What the game's calendar shows when that is 0, in seconds since 1970.
     pub(crate) epoch: f64,
     /// The last name that a script has looked for and that is not there.
@@ -118,12 +124,20 @@ impl Caller {
     pub(crate) fn new(process: Entity, pid: Pid, vm: VmIndex, seed: u64) -> Self {
         Self { process, pid, vm, random: Pcg32::from_seed(seed) }
     }
+
+    /// The same with the state of its generator.
+    #[cfg(feature = "save")]
+    pub(super) fn with_random(process: Entity, pid: Pid, vm: VmIndex, state: u64) -> Self {
+        Self { process, pid, vm, random: Pcg32::from_state(state) }
+    }
 }
 
 impl Context {
     pub(super) fn new(host: HostFunctions) -> Self {
         Self {
-            now: 0.0,
+            time: Duration::ZERO,
+            #[cfg(feature = "save")]
+            clocks: Vec::new(),
             epoch: 0.0,
             missed: None,
             console: ConsoleBuffer::default(),
@@ -148,6 +162,12 @@ impl Context {
             dropped_functions: DroppedFunctions::default(),
             has_handed_over: false,
         }
+    }
+
+    /// The state of the random generator of a process.
+    #[cfg(feature = "save")]
+    pub(super) fn random_of(&self, process: ProcessIndex) -> u64 {
+        self.callers.get(process.at()).map_or(0, |caller| caller.random.state())
     }
 
     pub(super) fn host(&self) -> &HostFunctions {
@@ -198,6 +218,25 @@ impl Context {
     pub(super) fn host_caller(&self) -> Option<HostCaller> {
         let &Caller { process, pid, vm, .. } = self.callers.get(self.index.at())?;
         Some(HostCaller { vm: self.vms.get(vm.at())?.entity, process, pid })
+    }
+
+    /// What the clock shows of the process that runs, in seconds of virtual time.
+    pub(super) fn now(&mut self) -> f64 {
+        #[cfg(feature = "save")]
+        if !self.clocks.is_empty() {
+            let vm = self.caller().vm.at();
+            let ahead = self.clocks.get(vm).copied().unwrap_or_default();
+            return Duration::from(VirtualTime::from(self.time).shifted(ahead)).as_secs_f64();
+        }
+        self.time.as_secs_f64()
+    }
+
+    /// The entity of a process that was loaded.
+    #[cfg(feature = "save")]
+    pub(crate) fn set_entity(&mut self, process: ProcessIndex, entity: Entity) {
+        if let Some(caller) = self.callers.get_mut(process.at()) {
+            caller.process = entity;
+        }
     }
 
     /// Hands over the function with a registry reference.

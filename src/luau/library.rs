@@ -43,8 +43,15 @@ use call::Entry;
 
 use super::stack::{Kind, Stack, Tag};
 
+#[cfg(feature = "save")]
+mod saved;
+
+#[cfg(feature = "save")]
+pub(super) use globals::BASES;
 pub(super) use globals::{connect, connect_environment};
 pub(super) use host::push_library;
+#[cfg(feature = "save")]
+pub(super) use saved::{DRIVERS, NATIVES};
 
 /// Bytes that are copied and hashed in the time of a safepoint.
 const BYTES_COPIED: u64 = 32;

@@ -66,6 +66,8 @@ impl LuauState {
 
     /// Forgets a program. Processes that run it are not affected.
     pub(crate) fn unload_program(&mut self, program: LoadedProgram) {
+        #[cfg(feature = "save")]
+        self.images.iter_mut().for_each(|(_, cache)| cache.forget_programs());
         self.unload(program.main);
         if let Some(links) = program.links {
             self.main().release(links);

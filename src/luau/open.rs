@@ -94,6 +94,8 @@ impl LuauState {
             shared,
             // SAFETY: it lives as long as the state: see `LuauState::drop`.
             memory: Box::new(unsafe { Memory::charged_to(slice, is_repeatable) }),
+            #[cfg(feature = "save")]
+            images: Vec::new(),
         }
     }
 }

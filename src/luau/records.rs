@@ -8,7 +8,7 @@ use std::ffi::CStr;
 use super::stack::{Kind, Reference, Stack};
 
 /// Where the records are, in the registry.
-const RECORDS: &CStr = c"bevy_luau_os.records";
+pub(super) const RECORDS: &CStr = c"bevy_luau_os.records";
 /// In a record: the links of the process's program.
 pub(super) const LINKS: &CStr = c"links";
 /// In a record: the modules that the process has required, by their main functions.

@@ -91,7 +91,7 @@ impl LuauState {
     }
 
     /// The table that has an anchor.
-    fn anchor_table(&mut self, anchor: u32) -> Result<Reference, ScriptError> {
+    pub(super) fn anchor_table(&mut self, anchor: u32) -> Result<Reference, ScriptError> {
         let table = (anchor / ANCHORS_PER_TABLE) as usize;
         while table >= self.roots.tables.len() {
             let table = self.protect(|stack| {

@@ -50,6 +50,9 @@ pub(crate) struct LuauState {
     pub(super) shared: *mut Shared,
     /// What the state's allocator counts. It must outlive the state.
     pub(super) memory: Box<memory::Memory>,
+    /// What it remembers from image to image.
+    #[cfg(feature = "save")]
+    pub(super) images: Vec<(Reference, Box<super::image::ImageCache>)>,
 }
 
 // SAFETY: the raw pointers point into the state, which is ours alone: nothing else refers to it, and
@@ -70,7 +73,7 @@ impl LuauState {
     }
 
     /// The same, to be looked at.
-    pub(super) fn context_ref(&self) -> &Context {
+    pub(crate) fn context_ref(&self) -> &Context {
         // SAFETY: only slices and code that borrows us mutably change it.
         unsafe { &*self.shared().context.get() }
     }

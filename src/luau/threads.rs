@@ -40,6 +40,8 @@ use crate::value::Value;
 
 pub(crate) use handlers::Purpose;
 pub(crate) use task_id::{MAIN, TaskId};
+#[cfg(feature = "save")]
+pub(super) use tasks::saved::{SavedBroken, SavedPlan, SavedTask, SavedTasks};
 pub(super) use tasks::{Next, Plan, Tasks};
 
 /// What is resumed next.
@@ -58,6 +60,17 @@ pub(super) struct ProcessThread {
     pub(super) root: Option<Anchored>,
     /// Most processes never have one.
     more: Option<Box<ProcessExtras>>,
+}
+
+/// See [`ProcessThread::save`].
+#[cfg(feature = "save")]
+#[derive(Default)]
+pub(super) struct SavedExtras {
+    pub(super) chain: Vec<Anchored>,
+    pub(super) arguments: c_int,
+    pub(super) preludes: c_int,
+    pub(super) arguments_table: Option<Reference>,
+    pub(super) name: Option<Arc<str>>,
 }
 
 /// What processes with coroutines or tasks have.
@@ -239,6 +252,31 @@ impl ProcessThread {
     /// Registry reference of the table of its arguments.
     pub(super) fn arguments_table(&self) -> Option<Reference> {
         self.more.as_ref()?.arguments_table
+    }
+
+    /// What a process has beyond its root and its tasks.
+    #[cfg(feature = "save")]
+    pub(super) fn save(&self) -> Option<SavedExtras> {
+        let ProcessExtras { chain, arguments, preludes, arguments_table, name, .. } =
+            &**self.more.as_ref()?;
+        Some(SavedExtras {
+            chain: chain.clone(),
+            arguments: *arguments,
+            preludes: *preludes,
+            arguments_table: *arguments_table,
+            name: name.clone(),
+        })
+    }
+
+    /// The opposite.
+    #[cfg(feature = "save")]
+    pub(super) fn restore(root: Anchored, saved: SavedExtras, tasks: Option<Tasks>) -> Self {
+        let SavedExtras { chain, arguments, preludes, arguments_table, name } = saved;
+        let tasks = tasks.map(Box::new);
+        let more = ProcessExtras { chain, tasks, arguments, preludes, arguments_table, name, parked: None };
+        let mut process = Self { root: Some(root), more: Some(Box::new(more)) };
+        process.trim();
+        process
     }
 
     /// Forgets all but the root. Returns the registry references to be given back.

@@ -127,7 +127,13 @@ impl LuauRuntime {
         })
     }
 
-    fn place_vm(&mut self, vm: Entity, id: VmId, limits: Arc<Limits>, spawned_at: Duration) -> VmHandle {
+    pub(super) fn place_vm(
+        &mut self,
+        vm: Entity,
+        id: VmId,
+        limits: Arc<Limits>,
+        spawned_at: Duration,
+    ) -> VmHandle {
         let open = || Isolate::new(self.config, self.registry.functions.clone());
         let isolate = self.placement.choose(&mut self.isolates, open);
         let isolate_of_vm = self.isolates.get_mut(isolate);

@@ -172,8 +172,7 @@ fn info(world: &mut World, vm: Entity, pid: u32) -> Option<Value> {
     let info = runtime.process_info(process)?;
     let is_timed = runtime.budget() != TickBudget::Unlimited;
     let memory = world.get::<Vm>(vm).and_then(|vm| runtime.vm_bytes(vm));
-    let spawned_at = runtime.isolates[handle.isolate].spawned_at(handle.key);
-    let age = runtime.now.saturating_sub(spawned_at?).as_secs_f64();
+    let age = runtime.isolates[handle.isolate].age(handle.key, runtime.now)?.as_secs_f64();
     let name = process.shared_name();
     let mailbox = world.resource_mut::<LuauRuntime>().isolate_mut(handle.isolate).mailbox_len(handle.key);
     let state = format!("{:?}", info.state).to_lowercase();

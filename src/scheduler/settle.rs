@@ -141,7 +141,7 @@ fn settle_exit(world: &mut World, now: Duration, exit: Exit) {
             vm: exit.vm,
             pid: exit.pid,
             name,
-            lifetime: now.saturating_sub(exit.spawned_at),
+            lifetime: exit.spawned_at.until(now),
             cpu: exit.cpu,
             outcome: exit.outcome,
         };
@@ -192,7 +192,7 @@ fn settle_vm(world: &mut World, now: Duration, vm: Entity, summary: VmSummary) {
     world.trigger(VmExited {
         entity: vm,
         processes: summary.processes,
-        lifetime: now.saturating_sub(summary.spawned_at),
+        lifetime: summary.spawned_at.until(now),
         cpu: summary.cpu,
     });
     // Bevy would despawn the processes too, through two commands for each: twice the time.

@@ -19,7 +19,7 @@ pub(super) const REPLACEMENTS: &[Replacement] = &[
 const TEXT_MADE: u64 = 5;
 
 /// Loops that get a table and a value.
-static FIND: Driver = Driver::new(
+pub(super) static FIND: Driver = Driver::new(
     c"bevy_luau_os.find",
     "local t, wanted, i = ...
     while true do
@@ -29,7 +29,7 @@ static FIND: Driver = Driver::new(
         i += 1
     end",
 );
-static FOREACH: Driver = Driver::new(
+pub(super) static FOREACH: Driver = Driver::new(
     c"bevy_luau_os.foreach",
     "local t, f = ...
     for key, value in next, t do
@@ -37,7 +37,7 @@ static FOREACH: Driver = Driver::new(
         if result ~= nil then return result end
     end",
 );
-static FOREACHI: Driver = Driver::new(
+pub(super) static FOREACHI: Driver = Driver::new(
     c"bevy_luau_os.foreachi",
     "local t, f = ...
     for i = 1, rawlen(t) do

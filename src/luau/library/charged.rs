@@ -241,7 +241,7 @@ fn table_move(mut call: Call<'_>) -> Returned<'_> {
 
 /// `utf8.codes`, whose iterator skips continuation bytes from wherever it is called.
 fn utf8_codes(call: Call<'_>) -> Returned<'_> {
-    const NEXT: Entry = before::<0, _>(c"", |stack| {
+    static NEXT: Entry = before::<0, _>(c"", |stack| {
         // A well-formed string has no more than three in a row.
         let from = integer(stack, 2, 0).max(0) as usize;
         let bytes = stack.bytes(1).unwrap_or_default();

@@ -6,11 +6,13 @@ use std::sync::OnceLock;
 
 use super::call::{Call, Failure};
 use crate::luau::stack::Kind;
+#[cfg(feature = "save")]
+use crate::luau::stack::Stack;
 use crate::script::Bytecode;
 
 /// A chunk of ours. It has no line numbers, and its name is `[C]`: positions in errors and tracebacks are where they are
 /// with Luau's own functions, but for the functions of the chunk between a callback and its caller.
-pub(super) struct Driver {
+pub(in crate::luau) struct Driver {
     /// Where it is in the registry when it is loaded.
     name: &'static CStr,
     source: &'static str,
@@ -48,5 +50,28 @@ impl Driver {
         call.push_value(-1);
         call.register(self.name);
         Ok(())
+    }
+
+    /// Where it is in the registry.
+    #[cfg(feature = "save")]
+    pub(in crate::luau) fn name(&self) -> &'static CStr {
+        self.name
+    }
+
+    /// The same on the main thread, while nothing runs. `false` if it cannot be loaded.
+    #[cfg(feature = "save")]
+    pub(in crate::luau) fn push_on_main(&self, stack: &mut Stack<'_>) -> bool {
+        if stack.push_registered(self.name) == Kind::FUNCTION {
+            return true;
+        }
+        stack.pop(1);
+        let code =
+            self.code.get_or_init(|| Bytecode::nameless(&(self.edit)(self.source)).expect("it is ours"));
+        let is_loaded = stack.load(c"=[C]", code);
+        if is_loaded {
+            stack.push_value(-1);
+            stack.register(self.name);
+        }
+        is_loaded
     }
 }

@@ -11,13 +11,13 @@ use crate::luau::stack::{Kind, Stack};
 
 /// In the registry: the base that stands behind environments, by their metatable. VMs with other libraries of the game
 /// have another base.
-const BASES: &CStr = c"bevy_luau_os.bases";
+pub(in crate::luau) const BASES: &CStr = c"bevy_luau_os.bases";
 
 /// Where [`pairs`] finds Luau's `next`, in the registry.
 const NEXT: &CStr = c"bevy_luau_os.next";
 
 /// What [`pairs`] returns for an environment.
-const NEXT_GLOBAL: Entry = Entry::new(c"next", next_global);
+pub(super) static NEXT_GLOBAL: Entry = Entry::new(c"next", next_global);
 
 /// Tells the functions of a state which table is the first base.
 pub(in crate::luau) fn connect(stack: &mut Stack<'_>, base: i32) {

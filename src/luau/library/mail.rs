@@ -6,6 +6,9 @@ use crate::luau::request::Request;
 use crate::luau::stack::Kind;
 use crate::luau::threads::TaskId;
 
+/// What [`connect`] returns. It has the number of the connection.
+pub(super) static DISCONNECT: Entry = Entry::new(c"disconnect", disconnect);
+
 /// Bytes of a signal's name.
 const MAX_NAME: usize = 256;
 
@@ -51,7 +54,7 @@ pub(super) fn connect(mut call: Call<'_>) -> Returned<'_> {
     let id = call.new_connection(2)?;
     call.connect(id, &name);
     call.push_number(id.into());
-    call.push_closure(&Entry::new(c"disconnect", disconnect), 1);
+    call.push_closure(&DISCONNECT, 1);
     Ok(call.top_results(1))
 }
 

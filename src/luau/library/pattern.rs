@@ -3,7 +3,7 @@
 //! Matching passes safepoints of its own. Where it takes longer than a slice, its C stack is kept for the next one.
 
 mod classes;
-mod gsub;
+pub(super) mod gsub;
 mod matcher;
 
 use super::call::{Call, Entry, Failure, Returned};
@@ -21,7 +21,7 @@ pub(super) const REPLACEMENTS: &[Replacement] = &[
 ];
 
 /// What [`gmatch`] returns. It has the subject, the pattern, and where to go on.
-const NEXT_MATCH: Entry = Entry::new(c"", next_match);
+pub(super) static NEXT_MATCH: Entry = Entry::new(c"", next_match);
 
 impl From<PatternError> for Failure {
     fn from(error: PatternError) -> Self {

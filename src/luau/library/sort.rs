@@ -12,17 +12,17 @@ use crate::luau::stack::Kind;
 const SOURCE: &str = include_str!("sort.luau");
 
 /// The algorithm: a chunk that gets a table and a comparator.
-static ALGORITHM: Driver = Driver::new(c"bevy_luau_os.sort", SOURCE);
+pub(super) static ALGORITHM: Driver = Driver::new(c"bevy_luau_os.sort", SOURCE);
 
 /// The same for tables without a metatable, in which it finds what `rawget` would, in half the time.
-static INDEXING: Driver =
+pub(super) static INDEXING: Driver =
     Driver::edited(c"bevy_luau_os.sort_plain", SOURCE, |source| with_indexing(source).into());
 
 pub(super) const REPLACEMENTS: &[Replacement] =
     &[replacement(c"table", Entry::waiting(c"sort", sort, sorted))];
 
 /// What the algorithm calls where the script gives no comparator.
-const LESS_THAN: Entry = Entry::new(c"", less_than);
+pub(super) static LESS_THAN: Entry = Entry::new(c"", less_than);
 
 /// Up to this many numbers or short strings are sorted in one go, in less than 100 microseconds.
 const QUICK_ELEMENTS: i32 = 512;

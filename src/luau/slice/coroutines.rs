@@ -27,6 +27,16 @@ impl Slice {
         }
     }
 
+    /// One is loaded that a script of a VM has made.
+    #[cfg(feature = "save")]
+    pub(in super::super) fn adopt_coroutine(&self, vm: usize) {
+        let mut coroutines = self.coroutines.borrow_mut();
+        if vm >= coroutines.len() {
+            coroutines.resize(vm + 1, 0);
+        }
+        coroutines[vm] += 1;
+    }
+
     /// One is collected. `owner` is the number of its VM plus 1, or 0 for a thread that no script has made.
     pub(super) fn forget_coroutine(&self, owner: usize) {
         let mut coroutines = self.coroutines.borrow_mut();

@@ -7,7 +7,7 @@ use mlua::ffi;
 use super::{Kind, Stack, Tag};
 
 /// A value in the registry of a state, which keeps it until it is [released](Stack::release).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in crate::luau) struct Reference(c_int);
 
 impl Reference {

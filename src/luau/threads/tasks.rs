@@ -1,5 +1,8 @@
 //! What the scheduler has of a process that has, or had, more than its main chunk.
 
+#[cfg(feature = "save")]
+pub(in crate::luau) mod saved;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::c_int;
 

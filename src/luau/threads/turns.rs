@@ -127,6 +127,33 @@ impl Turns {
         ready.or_else(|| self.broken_handlers.pop_front().map(Turn::Broken))
     }
 
+    /// Those that are ready, in their order, those that are broken, and whose turn it is among them.
+    #[cfg(feature = "save")]
+    pub(super) fn save(&self) -> (Vec<TaskId>, impl Iterator<Item = &Broken>, [bool; 3]) {
+        let mut ready: Vec<(u64, TaskId)> =
+            self.ready.ordinary.iter().chain(&self.ready.handlers).copied().collect();
+        ready.sort_unstable();
+        let ready = ready.into_iter().map(|(_, task)| task).collect();
+        let broken = self.broken_task.iter().chain(&self.broken_handlers);
+        (ready, broken, [self.is_beginning, self.is_for_handlers, self.was_for_ready])
+    }
+
+    /// The opposite, for tasks that are ready with whether they are handlers.
+    #[cfg(feature = "save")]
+    pub(super) fn restore(ready: &[(TaskId, bool)], broken: Vec<Broken>, choices: [bool; 3]) -> Self {
+        let [is_beginning, is_for_handlers, was_for_ready] = choices;
+        let mut turns = Self { is_beginning, is_for_handlers, was_for_ready, ..Self::default() };
+        ready.iter().for_each(|&(task, is_handler)| turns.ready.push(task, is_handler));
+        for broken in broken {
+            if broken.is_handler || turns.broken_task.is_some() {
+                turns.broken_handlers.push_back(broken);
+            } else {
+                turns.broken_task = Some(broken);
+            }
+        }
+        turns
+    }
+
     /// How many are broken and do not have their turn.
     pub(super) fn broken(&self) -> usize {
         self.broken_handlers.len() + usize::from(self.broken_task.is_some())

@@ -18,8 +18,8 @@ const ENDED: &str = "process was ended in code that cannot be preempted";
 pub(in crate::luau) struct Entry {
     /// How scripts find it, with dots in it, and what its errors begin with.
     pub(in crate::luau) name: &'static CStr,
-    pub(super) function: lua_CFunction,
-    pub(super) continuation: Option<lua_Continuation>,
+    pub(in crate::luau) function: lua_CFunction,
+    pub(in crate::luau) continuation: Option<lua_Continuation>,
 }
 
 impl Entry {
@@ -100,7 +100,7 @@ where
     // SAFETY: Luau calls this with the running thread, whose stack is ours until we return.
     let call = Call { stack: unsafe { Stack::new(thread) } };
     if call.slice().take_wake_by_script() {
-        return call.top() - 1; // what it was resumed with, above what `begin_wait` has left
+        return (call.top() - 1).max(0); // what it was resumed with, above what `begin_wait` has left
     }
     // SAFETY: `Entry::waiting` was given one, with which this does the same as with the function.
     unsafe { call_waiting::<C>(thread) }

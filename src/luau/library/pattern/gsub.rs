@@ -11,12 +11,13 @@ use crate::luau::library::text::Text;
 use crate::luau::stack::Kind;
 
 /// The loop.
-static LOOP: Driver = Driver::new(c"bevy_luau_os.gsub", include_str!("gsub.luau"));
+pub(in crate::luau::library) static LOOP: Driver =
+    Driver::new(c"bevy_luau_os.gsub", include_str!("gsub.luau"));
 
 /// What the loop calls: it has a subject, a pattern and the state.
-const SEARCH: Entry = Entry::new(c"", search);
+pub(in crate::luau::library) static SEARCH: Entry = Entry::new(c"", search);
 /// The same with a result.
-const ADD: Entry = Entry::new(c"", add);
+pub(in crate::luau::library) static ADD: Entry = Entry::new(c"", add);
 
 /// Where arguments of `gsub`, and of what the loop calls, are on the stack.
 const SUBJECT: i32 = 1;
@@ -61,6 +62,12 @@ impl Progress {
             *number = u64::from_le_bytes(*word) as usize;
         }
         let [length, from, copied, count, limit, start, end] = numbers;
+        // A buffer that comes from a save may say anything.
+        let subject = call.text(SUBJECT).len();
+        let length = length.clamp(Self::BYTES, call.length(buffer).max(Self::BYTES as u32) as usize);
+        let end = end.min(subject);
+        let start = start.min(end);
+        let copied = copied.min(start);
         Self { length, from, copied, count, limit, start, end }
     }
 
