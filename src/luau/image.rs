@@ -21,6 +21,7 @@ mod bytes;
 mod cache;
 mod check;
 mod facts;
+mod find_program;
 mod heap;
 mod load;
 mod meaning;
@@ -202,7 +203,7 @@ fn known_programs(
     let know = |program: &ImageProgram<'_>| {
         let main = program.loaded.main.0;
         if !cache.programs.contains_key(&main) {
-            let parts = ProgramParts::of(stack, heap, program.script, program.loaded);
+            let parts = find_program::find(stack, heap, program.script, program.loaded);
             cache.programs.insert(main, parts);
         }
         main
