@@ -8,7 +8,7 @@ import re
 import sys
 
 # From the lowest floor to the highest. A folder and the file of the same name are one floor.
-FLOORS = """random value types console script luau isolate runtime assets process vm api ecs scheduler diagnostics
+FLOORS = """random value types save console script luau isolate runtime assets process vm api ecs scheduler diagnostics
 plugin run guide lib""".split()
 SOURCE = pathlib.Path(__file__).parent.parent / "src"
 

@@ -3,7 +3,9 @@
 //! - `sleepers`: a tick of 800,000 processes that wait while none is due;
 //! - `wake`: a process that waits in each tick against one that spins (a plain slice);
 //! - `host function`: a call of one against a call of a bare C function made by mlua's `create_c_function`;
-//! - `syscall`: a process that makes a call in each tick against one that spins.
+//! - `syscall`: a process that makes a call in each tick against one that spins;
+//! - `call`: a function that the game calls in each tick, by `call` and by `call_all`, against one that the script calls by
+//!   itself in the same slice. `no callbacks` is a `call_all` of 100,000 processes that do not export the function.
 //!
 //! ```text
 //! cargo bench --bench border
@@ -103,6 +105,45 @@ fn ticks(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// How the game calls a function of scripts.
+type CallScripts = fn(&mut App, &[Entity]);
+
+fn calls(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("call");
+    group.sample_size(10).measurement_time(Duration::from_secs(2)).warm_up_time(Duration::from_secs(1));
+    group.throughput(Throughput::Elements(u64::from(PROCESSES)));
+    let exports = "local n = 0 host.export('f', function(x) n += x return n end)";
+    let cases: [(&str, &str, CallScripts); 4] = [
+        (
+            "plain slice",
+            "local n = 0 local f = function(x) n += x return n end while true do f(1) coroutine.yield() end",
+            |_, _| {},
+        ),
+        ("call", exports, |app, processes| {
+            let mut commands = app.world_mut().commands();
+            processes.iter().for_each(|&process| _ = commands.entity(process).call("f", 1));
+        }),
+        ("call_all", exports, |app, _| app.world_mut().commands().call_all("f", 1)),
+        ("no callbacks", "task.wait(1e6)", |app, _| app.world_mut().commands().call_all("f", 1)),
+    ];
+    for (name, script, call) in cases {
+        let mut app = app(PROCESSES, script, 1);
+        let processes: Vec<Entity> =
+            app.world_mut().query_filtered::<Entity, With<Process>>().iter(app.world()).collect();
+        let mut tick = |_| {
+            timed(|| {
+                call(&mut app, &processes);
+                app.update();
+            })
+        };
+        (0..4).for_each(|_| _ = tick(()));
+        group.bench_function(BenchmarkId::new(name, PROCESSES), |bencher| {
+            bencher.iter_custom(|count| (0..count).map(|_| tick(())).sum());
+        });
+    }
+    group.finish();
+}
+
 /// What `add` does, as a bare C function.
 unsafe extern "C-unwind" fn bare_add(state: *mut lua_State) -> i32 {
     // SAFETY: the arguments are checked by the calls that read them; one result is pushed.
@@ -155,5 +196,5 @@ fn host_functions(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, ticks, host_functions);
+criterion_group!(benches, ticks, calls, host_functions);
 criterion_main!(benches);

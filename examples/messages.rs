@@ -29,7 +29,8 @@ fn main() {
 }
 
 fn open(mut commands: Commands) {
-    let shop = commands.spawn(Vm::persistent()).id();
+    // Mailboxes take messages of other VMs only if the game opens them.
+    let shop = commands.spawn((Vm::persistent(), MailPolicy::All)).id();
     commands.spawn((Process::new(Script::new("shop", SHOP)), ProcessOf(shop)));
     commands.insert_resource(Shop(shop));
 }
@@ -49,7 +50,7 @@ fn read(
             for name in ["Ann", "Bob", "Eve"] {
                 let script =
                     Process::new(Script::new("customer", CUSTOMER)).with_name(name).with_args([line]);
-                let customer = commands.spawn(Vm::new()).id();
+                let customer = commands.spawn((Vm::new(), MailPolicy::Listed(vec![vm]))).id();
                 commands.spawn((script, ProcessOf(customer)));
             }
         }

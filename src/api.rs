@@ -11,5 +11,7 @@ mod syscall_input;
 pub use add_syscall::SyscallAppExt;
 pub use host_function::{HostFunction, HostFunctionAppExt};
 pub use library::{GlobalsAppExt, HostLibrary, HostLibraryAppExt};
+#[cfg(feature = "save")]
+pub use syscall::SyscallSaveAppExt;
 pub use syscall::{ReplyTo, Syscall};
 pub use syscall_input::{CallInput, Calls, SyscallInput};

@@ -47,6 +47,26 @@ impl ConsoleBuffer {
         String::from_utf8_lossy(self.bytes.make_contiguous())
     }
 
+    /// What is there.
+    #[cfg(feature = "save")]
+    pub(crate) fn bytes(&self) -> impl Iterator<Item = u8> {
+        self.bytes.iter().copied()
+    }
+
+    /// How many bytes were dropped.
+    #[cfg(feature = "save")]
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Bytes that are there although so many others were dropped.
+    #[cfg(feature = "save")]
+    pub(crate) fn restored(bytes: &[u8], dropped: u64, capacity: usize) -> Self {
+        let mut buffer = Self { dropped: dropped.min(u64::MAX / 2), ..Self::new(capacity) };
+        buffer.push(bytes);
+        buffer
+    }
+
     /// Moves everything from `other` to the end of this buffer.
     pub(crate) fn append(&mut self, other: &mut Self) {
         let (front, back) = other.bytes.as_slices();
@@ -78,6 +98,12 @@ impl VmConsole {
         let dropped = self.text.ceil_char_boundary(excess);
         self.text.drain(..dropped);
         self.dropped_bytes += dropped as u64;
+    }
+
+    /// One that has a text, and has dropped some.
+    #[cfg(feature = "save")]
+    pub(crate) fn restored(text: &str, dropped_bytes: u64) -> Self {
+        Self { text: text.to_owned(), dropped_bytes: dropped_bytes.min(u64::MAX / 2) }
     }
 
     /// What is there, invalid UTF-8 replaced. Each `print` ends with a newline.

@@ -12,6 +12,11 @@ pub mod coming_from {}
 #[doc = include_str!("guide/game.md")]
 pub mod game {}
 
+/// For Bevy developers: saving VMs and loading them.
+#[cfg(feature = "save")]
+#[doc = include_str!("guide/saves.md")]
+pub mod saves {}
+
 /// For Bevy developers: components and resources in scripts.
 #[cfg(feature = "ecs")]
 #[doc = include_str!("guide/world.md")]

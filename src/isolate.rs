@@ -8,6 +8,8 @@
 
 mod account;
 mod admission;
+#[cfg(test)]
+mod bench;
 mod call_queue;
 mod calls;
 mod categories;
@@ -27,6 +29,8 @@ mod prefetch;
 mod processes;
 mod requests;
 mod run_queue;
+#[cfg(feature = "save")]
+pub(crate) mod saved;
 mod share;
 mod signals;
 mod slices;
@@ -52,6 +56,8 @@ pub(crate) use call_queue::{Call, CallOfAll, KeptCalls};
 pub(crate) use categories::MAX_EXACT_VMS;
 pub(crate) use config::{IsolateConfig, MIN_QUANTUM, TickTime};
 pub(crate) use exit::{CallAnswer, Exit, TaskError, VmStatus, VmSummary};
+#[cfg(feature = "save")]
+pub(crate) use keys::WaitId;
 pub(crate) use keys::{ProcessKey, RequestId, VmKey};
 pub(crate) use processes::Suspension;
 pub(crate) use requests::Posted;

@@ -107,6 +107,9 @@
 //!   calls of one kind at once. It answers them, or keeps their [`ReplyTo`] and answers later. The process runs on
 //!   in the tick after that.
 //!
+//! Both are for all scripts, or for those of VMs that have a [library](HostLibraryAppExt). The other way round, scripts
+//! export functions that the game [calls](ProcessCommandsExt::call), also while they are busy.
+//!
 //! Arguments and results have any type that serde knows ([`Value::to`], [`Value::of`]). Where an argument does
 //! not fit, the script gets an error that names it, what was expected and what it got. The game also sends
 //! [signals](VmCommandsExt) to the processes of a VM, or [of all VMs](SignalCommandsExt). See the [guide for Bevy
@@ -196,35 +199,60 @@ pub mod process;
 mod random;
 pub mod run;
 pub mod runtime;
+#[cfg(feature = "save")]
+pub mod save;
 mod scheduler;
 pub mod script;
 mod types;
 pub mod value;
 pub mod vm;
 
+#[cfg(feature = "save")]
+#[doc(inline)]
+pub use api::SyscallSaveAppExt;
+#[doc(inline)]
 pub use api::{
     CallInput, Calls, GlobalsAppExt, HostFunction, HostFunctionAppExt, HostLibrary, HostLibraryAppExt,
     ReplyTo, Syscall, SyscallAppExt, SyscallInput,
 };
+#[doc(inline)]
 pub use assets::{LuauScript, LuauScriptError, LuauScriptLoader, RequireError, ScriptReloaded};
+#[doc(inline)]
 pub use console::VmConsole;
+#[doc(inline)]
 pub use diagnostics::LuauOsDiagnosticsPlugin;
 #[cfg(feature = "ecs")]
+#[doc(inline)]
 pub use ecs::{EcsAccess, EcsTypesExt};
+#[doc(inline)]
 pub use plugin::{LuauOsPlugin, LuauOsSystems};
+#[doc(inline)]
 pub use process::{
     CallCommandsExt, CallEnded, Priority, Process, ProcessCommandsExt, ProcessExited, ProcessInfo, ProcessOf,
-    Processes, ScriptSource, TaskFailed,
+    Processes, Restart, ScriptSource, TaskFailed, VmProcessExited,
 };
+#[doc(inline)]
 pub use run::{RunProcessesAppExt, RunReport};
+#[doc(inline)]
 pub use runtime::LuauRuntime;
+#[cfg(feature = "save")]
+#[doc(inline)]
+pub use scheduler::saving::{SaveCommandsExt, VmsSaved};
+#[doc(inline)]
 pub use script::{CompileError, Script};
 pub use types::{
     CallError, CallId, CpuUsage, HostCaller, KillReason, Limits, Metrics, Outcome, Pid, ProcessState,
     ScriptError, ScriptPlace, Share, TickBudget, VmId,
 };
+#[doc(inline)]
 pub use value::{EntityValue, Value, ValueError};
-pub use vm::{HostLibraries, SignalCommandsExt, Vm, VmCommandsExt, VmExited, VmInfo, VmLimits, VmSuspended};
+#[doc(inline)]
+pub use vm::{
+    HostLibraries, MailPolicy, PublishedValues, SignalAppExt, SignalCommandsExt, Vm, VmCommandsExt, VmExited,
+    VmInfo, VmLimits, VmSuspended,
+};
+#[cfg(feature = "save")]
+pub use vm::{VmImage, VmLoadFailed, VmLoaded, VmSnapshot, VmSnapshots};
 
 /// The README's examples, compiled.
 #[cfg(doctest)]
@@ -236,10 +264,10 @@ pub mod prelude {
     pub use crate::{
         CallCommandsExt, CallEnded, CallError, CallId, Calls, CompileError, CpuUsage, GlobalsAppExt,
         HostCaller, HostFunctionAppExt, HostLibraries, HostLibraryAppExt, KillReason, Limits,
-        LuauOsDiagnosticsPlugin, LuauOsPlugin, LuauOsSystems, LuauRuntime, LuauScript, Metrics, Outcome,
-        Priority, Process, ProcessCommandsExt, ProcessExited, ProcessOf, ProcessState, Processes, ReplyTo,
-        RunProcessesAppExt, Script, ScriptError, ScriptReloaded, Share, SignalCommandsExt, Syscall,
-        SyscallAppExt, TaskFailed, TickBudget, Value, Vm, VmCommandsExt, VmConsole, VmExited, VmLimits,
-        VmSuspended,
+        LuauOsDiagnosticsPlugin, LuauOsPlugin, LuauOsSystems, LuauRuntime, LuauScript, MailPolicy, Metrics,
+        Outcome, Priority, Process, ProcessCommandsExt, ProcessExited, ProcessOf, ProcessState, Processes,
+        ReplyTo, Restart, RunProcessesAppExt, Script, ScriptError, ScriptReloaded, Share, SignalAppExt,
+        SignalCommandsExt, Syscall, SyscallAppExt, TaskFailed, TickBudget, Value, Vm, VmCommandsExt,
+        VmConsole, VmExited, VmLimits, VmProcessExited, VmSuspended,
     };
 }

@@ -43,7 +43,7 @@ mod processes;
 #[cfg(test)]
 mod reachable;
 mod records;
-mod replies;
+pub(crate) mod replies;
 pub(crate) mod request;
 mod reset;
 mod roots;
@@ -66,9 +66,7 @@ pub(crate) use host_functions::{
     BoxedFunction, Entry, FOR_ALL, HostFunctions, LibrarySet, Parser, SyscallEntry,
 };
 #[cfg(feature = "save")]
-pub(crate) use image::{
-    ImageLimits, ImagePlace, ImageProgram, LoadError, LoadedImage, SaveError, SaveObstacle, SaveRoot,
-};
+pub(crate) use image::{ImageLimits, ImagePlace, ImageProgram, LoadedImage, SaveError, SaveRoot};
 pub(crate) use modules::LoadedProgram;
 pub(crate) use prefetch::prefetch;
 pub(crate) use replies::Reply;

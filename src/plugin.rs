@@ -197,6 +197,8 @@ impl Plugin for LuauOsPlugin {
         #[cfg(feature = "ecs")]
         crate::ecs::build(app);
         self.add_systems(app);
+        #[cfg(feature = "save")]
+        self.add_save_systems(app);
     }
 }
 
@@ -250,6 +252,32 @@ impl LuauOsPlugin {
             isolates_at_a_time,
             budget: self.budget,
         }
+    }
+
+    #[cfg(feature = "save")]
+    fn add_save_systems(&self, app: &mut App) {
+        app.register_type::<crate::VmSnapshot>().register_type::<crate::VmSnapshots>();
+        let all = (
+            LuauOsSystems::Admit,
+            LuauOsSystems::Wake,
+            LuauOsSystems::Run,
+            LuauOsSystems::Syscalls,
+            LuauOsSystems::Collect,
+            LuauOsSystems::Settle,
+        );
+        app.configure_sets(self.schedule, all.run_if(scheduler::no_save_is_under_way)).add_systems(
+            self.schedule,
+            (
+                scheduler::go_on_saving
+                    .run_if(scheduler::tick_is_due.and_then(resource_exists::<scheduler::SaveUnderWay>))
+                    .after(scheduler::begin_tick)
+                    .before(LuauOsSystems::Admit),
+                scheduler::load_images
+                    .run_if(scheduler::has_images)
+                    .in_set(LuauOsSystems::Admit)
+                    .before(scheduler::admit),
+            ),
+        );
     }
 
     fn add_systems(&self, app: &mut App) {

@@ -6,9 +6,13 @@ mod exit;
 mod info;
 mod priority;
 mod relationship;
+mod restart;
+#[cfg(feature = "save")]
+mod saved;
 mod task_failed;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bevy::ecs::lifecycle::HookContext;
 use bevy::ecs::world::DeferredWorld;
@@ -24,10 +28,11 @@ use crate::value::Value;
 
 pub use calls::{CallCommandsExt, CallEnded};
 pub use commands::ProcessCommandsExt;
-pub use exit::ProcessExited;
+pub use exit::{ProcessExited, VmProcessExited};
 pub use info::ProcessInfo;
 pub use priority::Priority;
 pub use relationship::{ProcessOf, Processes};
+pub use restart::Restart;
 pub use task_failed::TaskFailed;
 
 /// One running Luau program. Spawn it with a [`ProcessOf`] that names its VM:
@@ -179,18 +184,31 @@ impl Process {
         self.start.as_ref().map_or((0, 0), |start| (start.signals.len(), start.signals.dropped()))
     }
 
-    /// What the process starts with. What it needs to start again stays.
-    pub(crate) fn take_start(&mut self) -> Option<Box<Start>> {
+    /// What the process starts with. What it needs to start again stays, as far as it `may_restart`.
+    pub(crate) fn take_start(&mut self, may_restart: bool) -> Option<Box<Start>> {
         let start = self.start.take()?;
+        let keeps_arguments = may_restart || self.asset().is_some();
         let again = Start {
             name: start.name.clone(),
-            arguments: if self.asset().is_some() { start.arguments.clone() } else { Vec::new() },
+            arguments: if keeps_arguments { start.arguments.clone() } else { Vec::new() },
             ..Start::default()
         };
         if again.name.is_some() || !again.arguments.is_empty() {
             self.start = Some(Box::new(again));
         }
         Some(start)
+    }
+
+    /// The same program, to be started at some virtual time.
+    pub(crate) fn restarted(&self, at: Duration) -> Self {
+        let mut restarted = self.clone();
+        restarted.start.get_or_insert_default().not_before = at;
+        restarted
+    }
+
+    /// Whether it is not to be started yet.
+    pub(crate) fn starts_after(&self, now: Duration) -> bool {
+        self.start.as_ref().is_some_and(|start| start.not_before > now)
     }
 
     /// The process's name.
@@ -203,7 +221,7 @@ impl Process {
         self.own_name().cloned().unwrap_or_else(script_name)
     }
 
-    fn own_name(&self) -> Option<&Arc<str>> {
+    pub(crate) fn own_name(&self) -> Option<&Arc<str>> {
         self.start.as_ref()?.name.as_ref()
     }
 

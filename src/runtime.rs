@@ -10,6 +10,8 @@ mod placement;
 mod registry;
 mod removal;
 mod requests;
+#[cfg(feature = "save")]
+mod saving;
 mod settings;
 
 use std::collections::VecDeque;
@@ -69,6 +71,10 @@ pub struct LuauRuntime {
     /// Processes that were spawned and not admitted, with the virtual time of their spawning.
     #[reflect(ignore)]
     pending: VecDeque<(Entity, Duration)>,
+    /// VMs that are to be loaded.
+    #[cfg(feature = "save")]
+    #[reflect(ignore)]
+    pub(crate) images: VecDeque<Entity>,
     #[reflect(ignore)]
     scripts: CompileCache,
     #[reflect(ignore)]
@@ -126,6 +132,8 @@ impl LuauRuntime {
             placement: Placement::new(settings.vms_per_isolate, settings.isolates_at_a_time),
             names: VmNames::new(seed),
             pending: VecDeque::new(),
+            #[cfg(feature = "save")]
+            images: VecDeque::new(),
             scripts: CompileCache::default(),
             compiler: CompileQueue::default(),
             idle_states: Vec::new(),

@@ -11,6 +11,8 @@ mod queue;
 mod reader;
 pub(crate) mod requires;
 mod safepoints;
+#[cfg(feature = "save")]
+pub(crate) mod saved;
 mod scanner;
 
 use std::fmt;

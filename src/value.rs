@@ -1,6 +1,7 @@
 //! Values that cross the border between scripts and the game.
 
 pub(crate) mod arguments;
+mod bytes;
 mod column;
 mod deserialize;
 mod entity;

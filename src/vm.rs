@@ -1,9 +1,15 @@
 //! VMs: simulated computers.
 
+mod bridge;
 mod exit;
 mod info;
 mod libraries;
+mod mail_policy;
+mod publish;
+mod published;
 mod reflect;
+#[cfg(feature = "save")]
+pub(crate) mod saved;
 mod signals;
 mod suspension;
 
@@ -20,9 +26,14 @@ use crate::process::{Process, Processes};
 use crate::runtime::{Admission, LuauRuntime, ProcessHandle, VmAdmission, VmHandle};
 use crate::types::{Limits, Metrics, PidCounter, VmId};
 
+pub use bridge::SignalAppExt;
 pub use exit::VmExited;
 pub use info::VmInfo;
 pub use libraries::HostLibraries;
+pub use mail_policy::MailPolicy;
+pub use published::PublishedValues;
+#[cfg(feature = "save")]
+pub use saved::{VmImage, VmLoadFailed, VmLoaded, VmSnapshot, VmSnapshots};
 pub use signals::{SignalCommandsExt, VmCommandsExt};
 pub use suspension::VmSuspended;
 
@@ -92,9 +103,19 @@ impl Vm {
         entity: Entity,
         limits: Option<&VmLimits>,
         libraries: LibrarySet,
+        published: Option<&PublishedValues>,
     ) -> VmAdmission {
         let limits = limits.cloned().unwrap_or_default().shared();
-        VmAdmission { entity, handle: self.handle, id: self.id, pids: self.pids, limits, libraries }
+        let published = published.map(|values| values.0.clone()).unwrap_or_default();
+        VmAdmission {
+            entity,
+            handle: self.handle,
+            id: self.id,
+            pids: self.pids,
+            limits,
+            libraries,
+            published,
+        }
     }
 
     /// The runtime has taken a process on.
@@ -102,6 +123,14 @@ impl Vm {
         self.handle = Some(admission.vm);
         self.id = Some(admission.id);
         self.pids = admission.pids;
+    }
+}
+
+#[cfg(feature = "save")]
+impl Vm {
+    /// It was loaded.
+    fn loaded(&mut self, id: VmId, pids: PidCounter, handle: VmHandle) {
+        (self.id, self.pids, self.handle) = (Some(id), pids, Some(handle));
     }
 }
 
@@ -176,6 +205,12 @@ impl From<Limits> for VmLimits {
 }
 
 impl VmLimits {
+    /// Limits that others have, too.
+    #[cfg(feature = "save")]
+    pub(crate) fn shared_by(limits: Arc<Limits>) -> Self {
+        Self(limits)
+    }
+
     /// The limits, to be kept where the component is not.
     pub(crate) fn shared(&self) -> Arc<Limits> {
         self.0.clone()

@@ -2,12 +2,15 @@
 //!
 //! ```text
 //! cargo run --release --example run -- FILE...
+//! cargo run --release --features save --example run -- FILE... --migrate 1
 //! cargo run --release --example run -- --hash --tick-budget unlimited FILE...   # a digest, the same in each run
 //! ```
 
 #[path = "../common/digest.rs"]
 mod digest;
 mod load;
+#[cfg(feature = "save")]
+mod migrate;
 mod options;
 
 use std::collections::HashMap;
@@ -41,6 +44,8 @@ struct Files {
     paths: Vec<PathBuf>,
     of_vm: HashMap<Entity, usize>,
     exits: Vec<Option<Exit>>,
+    /// What the apps before this one had, if there were some.
+    ticks_before: u64,
     digest: Digest,
 }
 
@@ -113,7 +118,7 @@ fn main() -> ExitCode {
     }
     let finished = reports.iter().all(|report| report.outcome == "finished");
     if let Some(path) = &options.report {
-        let ticks = app.world().resource::<Metrics>().ticks;
+        let ticks = ticks(&app);
         let [longest_tick_ms, longest_tick_cpu_ms] =
             [times.longest_tick, times.longest_tick_cpu].map(|time| time.as_secs_f64() * 1e3);
         let elapsed_s = times.elapsed.as_secs_f64();
@@ -135,6 +140,7 @@ fn build(options: &Options) -> App {
             paths: options.files.clone(),
             of_vm: HashMap::new(),
             exits: options.files.iter().map(|_| None).collect(),
+            ticks_before: 0,
             digest: Digest::default(),
         })
         .add_systems(Update, show_consoles)
@@ -163,8 +169,14 @@ fn record_exit(
     }
     let file = files.of_vm[&exit.vm];
     let (outcome, cpu) = (exit.outcome.clone(), exit.cpu);
-    files.digest.add((file, metrics.ticks, &outcome));
-    files.exits[file] = Some(Exit { outcome, cpu, ticks: metrics.ticks });
+    let ticks = files.ticks_before + metrics.ticks;
+    files.digest.add((file, ticks, &outcome));
+    files.exits[file] = Some(Exit { outcome, cpu, ticks });
+}
+
+/// Ticks so far.
+fn ticks(app: &App) -> u64 {
+    app.world().resource::<Files>().ticks_before + app.world().resource::<Metrics>().ticks
 }
 
 /// How long the run took.
@@ -186,13 +198,15 @@ fn tick(app: &mut App, options: &Options) -> Times {
         app.update();
         times.longest_tick = times.longest_tick.max(tick_began.elapsed());
         times.longest_tick_cpu = times.longest_tick_cpu.max(tick_began_cpu.elapsed());
-        let metrics = app.world().resource::<Metrics>();
-        let out_of_ticks = options.ticks.is_some_and(|ticks| metrics.ticks >= ticks);
+        let is_done = app.world().resource::<Metrics>().processes() == 0;
+        let out_of_ticks = options.ticks.is_some_and(|limit| ticks(app) >= limit);
         let out_of_time = limit.is_some_and(|limit| began.elapsed() >= limit);
-        if metrics.processes() == 0 || out_of_ticks || out_of_time {
+        if is_done || out_of_ticks || out_of_time {
             times.elapsed = began.elapsed();
             return times;
         }
+        #[cfg(feature = "save")]
+        migrate::if_due(app, options);
         if let Some(frame) = frame {
             std::thread::sleep(frame.saturating_sub(tick_began.elapsed()));
         }
@@ -201,7 +215,7 @@ fn tick(app: &mut App, options: &Options) -> Times {
 
 /// Prints how each file ended.
 fn close<'a>(app: &App, options: &'a Options) -> Vec<FileReport<'a>> {
-    let ticks = app.world().resource::<Metrics>().ticks;
+    let ticks = ticks(app);
     let exits = &app.world().resource::<Files>().exits;
     let reports = options.files.iter().zip(exits).map(|(file, exit)| {
         let mut report = FileReport {

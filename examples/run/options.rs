@@ -52,6 +52,10 @@ pub struct Options {
     /// Run so many ticks a second, instead of as many as possible
     #[arg(long, value_parser = positive)]
     pub fps: Option<f64>,
+    /// After every so many ticks, save everything, drop the app, and go on in a new one
+    #[cfg(feature = "save")]
+    #[arg(long, value_name = "TICKS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub migrate: Option<u64>,
     /// Print a digest of all that was printed and of how the files ended. It is the same in each run with
     /// `--tick-budget unlimited`
     #[arg(long)]

@@ -17,6 +17,8 @@ use crate::hostile::{self, Attacks};
 use crate::options::Options;
 use crate::pinning::Pinning;
 use crate::report::{Quarters, Report, Times, memory};
+#[cfg(feature = "save")]
+use crate::saves;
 use crate::workload::Workload;
 
 /// VMs spawned between two updates of the progress bar.
@@ -31,7 +33,13 @@ pub fn run(options: &Options, workload: Workload) -> Report {
     let bar = progress_bar(options);
 
     let began = Instant::now();
-    spawn(&mut app, options, &workload.script, &bar);
+    #[cfg(feature = "save")]
+    let load_s = saves::load(&mut app, options);
+    #[cfg(not(feature = "save"))]
+    let load_s = None;
+    if load_s.is_none() {
+        spawn(&mut app, options, &workload.script, &bar);
+    }
     if let Some(attacks) = workload.attacks {
         hostile::attack(&mut app, attacks, options.attacks);
     }
@@ -92,6 +100,8 @@ pub fn run(options: &Options, workload: Workload) -> Report {
         }
     }
     let elapsed = began.elapsed();
+    #[cfg(feature = "save")]
+    let saved = saves::save(&mut app, options);
     bar.finish_and_clear();
 
     let peak = memory("VmHWM");
@@ -138,11 +148,19 @@ pub fn run(options: &Options, workload: Workload) -> Report {
             TickBudget::Auto => "auto".to_owned(),
             TickBudget::Time(time) => format!("{time:?}"),
         },
+        #[cfg(feature = "save")]
+        save_s: saved.seconds,
+        #[cfg(feature = "save")]
+        save_bytes: saved.bytes,
+        #[cfg(feature = "save")]
+        save_frame_max_ms: saved.frame_max_ms,
+        load_s: load_s.unwrap_or_default(),
         baseline: false,
         quarters,
         neighbours_ended: app.world().get_resource::<Attacks>().map_or(0, |attacks| attacks.neighbours_ended),
         fairness: fairness.or_else(|| slice_counter.map(|counter| counter.finish(&app))).unwrap_or_default(),
         digest,
+        ..default()
     };
     if let Some(path) = &options.chart {
         let title = format!("{}k processes of {}.luau", report.processes / 1000, report.workload);

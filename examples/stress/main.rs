@@ -20,6 +20,8 @@ mod hostile;
 mod options;
 mod pinning;
 mod report;
+#[cfg(feature = "save")]
+mod saves;
 #[path = "../common/tick_budget.rs"]
 mod tick_budget;
 mod workload;

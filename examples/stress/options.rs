@@ -74,6 +74,14 @@ pub struct Options {
     /// yields, no ECS, no limits, no tick budget
     #[arg(long)]
     pub baseline: bool,
+    /// Save all VMs to this file at the end, over as many frames as that takes
+    #[cfg(feature = "save")]
+    #[arg(long, value_name = "FILE", requires = "seconds", conflicts_with = "baseline")]
+    pub save: Option<PathBuf>,
+    /// Begin with the VMs of this file instead of new ones
+    #[cfg(feature = "save")]
+    #[arg(long, value_name = "FILE", requires = "seconds", conflicts_with_all = ["baseline", "workload", "script"])]
+    pub load: Option<PathBuf>,
     /// Write the report as JSON
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,

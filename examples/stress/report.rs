@@ -50,6 +50,13 @@ pub struct Report {
     pub quantum: u32,
     /// What a tick was allowed to take: `unlimited`, `auto`, or a time such as `4ms`.
     pub tick_budget: String,
+    /// With `--save`: from the first frame that saves to the bytes.
+    pub save_s: f64,
+    pub save_bytes: u64,
+    /// The longest frame meanwhile.
+    pub save_frame_max_ms: f64,
+    /// With `--load`: from the bytes to the frame in which the last VM is there.
+    pub load_s: f64,
     /// Whether this was the run without this crate.
     pub baseline: bool,
     /// With the workload `hostile`: well-behaved processes that ended. They never should.
@@ -150,6 +157,17 @@ impl fmt::Display for Report {
             self.finished, self.failed, self.killed, self.unfinished
         )?;
         writeln!(f, "spawning     {:.2} s", self.spawn_s)?;
+        if self.load_s > 0.0 {
+            writeln!(f, "loading      {:.2} s", self.load_s)?;
+        }
+        if self.save_bytes > 0 {
+            let Self { save_s, save_bytes, save_frame_max_ms, .. } = self;
+            writeln!(
+                f,
+                "saving       {save_s:.2} s, {} MiB, longest frame {save_frame_max_ms:.2} ms",
+                mib(*save_bytes)
+            )?;
+        }
         if self.despawn_s > 0.0 {
             writeln!(f, "despawning   {:.2} s", self.despawn_s)?;
         }

@@ -13,8 +13,8 @@ use crate::types::HostCaller;
 use crate::value::{Results, ValueError};
 
 /// A function that [`HostFunctionAppExt::add_host_function`] takes: of up to eight arguments that
-/// [deserialize](crate::Value::to), and with a result that [serializes](crate::Value::of). A tuple is several results. Before
-/// the arguments it may have a [`HostCaller`].
+/// [deserialize](crate::Value::to), and with a result that [serializes](crate::Value::of). A tuple is several results.
+/// Before the arguments it may have a [`HostCaller`].
 pub trait HostFunction<Marker>: Send + Sync + 'static {
     #[doc(hidden)]
     fn call(&self, arguments: &CallArguments) -> Result<Results, String>;

@@ -19,11 +19,11 @@ pub struct HostLibrary<'a> {
 
 /// Gives VMs different functions of the game.
 pub trait HostLibraryAppExt {
-    /// The library with a name, which is made if there is none. Scripts of VMs that [have](crate::HostLibraries) it find
-    /// what is in it beside what all scripts have. Others find nothing.
+    /// The library with a name, which is made if there is none. Scripts of VMs that [have](crate::HostLibraries) it
+    /// find what is in it beside what all scripts have. Others find nothing.
     ///
-    /// Where a VM has several libraries with the same name in them, the one that was made last holds. None can replace what
-    /// is Luau's or ours, but for the functions of `os`, or what all scripts have. There may be 63.
+    /// Where a VM has several libraries with the same name in them, the one that was made last holds. None can replace
+    /// what is Luau's or ours, but for the functions of `os`, or what all scripts have. There may be 63.
     ///
     /// ```
     /// use bevy::prelude::*;
@@ -62,8 +62,8 @@ impl HostFunctionAppExt for HostLibrary<'_> {
 
 /// Gives scripts constants of the game, and globals that are written in Luau.
 pub trait GlobalsAppExt {
-    /// Lets scripts read `value` under `path`, as [`add_host_function`](HostFunctionAppExt::add_host_function) takes it. A
-    /// table is frozen.
+    /// Lets scripts read `value` under `path`, as [`add_host_function`](HostFunctionAppExt::add_host_function) takes
+    /// it. A table is frozen.
     ///
     /// ```
     /// # use bevy::prelude::*;
@@ -74,16 +74,17 @@ pub trait GlobalsAppExt {
     ///
     /// # Panics
     ///
-    /// When `path` is not a name or is taken, when the value has no [`Value`] or has bytes in it, which scripts could change,
-    /// and when the first process has started already.
+    /// When `path` is not a name or is taken, when the value has no [`Value`] or has bytes in it, which scripts could
+    /// change, and when the first process has started already.
     #[track_caller]
     fn add_constant(&mut self, path: &str, value: impl Serialize) -> &mut Self;
 
-    /// Runs a script in each process before its own, with the same globals: what it defines is there for the process. It
-    /// costs the process what it takes, and its memory, so what is large is better a module that those require who need it.
+    /// Runs a script in each process before its own, with the same globals: what it defines is there for the process.
+    /// It costs the process what it takes, and its memory, so what is large is better a module that those require who
+    /// need it.
     ///
-    /// Preludes run in the order in which they were added, those that all scripts have before those of libraries. An error
-    /// in one is an error of the process.
+    /// Preludes run in the order in which they were added, those that all scripts have before those of libraries. An
+    /// error in one is an error of the process.
     ///
     /// ```
     /// # use bevy::prelude::*;

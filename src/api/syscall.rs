@@ -8,6 +8,8 @@ use bevy::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+#[cfg(feature = "save")]
+use super::registry::registry_of;
 use crate::isolate::{Posted, RequestId};
 use crate::luau::request::SyscallArgs;
 use crate::runtime::Inbox;
@@ -120,6 +122,28 @@ impl SyscallSystems {
 
     pub(crate) fn get(&self, number: usize) -> Option<Dispatcher> {
         self.0.get(number).cloned()
+    }
+}
+
+/// What becomes of syscalls without an answer when their VM is saved and loaded.
+#[cfg(feature = "save")]
+pub trait SyscallSaveAppExt {
+    /// Calls of `path` that the game has not answered when their VM is saved are made again when it is loaded. Otherwise
+    /// they fail then, with an error that says so: choose this for what may be done twice, or was not done.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such syscall, and when the first process has started already.
+    #[track_caller]
+    fn repeat_syscall(&mut self, path: &str) -> &mut Self;
+}
+
+#[cfg(feature = "save")]
+impl SyscallSaveAppExt for App {
+    #[track_caller]
+    fn repeat_syscall(&mut self, path: &str) -> &mut Self {
+        registry_of(self.world_mut()).repeat_syscall(path);
+        self
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bevy::asset::io::Reader;
-use bevy::asset::{AssetLoader, AssetServer, LoadContext};
+use bevy::asset::{AssetLoader, AssetPath, AssetServer, LoadContext};
 use bevy::prelude::*;
 use bevy::tasks::futures_lite::AsyncReadExt;
 use thiserror::Error;
@@ -84,39 +84,97 @@ impl AssetLoader for LuauScriptLoader {
         if let Err(error) = reader.read_to_end(&mut source).await {
             return Err(LuauScriptError::Read { script: name, error });
         }
-        if source.len() > Self::MAX_BYTES {
-            return Err(LuauScriptError::TooLarge { script: name });
-        }
-        let calls = require_calls(&source);
-        let script = Script::new(name.as_str(), source);
-        script.compile()?;
-        let resolver = Resolver::new(&self.server, &path);
-        let mut requires: Vec<RequiredModule> = Vec::new();
-        for call in calls {
-            if requires.iter().any(|module| *module.specifier == *call.specifier) {
-                continue;
-            }
-            let wrong = |error| LuauScriptError::Require {
-                script: name.clone(),
-                line: call.line,
-                specifier: call.specifier.clone(),
-                error,
-            };
-            let Some(resolver) = &resolver else {
-                return Err(wrong(RequireError::NoSource));
-            };
-            let (module, configuration) = resolver.resolve(&call.specifier).await.map_err(wrong)?;
-            if let Some(configuration) = configuration {
-                // Only for what it does besides: when the file changes, the script is loaded again.
-                let _ = context.read_asset_bytes(configuration).await;
-            }
-            let handle = context.load::<LuauScript>(module);
-            requires.push(RequiredModule { specifier: Arc::from(call.specifier), handle });
-        }
-        Ok(LuauScript { script, requires })
+        parse(&self.server, &path, source, Loads::Context(context)).await
     }
 
     fn extensions(&self) -> &[&str] {
         &["luau", "lua"]
+    }
+}
+
+/// Who loads the modules of a script.
+enum Loads<'a, 'b> {
+    /// The loader of the script.
+    Context(&'a mut LoadContext<'b>),
+    /// The server, for a script that is no file.
+    Server(AssetServer),
+}
+
+impl Loads<'_, '_> {
+    async fn load(
+        &mut self,
+        module: AssetPath<'static>,
+        configuration: Option<AssetPath<'static>>,
+    ) -> Handle<LuauScript> {
+        match self {
+            Self::Context(context) => {
+                if let Some(configuration) = configuration {
+                    // Only for what it does besides: when the file changes, the script is loaded again.
+                    let _ = context.read_asset_bytes(configuration).await;
+                }
+                context.load(module)
+            }
+            Self::Server(server) => server.load(module),
+        }
+    }
+}
+
+/// What the source is of a script at a path, with the modules that it requires.
+async fn parse(
+    server: &AssetServer,
+    path: &AssetPath<'static>,
+    source: Vec<u8>,
+    mut loads: Loads<'_, '_>,
+) -> Result<LuauScript, LuauScriptError> {
+    let name = path.to_string();
+    if source.len() > LuauScriptLoader::MAX_BYTES {
+        return Err(LuauScriptError::TooLarge { script: name });
+    }
+    let calls = require_calls(&source);
+    let script = Script::new(name.as_str(), source);
+    script.compile()?;
+    let resolver = Resolver::new(server, path);
+    let mut requires: Vec<RequiredModule> = Vec::new();
+    for call in calls {
+        if requires.iter().any(|module| *module.specifier == *call.specifier) {
+            continue;
+        }
+        let wrong = |error| LuauScriptError::Require {
+            script: name.clone(),
+            line: call.line,
+            specifier: call.specifier.clone(),
+            error,
+        };
+        let Some(resolver) = &resolver else {
+            return Err(wrong(RequireError::NoSource));
+        };
+        let (module, configuration) = resolver.resolve(&call.specifier).await.map_err(wrong)?;
+        let handle = loads.load(module, configuration).await;
+        requires.push(RequiredModule { specifier: Arc::from(call.specifier), handle });
+    }
+    Ok(LuauScript { script, requires })
+}
+
+impl LuauScript {
+    /// A script that is no file, such as one that a player has typed, but can require modules that are. It finds them
+    /// as if it were at `path`, which is also its name. What goes wrong is an error of the processes that run it.
+    ///
+    /// ```
+    /// # use bevy::prelude::*;
+    /// # use bevy_luau_os::prelude::*;
+    /// fn run(assets: Res<AssetServer>, mut commands: Commands) {
+    ///     let typed = "local vectors = require('./library/vectors') print(vectors.length(3, 4))";
+    ///     let script = LuauScript::from_source(&assets, "scripts/typed.luau", typed);
+    ///     let vm = commands.spawn(Vm::new()).id();
+    ///     commands.spawn((Process::new(script), ProcessOf(vm)));
+    /// }
+    /// ```
+    pub fn from_source(
+        assets: &AssetServer,
+        path: impl Into<AssetPath<'static>>,
+        source: impl Into<Vec<u8>>,
+    ) -> Handle<Self> {
+        let (server, path, source) = (assets.clone(), path.into(), source.into());
+        assets.add_async(async move { parse(&server, &path, source, Loads::Server(server.clone())).await })
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bevy::prelude::*;
 use bevy::reflect::std_traits::ReflectDefault;
-use bevy::reflect::{ReflectFromReflect, TypeRegistry};
+use bevy::reflect::{ReflectFromReflect, ReflectMut, ReflectRef, TypeRegistry};
 
 use super::field::{Field, Leaf};
 use super::fields::Fields;
@@ -69,6 +69,7 @@ impl Prepared {
         let info = field.info.ok_or_else(|| inside("its type is not known".to_owned()))?;
         let made = reflect_of(value, info, registry).map_err(inside)?;
         if let Some(mut component) = default {
+            shorten(component.as_partial_reflect_mut(), &*made);
             component.try_apply(&*made).map_err(|error| inside(error.to_string()))?;
             return Ok(component);
         }
@@ -138,10 +139,47 @@ fn put(place: &mut dyn PartialReflect, value: &Prepared) -> bool {
         Prepared::Simple(_) => false,
         Prepared::Reflected(value) => {
             let before = place.reflect_clone();
+            shorten(place, &**value);
             let is_done = place.try_apply(&**value).is_ok();
             let is_same = before.is_ok_and(|before| before.reflect_partial_eq(place) == Some(true));
             is_done && !is_same
         }
+    }
+}
+
+/// Takes off what lists have too much: to apply a short list leaves the rest of a longer one.
+fn shorten(place: &mut dyn PartialReflect, value: &dyn PartialReflect) {
+    match (place.reflect_mut(), value.reflect_ref()) {
+        (ReflectMut::List(place), ReflectRef::List(value)) => {
+            while place.len() > value.len() {
+                place.pop();
+            }
+            for (i, item) in value.iter().enumerate() {
+                place.get_mut(i).into_iter().for_each(|place| shorten(place, item));
+            }
+        }
+        (ReflectMut::Struct(place), ReflectRef::Struct(value)) => {
+            for (name, field) in value.iter_fields() {
+                place.field_mut(name).into_iter().for_each(|place| shorten(place, field));
+            }
+        }
+        (ReflectMut::TupleStruct(place), ReflectRef::TupleStruct(value)) => {
+            for (i, field) in value.iter_fields().enumerate() {
+                place.field_mut(i).into_iter().for_each(|place| shorten(place, field));
+            }
+        }
+        (ReflectMut::Enum(place), ReflectRef::Enum(value))
+            if place.variant_name() == value.variant_name() =>
+        {
+            for (i, field) in value.iter_fields().enumerate() {
+                let place = match value.name_at(i) {
+                    Some(name) => place.field_mut(name),
+                    None => place.field_at_mut(i),
+                };
+                place.into_iter().for_each(|place| shorten(place, field.value()));
+            }
+        }
+        _ => {}
     }
 }
 

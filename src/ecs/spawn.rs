@@ -3,7 +3,7 @@
 use bevy::prelude::*;
 use bevy::reflect::TypeRegistry;
 
-use super::access::{EcsAccess, SpawnedBy};
+use super::access::{EcsAccess, SpawnedBy, SpawnedEntities};
 use super::change::Prepared;
 use super::field::Field;
 use super::into_value::{Budget, value_of};
@@ -51,8 +51,12 @@ fn spawn_one(
     vm: Entity,
     components: &Value,
 ) -> Result<Entity, String> {
-    let access = world.get::<EcsAccess>(vm).filter(|access| access.may_spawn());
+    let access = world.get::<EcsAccess>(vm).filter(|access| access.max_spawned() > 0);
     let access = access.ok_or("this VM may not spawn: `EcsAccess::spawn` grants it")?;
+    let spawned = world.get::<SpawnedEntities>(vm).map_or(0, |spawned| spawned.len());
+    if spawned >= access.max_spawned() {
+        return Err(format!("this VM has spawned {spawned} entities, of {}", access.max_spawned()));
+    }
     let components = match components {
         Value::Nil => &[][..],
         Value::Table(components) => components,

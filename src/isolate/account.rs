@@ -196,6 +196,24 @@ impl VmAccount {
         self.charge_time(safepoints.saturating_mul(NS_PER_SAFEPOINT).try_into().unwrap_or(u32::MAX));
     }
 
+    /// What it has used of the tick in which it ran last, and how many ticks before this one that was.
+    #[cfg(feature = "save")]
+    pub(super) fn used_in(&self, tick: u32) -> (u32, u32) {
+        (self.used_time, tick.wrapping_sub(self.last_tick))
+    }
+
+    /// The opposite: it had used so much so many ticks ago.
+    #[cfg(feature = "save")]
+    pub(super) fn set_used(&mut self, (used_time, ticks_ago): (u32, u32), tick: u32) {
+        (self.used_time, self.last_tick) = (used_time, tick.wrapping_sub(ticks_ago));
+    }
+
+    /// What it has used is not counted for a while: until it is [charged](Self::charge_time) again.
+    #[cfg(feature = "save")]
+    pub(super) fn take_used_time(&mut self) -> u32 {
+        std::mem::take(&mut self.used_time)
+    }
+
     /// The VM used so many nanoseconds.
     #[inline]
     pub(super) fn charge_time(&mut self, time: u32) {

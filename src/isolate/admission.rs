@@ -15,9 +15,13 @@ use super::processes::{ProcessOrigin, ProcessTable};
 use super::run_queue::RunQueue;
 use super::start::{Start, Starting};
 use super::state::OpenState;
+#[cfg(feature = "save")]
+use crate::luau::LuauState;
 use crate::luau::{Caller, VmName};
 use crate::random;
 use crate::script::Script;
+#[cfg(feature = "save")]
+use crate::types::VmIndex;
 use crate::types::{KillReason, Outcome, Pid, ProcessIndex, ScriptError};
 
 /// Processes that are started before the first of them runs.
@@ -68,7 +72,7 @@ impl Isolate {
     }
 
     /// Queues a process for [`Isolate::start_admitted`], unless its VM may not have it.
-    fn start_later(&mut self, starting: Starting) {
+    pub(super) fn start_later(&mut self, starting: Starting) {
         let process = starting.process.index;
         let vm = self.processes[process].vm;
         let (limits, live) = (self.vms.limits(vm), self.vms.record(vm).live);
@@ -155,12 +159,11 @@ impl Isolate {
         let seed = random::derive(self.config.seed, (process.to_bits(), pid.get()));
         let caller = Caller::new(process, pid, vm, seed);
         let OpenState { luau, scripts, .. } = self.state.as_mut().expect("it is open");
-        let vms = &mut luau.context().vms;
-        if vms.len() <= vm.at() {
-            vms.resize(vm.at() + 1, VmName::NONE);
-        }
         let record = self.vms.record(vm);
-        vms[vm.at()] = VmName { id: record.id, entity: record.vm };
+        luau.context().name_vm(vm, VmName { id: record.id, entity: record.vm });
+        luau.context().publish(vm, record.published.clone());
+        #[cfg(feature = "save")]
+        set_clock(luau, vm, record.clock);
         let mut preludes = SmallVec::<[_; 2]>::new();
         for prelude in self.host.preludes(record.libraries) {
             preludes.push(scripts.load(luau, prelude, record.libraries)?);
@@ -182,7 +185,7 @@ impl Isolate {
     }
 
     /// Sees to it that the isolate has a state.
-    fn open(&mut self, idle_states: &mut Vec<OpenState>) -> Result<(), ScriptError> {
+    pub(super) fn open(&mut self, idle_states: &mut Vec<OpenState>) -> Result<(), ScriptError> {
         if self.state.is_none() {
             let state = match idle_states.pop() {
                 Some(state) => state,
@@ -200,7 +203,7 @@ impl Isolate {
     }
 
     /// The memory category for a process that starts: that of its VM, which gets one if it has none.
-    fn assign_category(&mut self, process: ProcessIndex) -> u8 {
+    pub(super) fn assign_category(&mut self, process: ProcessIndex) -> u8 {
         let Some(state) = self.state.as_mut().filter(|_| self.config.exact_memory) else { return 0 };
         let record = &mut self.processes[process];
         let vm = self.vms.record_mut(record.vm);
@@ -231,6 +234,19 @@ impl Isolate {
         }
         self.collector.measured(0);
         self.state.take()
+    }
+}
+
+/// Sets by how many nanoseconds the clock of a VM is ahead.
+#[cfg(feature = "save")]
+pub(super) fn set_clock(luau: &mut LuauState, vm: VmIndex, clock: i64) {
+    let clocks = &mut luau.context().clocks;
+    // Where no VM was loaded, there are none.
+    if clock != 0 && clocks.len() <= vm.at() {
+        clocks.resize(vm.at() + 1, 0);
+    }
+    if let Some(known) = clocks.get_mut(vm.at()) {
+        *known = clock;
     }
 }
 

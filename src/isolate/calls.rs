@@ -1,7 +1,7 @@
 //! The game calls functions that processes have exported.
 //!
-//! Calls begin in Wake. One that a process cannot run yet is kept for it: it may not have started, may still be about to
-//! export the function, or have as many tasks as it may.
+//! Calls begin in Wake. One that a process cannot run yet is kept for it: it may not have started, may still be about
+//! to export the function, or have as many tasks as it may.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,12 +1,10 @@
 //! How processes and VMs end, as the ECS is told of it.
 
-use std::time::Duration;
-
 use bevy::prelude::*;
 
 use super::keys::ProcessKey;
 use crate::luau::Answer;
-use crate::types::{CpuUsage, Outcome, Pid, ScriptError};
+use crate::types::{CpuUsage, Outcome, Pid, ScriptError, VirtualTime};
 
 /// A process that has ended.
 #[derive(Debug)]
@@ -16,7 +14,7 @@ pub(crate) struct Exit {
     pub(crate) key: ProcessKey,
     pub(crate) vm: Entity,
     pub(crate) pid: Pid,
-    pub(crate) spawned_at: Duration,
+    pub(crate) spawned_at: VirtualTime,
     pub(crate) cpu: CpuUsage,
     pub(crate) outcome: Outcome,
     pub(crate) vm_status: VmStatus,
@@ -55,6 +53,6 @@ pub(crate) enum VmStatus {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct VmSummary {
     pub(crate) processes: u32,
-    pub(crate) spawned_at: Duration,
+    pub(crate) spawned_at: VirtualTime,
     pub(crate) cpu: CpuUsage,
 }

@@ -77,7 +77,6 @@ impl Isolate {
         let vm_record = self.vms.record_mut(vm);
         let vm_status = vm_record.exit_settled();
         let vm_entity = vm_record.vm;
-        let spawned_at = spawned_at.into();
         let exit = Exit { process, key, vm: vm_entity, pid, spawned_at, cpu, outcome, vm_status };
         self.announce_end(vm, pid.get(), &exit.outcome);
         self.processes.free(index);

@@ -10,7 +10,7 @@ use super::account::nanoseconds;
 use super::keys::{ProcessKey, VmKey};
 use super::processes::{ProcessRecord, Suspension};
 use crate::luau::LibrarySet;
-use crate::types::{CpuUsage, Limits, ProcessState, VmId, VmIndex};
+use crate::types::{CpuUsage, Limits, ProcessState, Published, VmId, VmIndex};
 
 impl Isolate {
     /// How many VMs live here.
@@ -31,6 +31,17 @@ impl Isolate {
     /// Its scripts that start have these libraries of the game from now on.
     pub(crate) fn set_libraries(&mut self, key: VmKey, libraries: LibrarySet) {
         self.vms.record_mut(key.index).libraries = libraries;
+    }
+
+    /// Its scripts can read these values from now on.
+    pub(crate) fn publish(&mut self, key: VmKey, published: Published) {
+        if !self.vms.is_current(key) {
+            return;
+        }
+        self.vms.record_mut(key.index).published = published.clone();
+        if let Some(state) = &mut self.state {
+            state.luau.context().publish(key.index, published);
+        }
     }
 
     /// Whether a VM still lives here.
@@ -120,10 +131,10 @@ impl Isolate {
         Some(self.processes.get(process)?.vm)
     }
 
-    /// When a process was spawned, if it has not ended.
-    pub(crate) fn spawned_at(&self, process: ProcessKey) -> Option<Duration> {
+    /// How long ago a process was spawned when it is `now`, if it has not ended.
+    pub(crate) fn age(&self, process: ProcessKey, now: Duration) -> Option<Duration> {
         self.processes.get(process)?;
-        Some(self.processes.origin(process.index).spawned_at.into())
+        Some(self.processes.origin(process.index).spawned_at.until(now))
     }
 
     /// State and cost of a process, if it has not ended.
@@ -173,6 +184,12 @@ impl Isolate {
     /// Sets the factor on a process's quantum, in sixteenths.
     pub(crate) fn set_priority(&mut self, process: ProcessKey, sixteenths: u8) {
         self.processes.set_priority(process, sixteenths);
+    }
+
+    /// The factor on a process's quantum, in sixteenths.
+    #[cfg(feature = "save")]
+    pub(crate) fn priority(&self, process: ProcessKey) -> Option<u8> {
+        Some(self.processes.get(process)?.priority)
     }
 
     /// How many processes wait for their turn.

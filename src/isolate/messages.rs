@@ -141,3 +141,99 @@ fn end_message(pid: u32, end: &Values, with_details: bool) -> (Value, Value) {
     }
     (Value::Table(entries), pid)
 }
+
+#[cfg(test)]
+mod tests {
+    use bevy::prelude::*;
+
+    use super::*;
+    use crate::isolate::bench::{Bench, ENDLESS};
+    use crate::types::{Deadline, KillReason, Limits};
+
+    const RECEIVE: &str = "local value, sender = mailbox.receive() return value, sender";
+
+    fn finished(values: impl IntoIterator<Item = Value>) -> Outcome {
+        Outcome::Finished(values.into_iter().collect())
+    }
+
+    /// A message is posted, and the tick after it is run.
+    fn post(bench: &mut Bench, process: ProcessKey, is_local: bool) -> Result<(), &'static str> {
+        bench.isolate.post(process, "hello".into(), 7.0.into(), is_local)
+    }
+
+    #[test]
+    fn a_message_goes_to_a_task_that_waits_or_into_the_mailbox() {
+        let mut bench = Bench::new();
+        let waits = bench.spawn(RECEIVE);
+        let busy = bench.spawn("for i = 1, 12 do end return mailbox.receive()");
+        assert_eq!(post(&mut bench, waits, true), Err(NOT_STARTED));
+        bench.tick(Deadline::NEVER);
+        assert_eq!([waits, busy].map(|process| bench.isolate.mailbox_len(process)), [0, 0]);
+        for process in [waits, busy] {
+            post(&mut bench, process, true).expect("there is room");
+        }
+        assert_eq!([waits, busy].map(|process| bench.isolate.mailbox_len(process)), [0, 1]);
+        bench.tick(Deadline::NEVER);
+        bench.tick(Deadline::NEVER);
+        let message = || finished(["hello".into(), 7.0.into()]);
+        assert_eq!(bench.outcomes(), [message(), message()]);
+        assert_eq!(post(&mut bench, waits, true), Err("no such process"));
+    }
+
+    #[test]
+    fn a_quarter_of_a_mailbox_is_for_the_vms_own_messages() {
+        let mut bench = Bench::new();
+        bench.isolate.set_limits(bench.vm, Limits { mailbox_messages: 8, ..default() }.into());
+        let process = bench.spawn(ENDLESS);
+        bench.tick(Deadline::NEVER);
+        let count = |bench: &mut Bench, is_local| {
+            (0..).take_while(|_| post(bench, process, is_local).is_ok()).count()
+        };
+        assert_eq!([false, true, false].map(|is_local| count(&mut bench, is_local)), [6, 2, 0]);
+        assert_eq!(bench.isolate.mailbox_len(process), 8);
+    }
+
+    #[test]
+    fn the_end_of_a_process_is_told_to_each_who_asked_once() {
+        let mut bench = Bench::new();
+        let watcher = bench.spawn(RECEIVE);
+        let watched = bench.spawn(ENDLESS);
+        let vm = bench.vm.index;
+        bench.tick(Deadline::NEVER);
+        for _ in 0..3 {
+            bench.isolate.monitor(vm, 2, watcher).expect("there is room");
+        }
+        bench.isolate.retain_exit(bench.vm, 2);
+        assert!(bench.isolate.retained_exit(vm, 2).is_none());
+        bench.isolate.kill(watched, KillReason::Requested);
+        assert_eq!(bench.outcomes(), [Outcome::Killed(KillReason::Requested)]);
+        let kept = bench.isolate.retained_exit(vm, 2).expect("it is kept");
+        assert_eq!(kept[0], "killed".into());
+        assert_eq!(bench.isolate.mailbox_len(watcher), 0, "it waits for a message, so none is left");
+        bench.tick(Deadline::NEVER);
+        let exits = bench.outcomes();
+        let [Outcome::Finished(message)] = &exits[..] else { panic!("{exits:?}") };
+        let [Value::Table(message), Value::Number(2.0)] = &message[..] else { panic!("{message:?}") };
+        assert!(message.contains(&("pid".into(), 2.0.into())));
+        assert!(message.contains(&("outcome".into(), "killed".into())));
+    }
+
+    #[test]
+    fn room_for_the_message_of_an_end_is_reserved_when_it_is_asked_for() {
+        let mut bench = Bench::new();
+        bench.isolate.set_limits(bench.vm, Limits { mailbox_messages: 2, ..default() }.into());
+        let watcher = bench.spawn(ENDLESS);
+        let [a, b] = [ENDLESS; 2].map(|source| bench.spawn(source));
+        let vm = bench.vm.index;
+        bench.tick(Deadline::NEVER);
+        for pid in [2, 3] {
+            bench.isolate.monitor(vm, pid, watcher).expect("there is room");
+        }
+        assert!(bench.isolate.monitor(vm, 4, watcher).is_err() && post(&mut bench, watcher, true).is_err());
+        for process in [a, b] {
+            bench.isolate.kill(process, KillReason::Requested);
+        }
+        assert_eq!(bench.outcomes().len(), 2);
+        assert_eq!(bench.isolate.mailbox_len(watcher), 2);
+    }
+}

@@ -3,9 +3,13 @@
 use std::collections::VecDeque;
 
 use super::exit::{CallAnswer, TaskError};
+#[cfg(feature = "save")]
+use super::keys::ProcessKey;
 use super::keys::WaitId;
 use super::sweep::SweepAt;
 use crate::luau::request::ExternalRequest;
+#[cfg(feature = "save")]
+use crate::luau::request::KernelRequest;
 use crate::luau::world::WorldChange;
 use crate::types::{Outcome, ProcessIndex, VmIndex};
 
@@ -14,6 +18,10 @@ const USUAL_OUTCOME: Outcome = Outcome::Finished(Vec::new());
 
 /// Errors of tasks that are kept until the ECS takes them.
 const MAX_TASK_ERRORS: usize = 1024;
+
+/// Changes for which room is kept. More are rare.
+#[cfg(feature = "ecs")]
+const MAX_KEPT_CHANGES: usize = 1024;
 
 /// See the [module](self).
 #[derive(Default)]
@@ -129,6 +137,14 @@ impl Outbox {
         std::mem::take(&mut self.changes)
     }
 
+    /// Gives back what they were in. Where there are as many in each tick, nothing is allocated.
+    #[cfg(feature = "ecs")]
+    pub(super) fn keep_buffer(&mut self, buffer: Vec<WorldChange>) {
+        if self.changes.capacity() == 0 && buffer.capacity() <= MAX_KEPT_CHANGES {
+            self.changes = buffer;
+        }
+    }
+
     pub(super) fn push_request(&mut self, wait: WaitId, request: ExternalRequest) {
         self.requests.push((wait, request));
     }
@@ -150,6 +166,38 @@ impl Outbox {
             self.requests.retain(|&(wait, _)| is_pending(wait));
             self.sweep_requests_at.swept(self.requests.len());
         }
+    }
+
+    /// Processes that have ended, in their order, and how.
+    #[cfg(feature = "save")]
+    pub(super) fn exits(&self) -> impl Iterator<Item = (ProcessIndex, Outcome)> {
+        let mut unusual = self.exits.unusual.iter().peekable();
+        self.exits.processes.iter().map(move |&process| {
+            let unusual = unusual.next_if(|exit| exit.0 == process);
+            (process, unusual.map_or(USUAL_OUTCOME, |exit| exit.1.clone()))
+        })
+    }
+
+    #[cfg(feature = "save")]
+    pub(super) fn task_errors(&self) -> impl Iterator<Item = &TaskError> {
+        self.task_errors.iter()
+    }
+
+    /// The entity of a process that was loaded.
+    #[cfg(feature = "save")]
+    pub(super) fn set_entity(&mut self, key: ProcessKey, entity: bevy::prelude::Entity) {
+        for error in self.task_errors.iter_mut().filter(|error| error.key == key) {
+            error.process = entity;
+        }
+    }
+
+    /// What the kernel is asked for.
+    #[cfg(feature = "save")]
+    pub(super) fn kernel_requests(&self) -> impl Iterator<Item = (WaitId, &KernelRequest)> {
+        self.requests.iter().filter_map(|(wait, request)| match request {
+            ExternalRequest::Kernel(request) => Some((*wait, &**request)),
+            ExternalRequest::Syscall { .. } => None,
+        })
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -200,7 +248,13 @@ mod tests {
         for number in 0..100 {
             outbox.push_request(
                 wait(2 * number),
-                ExternalRequest::Syscall { number: 0, args: Box::new(()), timeout: None },
+                ExternalRequest::Syscall {
+                    number: 0,
+                    args: Box::new(()),
+                    timeout: None,
+                    #[cfg(feature = "save")]
+                    again: None,
+                },
             );
             outbox.push_request(wait(2 * number + 1), ExternalRequest::Kernel(Box::new(KernelRequest::List)));
         }

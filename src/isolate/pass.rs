@@ -145,7 +145,7 @@ impl<'a> Pass<'a> {
     ) -> Option<Self> {
         let Isolate { config, state, processes, vms, waits, collector, outbox, slice_time, .. } = isolate;
         let (config, luau) = (*config, &mut state.as_mut()?.luau);
-        luau.context().now = time.now.as_secs_f64();
+        luau.context().time = time.now;
         luau.context().epoch = config.epoch.as_secs_f64();
         luau.context().ends_on_task_error = config.ends_on_task_error;
         // Without a deadline the results must not depend on a clock.

@@ -46,8 +46,14 @@ impl Pause {
         Self((number % 252) as u8 + Self::SUSPENDED + 1)
     }
 
+    /// Of a process that is suspended for these reasons, or not at all.
+    #[cfg(feature = "save")]
+    pub(super) fn of_causes(causes: u8) -> Self {
+        Self(causes & Self::SUSPENDED)
+    }
+
     /// Why it is suspended, if it is.
-    fn causes(self) -> u8 {
+    pub(super) fn causes(self) -> u8 {
         if self.0 <= Self::SUSPENDED { self.0 } else { 0 }
     }
 }
@@ -222,6 +228,12 @@ impl ProcessTable {
     /// A process had its first slice when it started.
     pub(super) fn started(&mut self, key: ProcessKey) {
         self.started_this_tick.push(key);
+    }
+
+    /// Those that wait for their turn, in the order in which they have it.
+    #[cfg(feature = "save")]
+    pub(super) fn queued(&self) -> impl Iterator<Item = ProcessKey> {
+        self.queue.iter().chain(self.started_this_tick.iter().copied()).filter(|&key| self.is_live(key))
     }
 
     /// Queues the processes that started in this tick, for the passes of later ticks. To be called when the pass of

@@ -76,6 +76,29 @@ impl<T: Copy> RunQueue<T> {
         self.kept + self.entries.len() - self.next
     }
 
+    /// Takes an entry out, wherever it is.
+    #[cfg(feature = "save")]
+    pub(crate) fn remove(&mut self, entry: T)
+    where
+        T: PartialEq,
+    {
+        let position = |entries: &[T]| entries.iter().position(|&other| other == entry);
+        if let Some(at) = position(&self.entries[self.next..]) {
+            self.entries.remove(self.next + at);
+            self.end -= usize::from(self.next + at < self.end);
+        } else if let Some(at) = position(&self.entries[..self.kept]) {
+            self.entries.remove(at);
+            (self.kept, self.next, self.end) = (self.kept - 1, self.next - 1, self.end - 1);
+        }
+    }
+
+    /// All entries, in the order in which they have their next turn.
+    #[cfg(feature = "save")]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = T> {
+        let (waiting, kept) = (&self.entries[self.next..self.end], &self.entries[..self.kept]);
+        waiting.iter().chain(kept).chain(&self.entries[self.end..]).copied()
+    }
+
     /// All entries. Those that have not had their turn are first.
     pub(crate) fn into_entries(mut self) -> impl Iterator<Item = T> {
         let newcomers = self.entries.split_off(self.end);

@@ -98,90 +98,18 @@ impl Isolate {
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroU32;
     use std::time::{Duration, Instant};
 
     use bevy::prelude::*;
     use smallvec::smallvec;
 
     use super::*;
-    use crate::isolate::{Exit, IsolateConfig, ProcessKey, Suspension, VmKey};
-    use crate::luau::HostFunctions;
+    use crate::isolate::Suspension;
+    use crate::isolate::bench::{Bench, ENDLESS};
     use crate::luau::request::{ExternalRequest, KernelRequest};
     use crate::luau::world::WorldRef;
     use crate::script::Script;
-    use crate::types::{Deadline, KillReason, Limits, Pid, ProcessState};
-
-    /// An isolate with one VM, whose ticks take a second of virtual time.
-    struct Bench {
-        isolate: Isolate,
-        vm: VmKey,
-        ticks: u32,
-        pids: u32,
-        passes: u32,
-    }
-
-    impl Bench {
-        fn new() -> Self {
-            let config = IsolateConfig {
-                quantum: 10,
-                share: Share::PerProcess,
-                syscall_timeout: Duration::from_secs(10),
-                seed: 0,
-                epoch: Duration::ZERO,
-                repeatable: true,
-                exact_memory: true,
-                limits: true,
-                ends_on_task_error: false,
-            };
-            let mut isolate = Isolate::new(config, HostFunctions::default());
-            let vm = isolate.add_vm(Entity::PLACEHOLDER, default(), Duration::ZERO);
-            Self { isolate, vm, ticks: 0, pids: 0, passes: 1 }
-        }
-
-        fn spawn(&mut self, source: &str) -> ProcessKey {
-            self.pids += 1;
-            let pid = Pid(NonZeroU32::new(self.pids).expect("not 0"));
-            let script = Script::new("test", source);
-            self.isolate.admit(self.vm, Entity::PLACEHOLDER, pid, script, None, self.now())
-        }
-
-        fn now(&self) -> Duration {
-            Duration::from_secs(self.ticks.into())
-        }
-
-        /// Starts, wakes and runs processes.
-        fn tick(&mut self, deadline: Deadline) {
-            self.ticks += 1;
-            let time = TickTime {
-                number: self.ticks,
-                now: self.now(),
-                deadline,
-                passes: self.passes,
-                world: WorldRef::default(),
-            };
-            let start = TickTime { deadline: Deadline::NEVER, passes: 1, ..time };
-            self.isolate.start_admitted(start, &mut Vec::new());
-            self.isolate.wake(time.now, Deadline::NEVER);
-            self.isolate.begin_pass();
-            self.isolate.enqueue_started();
-            self.isolate.run(time, None);
-        }
-
-        fn slices(&self, process: ProcessKey) -> u64 {
-            self.isolate.process_info(process).expect("it lives").1.slices
-        }
-
-        fn state(&self, process: ProcessKey) -> ProcessState {
-            self.isolate.process_info(process).expect("it lives").0
-        }
-
-        fn outcomes(&mut self) -> Vec<Outcome> {
-            std::iter::from_fn(|| self.isolate.take_exit()).map(|exit: Exit| exit.outcome).collect()
-        }
-    }
-
-    const ENDLESS: &str = "while true do end";
+    use crate::types::{Deadline, KillReason, Limits, ProcessState, Share};
 
     #[test]
     fn each_process_has_one_slice_in_a_tick() {

@@ -1,6 +1,7 @@
 //! What a process starts with.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::call_queue::KeptCalls;
 use super::keys::{ProcessKey, RequestId};
@@ -21,6 +22,8 @@ pub(crate) struct Start {
     pub(crate) signals: ProcessSignals,
     /// What was called of it so far.
     pub(crate) calls: KeptCalls,
+    /// In virtual time.
+    pub(crate) not_before: Duration,
     /// The `process.spawn` that waits for its PID.
     pub(crate) parent: Option<RequestId>,
 }

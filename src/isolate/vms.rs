@@ -12,7 +12,7 @@ use super::keys::VmKey;
 use super::share::VmShares;
 use crate::console::ConsoleBuffer;
 use crate::luau::LibrarySet;
-use crate::types::{CpuUsage, Limits, VirtualTime, VmId, VmIndex};
+use crate::types::{CpuUsage, Limits, Published, VirtualTime, VmId, VmIndex};
 
 /// What is known of a VM.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub(super) struct VmRecord {
     pub(super) id: VmId,
     /// What its scripts have of the game, those that start.
     pub(super) libraries: LibrarySet,
+    /// What its scripts can read.
+    pub(super) published: Published,
     spawned_at: VirtualTime,
     /// What ended processes used.
     cpu: CpuUsage,
@@ -36,6 +38,9 @@ pub(super) struct VmRecord {
     /// What the VM's threads are charged to, or 0 while it has none.
     pub(super) category: u8,
     pub(super) console: Option<Box<ConsoleBuffer>>,
+    /// By how many nanoseconds its clock is ahead of that of the app.
+    #[cfg(feature = "save")]
+    pub(super) clock: i64,
 }
 
 impl VmRecord {
@@ -44,6 +49,7 @@ impl VmRecord {
             vm,
             id: VmId::default(),
             libraries: LibrarySet::default(),
+            published: Published::default(),
             spawned_at,
             cpu: CpuUsage::default(),
             ended: 0,
@@ -53,7 +59,15 @@ impl VmRecord {
             is_removed: false,
             category: 0,
             console: None,
+            #[cfg(feature = "save")]
+            clock: 0,
         }
+    }
+
+    /// What processes used that have ended, and how many there were.
+    #[cfg(feature = "save")]
+    pub(super) fn set_ended(&mut self, cpu: CpuUsage, ended: u32) {
+        (self.cpu, self.ended) = (cpu, ended);
     }
 
     /// A process has ended. Its exit is still to be settled.
@@ -84,8 +98,18 @@ impl VmRecord {
         self.live == 0 && self.unsettled == 0
     }
 
+    #[cfg(feature = "save")]
+    pub(super) fn set_spawned_at(&mut self, spawned_at: VirtualTime) {
+        self.spawned_at = spawned_at;
+    }
+
+    #[cfg(feature = "save")]
+    pub(super) fn spawned_at(&self) -> VirtualTime {
+        self.spawned_at
+    }
+
     pub(super) fn summary(&self) -> VmSummary {
-        VmSummary { processes: self.ended, spawned_at: self.spawned_at.into(), cpu: self.cpu }
+        VmSummary { processes: self.ended, spawned_at: self.spawned_at, cpu: self.cpu }
     }
 }
 

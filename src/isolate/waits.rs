@@ -4,6 +4,8 @@
 //! ([`Request::Cancel`]) when one ends there.
 
 pub(super) mod retained_exits;
+#[cfg(feature = "save")]
+pub(super) mod saved;
 pub(super) mod subscribers;
 mod timers;
 
@@ -65,6 +67,13 @@ impl Pending {
         has_removed
     }
 
+    /// All of them, by process.
+    #[cfg(feature = "save")]
+    fn iter(&self) -> impl Iterator<Item = (ProcessIndex, TaskId, u64)> {
+        let waits = self.0.iter();
+        waits.flat_map(|(&process, waits)| waits.iter().map(move |&(task, number)| (process, task, number)))
+    }
+
     fn remove_process(&mut self, process: ProcessIndex) {
         if !self.0.is_empty() {
             self.0.remove(&process);
@@ -85,6 +94,8 @@ pub(super) struct Waits {
     held_deadlines: HashMap<ProcessIndex, Vec<(Duration, WaitId)>>,
     /// Processes for which signals are kept that their functions have not been called with.
     behind: Vec<ProcessKey>,
+    #[cfg(feature = "save")]
+    pub(super) repeats: saved::Repeats,
     pub(super) subscribers: Subscribers,
     pub(super) retained_exits: RetainedExits,
     /// Waits so far.
@@ -125,8 +136,11 @@ impl Waits {
             }
             Request::CatchUp => self.is_behind(process),
             Request::Cancel => self.pending.remove_task(process.index, task),
-            Request::External(request) => {
+            #[cfg_attr(not(feature = "save"), expect(unused_mut, reason = "what saves take out"))]
+            Request::External(mut request) => {
                 self.pend(wait, None);
+                #[cfg(feature = "save")]
+                self.repeats.keep(wait, &mut request);
                 if let ExternalRequest::Syscall { timeout, .. } = request {
                     self.set_deadline(wait, now.saturating_add(timeout.unwrap_or(syscall_timeout)).into());
                 }
@@ -197,6 +211,11 @@ impl Waits {
         }
     }
 
+    fn insert_deadline(&mut self, due: VirtualTime, wait: WaitId) {
+        let at = self.deadlines.partition_point(|deadline| deadline.0 <= due);
+        self.deadlines.insert(at, (due, wait));
+    }
+
     /// Whether a wait has not ended.
     pub(super) fn is_pending(&self, wait: WaitId) -> bool {
         self.pending.contains(wait)
@@ -205,6 +224,8 @@ impl Waits {
     /// Ends a wait. `false` if it has ended already.
     pub(super) fn end(&mut self, wait: WaitId) -> bool {
         let has_ended = self.pending.remove(wait);
+        #[cfg(feature = "save")]
+        self.repeats.forget(wait);
         while self.deadlines.front().is_some_and(|&(_, wait)| !self.is_pending(wait)) {
             self.deadlines.pop_front();
         }
@@ -272,6 +293,8 @@ impl Waits {
         if self.sweep_deadlines_at.is_due(self.deadlines.len()) {
             self.deadlines.retain(|&(_, wait)| pending.contains(wait));
             self.sweep_deadlines_at.swept(self.deadlines.len());
+            #[cfg(feature = "save")]
+            self.repeats.retain(pending.iter().map(|(_, _, number)| number));
         }
         self.subscribers.sweep(|wait| pending.contains(wait), is_live);
     }
@@ -314,7 +337,13 @@ mod tests {
     }
 
     fn syscall() -> Request {
-        Request::External(ExternalRequest::Syscall { number: 0, args: Box::new(()), timeout: None })
+        Request::External(ExternalRequest::Syscall {
+            number: 0,
+            args: Box::new(()),
+            timeout: None,
+            #[cfg(feature = "save")]
+            again: None,
+        })
     }
 
     fn begin(waits: &mut Waits, task: TaskId, request: Request, now: u64) -> WaitId {

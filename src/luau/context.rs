@@ -2,6 +2,7 @@
 
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bevy::ecs::entity::Entity;
 use bevy::platform::collections::HashMap;
@@ -19,13 +20,18 @@ use super::threads::TaskId;
 use super::world::{WorldChange, WorldFunctions};
 use crate::console::ConsoleBuffer;
 use crate::random::Pcg32;
-use crate::types::{CallError, CallId, HostCaller, Pid, ProcessIndex, ScriptError, VmId, VmIndex};
+#[cfg(feature = "save")]
+use crate::types::VirtualTime;
+use crate::types::{CallError, CallId, HostCaller, Pid, ProcessIndex, Published, ScriptError, VmId, VmIndex};
 use crate::value::{Value, Values};
 
 /// What the host functions of a slice read and write.
 pub(crate) struct Context {
-    /// Virtual time, in seconds.
-    pub(crate) now: f64,
+    /// Virtual time. A VM that was loaded has another one: see [`Context::now`].
+    pub(crate) time: Duration,
+    /// By how many nanoseconds the clocks of VMs are ahead of that, by [`VmIndex`].
+    #[cfg(feature = "save")]
+    pub(crate) clocks: Vec<i64>,
     /// What the game's calendar shows when that is 0, in seconds since 1970.
     pub(crate) epoch: f64,
     /// The last name that a script has looked for and that is not there.
@@ -54,6 +60,8 @@ pub(crate) struct Context {
     pub(crate) answers: Vec<Answer>,
     /// The VMs, by [`VmIndex`].
     pub(crate) vms: Vec<VmName>,
+    /// What the game lets the VMs read, by [`VmIndex`].
+    pub(super) published: Vec<Published>,
     /// What the process gave to `process.exit`.
     pub(crate) exit_results: Vec<Value>,
     /// Where the process that runs is kept.
@@ -127,7 +135,9 @@ impl Caller {
 impl Context {
     pub(super) fn new(host: HostFunctions) -> Self {
         Self {
-            now: 0.0,
+            time: Duration::ZERO,
+            #[cfg(feature = "save")]
+            clocks: Vec::new(),
             epoch: 0.0,
             missed: None,
             console: ConsoleBuffer::default(),
@@ -143,6 +153,7 @@ impl Context {
             exports: Exports::default(),
             answers: Vec::new(),
             vms: Vec::new(),
+            published: Vec::new(),
             exit_results: Vec::new(),
             index: ProcessIndex(0),
             host_panic: None,
@@ -181,10 +192,51 @@ impl Context {
         self.vms.get(vm).map_or(Entity::PLACEHOLDER, |vm| vm.entity)
     }
 
+    /// Where a VM is kept another one may have been.
+    pub(crate) fn name_vm(&mut self, vm: VmIndex, name: VmName) {
+        if self.vms.len() <= vm.at() {
+            self.vms.resize(vm.at() + 1, VmName::NONE);
+        }
+        self.vms[vm.at()] = name;
+    }
+
+    /// The scripts of a VM can read these values.
+    pub(crate) fn publish(&mut self, vm: VmIndex, published: Published) {
+        if self.published.len() > vm.at() || !published.is_empty() {
+            self.published.resize_with(self.published.len().max(vm.at() + 1), Published::default);
+            self.published[vm.at()] = published;
+        }
+    }
+
+    /// What the process that runs can read by a name.
+    pub(super) fn published(&mut self, name: &str) -> Option<Arc<Value>> {
+        let vm = self.caller().vm.at();
+        self.published.get(vm)?.get(name).cloned()
+    }
+
     /// The process that runs, as the game knows it.
     pub(super) fn host_caller(&self) -> Option<HostCaller> {
         let &Caller { process, pid, vm, .. } = self.callers.get(self.index.at())?;
         Some(HostCaller { vm: self.vms.get(vm.at())?.entity, process, pid })
+    }
+
+    /// What the clock shows of the process that runs, in seconds of virtual time.
+    pub(super) fn now(&mut self) -> f64 {
+        #[cfg(feature = "save")]
+        if !self.clocks.is_empty() {
+            let vm = self.caller().vm.at();
+            let ahead = self.clocks.get(vm).copied().unwrap_or_default();
+            return Duration::from(VirtualTime::from(self.time).shifted(ahead)).as_secs_f64();
+        }
+        self.time.as_secs_f64()
+    }
+
+    /// The entity of a process that was loaded.
+    #[cfg(feature = "save")]
+    pub(crate) fn set_entity(&mut self, process: ProcessIndex, entity: Entity) {
+        if let Some(caller) = self.callers.get_mut(process.at()) {
+            caller.process = entity;
+        }
     }
 
     /// Hands over the function with a registry reference.

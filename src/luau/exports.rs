@@ -59,6 +59,21 @@ impl Exports {
         }
     }
 
+    /// What a process exports: names, and where the functions are anchored.
+    #[cfg(feature = "save")]
+    pub(crate) fn saved(&self, process: ProcessIndex) -> Vec<(Box<str>, TaskId)> {
+        let exports = self.of.get(&process).into_iter().flatten();
+        exports.map(|(name, export)| ((**name).into(), export.anchor)).collect()
+    }
+
+    /// A process that was loaded exports these. None of them runs a call.
+    #[cfg(feature = "save")]
+    pub(crate) fn load(&mut self, process: ProcessIndex, saved: Vec<(Box<str>, TaskId)>) {
+        for (name, anchor) in saved {
+            self.insert(process, &name, anchor);
+        }
+    }
+
     /// Whether some process exports a function with a name.
     pub(crate) fn has_name(&self, name: &str) -> bool {
         self.by_name.contains_key(name)

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::arguments::CallArguments;
+#[cfg(feature = "save")]
+use super::request::Again;
 use super::request::ExternalRequest;
 #[cfg(feature = "ecs")]
-use super::world::{WorldAnswer, WorldCaller, WorldChange, WorldFunctions};
+use super::world::{WorldCaller, WorldChange, WorldFunctions, WorldResults};
 use crate::script::Script;
 use crate::value::{Arguments, Results, Value};
 
@@ -78,6 +80,16 @@ pub(crate) struct SyscallEntry {
     pub(crate) parser: Parser,
     /// How long its calls wait for an answer, if that is not what is usual.
     pub(crate) timeout: Option<Duration>,
+    /// Whether calls that the game has got are made again when their VM was saved and loaded.
+    #[cfg(feature = "save")]
+    pub(crate) repeats: bool,
+}
+
+#[cfg(feature = "save")]
+impl Entry {
+    fn is_repeated(&self) -> bool {
+        matches!(self, Self::Syscall(SyscallEntry { repeats: true, .. }))
+    }
 }
 
 /// Why a host function has no result.
@@ -233,13 +245,21 @@ impl HostFunctions {
     }
 
     /// What a call of a syscall asks for.
-    pub(super) fn parse((_, entry): &HostEntry, arguments: Arguments) -> Result<ExternalRequest, HostError> {
-        let Entry::Syscall(SyscallEntry { number, parser, timeout }) = entry else {
+    pub(crate) fn parse((_, entry): &HostEntry, arguments: Arguments) -> Result<ExternalRequest, HostError> {
+        let Entry::Syscall(SyscallEntry { number, parser, timeout, .. }) = entry else {
             return Err(HostError::Error("no such syscall".to_owned()));
         };
+        #[cfg(feature = "save")]
+        let again = Box::new(Again { arguments: arguments.clone(), repeats: entry.is_repeated() });
         // The arguments' types may have code of their own.
         let args = catch(|| parser(arguments))?;
-        Ok(ExternalRequest::Syscall { number: *number, args, timeout: *timeout })
+        Ok(ExternalRequest::Syscall {
+            number: *number,
+            args,
+            timeout: *timeout,
+            #[cfg(feature = "save")]
+            again: Some(again),
+        })
     }
 
     /// Calls a function that looks at the world.
@@ -250,12 +270,47 @@ impl HostFunctions {
         caller: WorldCaller,
         arguments: &CallArguments,
         changes: &mut Vec<WorldChange>,
-    ) -> Result<WorldAnswer, HostError> {
+    ) -> Result<WorldResults, HostError> {
         let Entry::World(number) = entry else {
             return Err(HostError::Error("no such function".to_owned()));
         };
         // The components' types have code of their own.
         catch(|| world.call(*number, caller, arguments, changes))
+    }
+
+    /// The syscall with a path.
+    #[cfg(feature = "save")]
+    pub(crate) fn syscall(&self, path: &[u8]) -> Option<&HostEntry> {
+        let mut functions = self.0.iter().flat_map(|library| &library.functions);
+        functions.find(|(known, entry)| matches!(entry, Entry::Syscall(_)) && known.to_bytes() == path)
+    }
+
+    /// The path of a syscall.
+    #[cfg(feature = "save")]
+    pub(crate) fn path_of_syscall(&self, wanted: usize) -> Option<&CStr> {
+        let is_it = |entry: &Entry| matches!(entry, Entry::Syscall(syscall) if syscall.number == wanted);
+        let mut functions = self.0.iter().flat_map(|library| &library.functions);
+        functions.find(|(_, entry)| is_it(entry)).map(|(path, _)| &**path)
+    }
+
+    /// Calls of a syscall that the game has got are made again when their VM was saved and loaded.
+    ///
+    /// # Panics
+    ///
+    /// When no library has a syscall with that path, or when an isolate holds on to the functions.
+    #[cfg(feature = "save")]
+    #[track_caller]
+    pub(crate) fn repeat_syscall(&mut self, path: &str) {
+        let libraries = self.change("repeat_syscall", path).iter_mut();
+        let mut functions = libraries.flat_map(|library| &mut library.functions);
+        let syscall = functions.find_map(|(name, entry)| match entry {
+            Entry::Syscall(syscall) if name.to_bytes() == path.as_bytes() => Some(syscall),
+            _ => None,
+        });
+        match syscall {
+            Some(syscall) => syscall.repeats = true,
+            None => panic!("repeat_syscall({path:?}): there is no such syscall; add it before"),
+        }
     }
 
     /// Calls a function.

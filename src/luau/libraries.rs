@@ -1,7 +1,7 @@
 //! Making a base with libraries of the game.
 //!
-//! Scripts are loaded on the main thread, and `luau_load` resolves their imports in its globals. So these are the base of
-//! the VM whose script is loaded, frozen, and each set of libraries has scripts of its own.
+//! Scripts are loaded on the main thread, and `luau_load` resolves their imports in its globals. So these are the base
+//! of the VM whose script is loaded, frozen, and each set of libraries has scripts of its own.
 
 use std::ptr;
 

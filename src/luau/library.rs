@@ -80,6 +80,7 @@ const FUNCTIONS: &[Entry] = &[
     Entry::new(c"mailbox.poll", mail::poll),
     Entry::new(c"signal.connect", mail::connect),
     Entry::new(c"host.export", export::export),
+    Entry::new(c"host.get", export::get),
     Entry::waiting(c"task.wait", wait::task_wait, wait::slept),
     Entry::waiting(c"task.spawn", task::spawn, task::spawned),
     Entry::waiting(c"task.join", task::join, task::joined),

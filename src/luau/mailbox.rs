@@ -1,5 +1,8 @@
 //! Mailboxes: the messages that processes have been sent and have not received.
 
+#[cfg(feature = "save")]
+pub(crate) mod saved;
+
 use std::collections::VecDeque;
 
 use crate::value::Value;

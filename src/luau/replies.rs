@@ -1,5 +1,8 @@
 //! Replies on their way to the tasks that wait for them. From the answer until the task goes on, a reply is here.
 
+#[cfg(feature = "save")]
+pub(crate) mod saved;
+
 use bevy::platform::collections::HashMap;
 use smallvec::SmallVec;
 

@@ -3,11 +3,16 @@
 //! The isolate itself sees to time, messages and signals. What it cannot answer leaves it as an [`ExternalRequest`],
 //! and comes back as a [`Reply`](super::Reply).
 
+#[cfg(feature = "save")]
+pub(crate) mod saved;
+
 use std::any::Any;
 use std::time::Duration;
 
 use super::function_ref::FunctionRef;
 use crate::types::VmId;
+#[cfg(feature = "save")]
+use crate::value::Arguments;
 use crate::value::Value;
 
 /// What a task asks for.
@@ -31,13 +36,29 @@ pub(crate) enum Request {
 /// What others must answer.
 pub(crate) enum ExternalRequest {
     /// The game: a syscall, by its number, with the time that it may take if that is not the usual one.
-    Syscall { number: usize, args: SyscallArgs, timeout: Option<Duration> },
+    Syscall {
+        number: usize,
+        args: SyscallArgs,
+        timeout: Option<Duration>,
+        /// What it takes to make the call again, when its VM was saved and loaded before there is an answer.
+        #[cfg(feature = "save")]
+        again: Option<Box<Again>>,
+    },
     /// The kernel, in Settle.
     Kernel(Box<KernelRequest>),
 }
 
 /// The arguments of a syscall, as its parser has made them.
 pub(crate) type SyscallArgs = Box<dyn Any + Send + Sync>;
+
+/// A syscall that can be made again.
+#[cfg(feature = "save")]
+#[derive(Clone, Debug)]
+pub(crate) struct Again {
+    pub(crate) arguments: Arguments,
+    /// Also if the game has got the call.
+    pub(crate) repeats: bool,
+}
 
 /// What the kernel can be asked for.
 #[derive(Debug)]

@@ -17,8 +17,9 @@ impl LuauState {
         {
             return false;
         }
-        let Context { callers, mail, vms, requests, replies, exit_results, dropped_functions, .. } =
-            self.context();
+        let Context {
+            callers, mail, vms, published, requests, replies, exit_results, dropped_functions, ..
+        } = self.context();
         let is_asked_for = !mail.is_empty()
             || !requests.is_empty()
             || !replies.is_empty()
@@ -29,6 +30,7 @@ impl LuauState {
         }
         callers.clear();
         vms.clear();
+        published.clear();
         exit_results.clear();
         self.threads.clear();
         self.roots.by_thread.clear();

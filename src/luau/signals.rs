@@ -1,5 +1,8 @@
 //! Signals of the game that processes have not received, and which they have asked for.
 
+#[cfg(feature = "save")]
+pub(crate) mod saved;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -186,6 +189,12 @@ impl ProcessSignals {
     /// How many there was no room for.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped
+    }
+
+    /// Whether something would be lost with it.
+    #[cfg(feature = "save")]
+    pub(crate) fn is_used(&self) -> bool {
+        !self.is_unused()
     }
 
     /// Whether nothing would be lost with it.

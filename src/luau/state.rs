@@ -73,7 +73,7 @@ impl LuauState {
     }
 
     /// The same, to be looked at.
-    pub(super) fn context_ref(&self) -> &Context {
+    pub(crate) fn context_ref(&self) -> &Context {
         // SAFETY: only slices and code that borrows us mutably change it.
         unsafe { &*self.shared().context.get() }
     }

@@ -23,6 +23,8 @@
 mod handlers;
 mod task_id;
 mod tasks;
+#[cfg(test)]
+mod tests;
 mod turns;
 
 use std::ffi::c_int;

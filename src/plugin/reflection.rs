@@ -7,16 +7,18 @@ use bevy::prelude::*;
 use bevy::reflect::{FromType, ReflectFromReflect};
 
 use crate::console::VmConsole;
-use crate::process::{Priority, Process, ProcessOf, Processes};
+use crate::process::{Priority, Process, ProcessOf, Processes, Restart};
 use crate::runtime::LuauRuntime;
-use crate::types::{CpuUsage, Limits, Metrics, Pid, ProcessState, Share, TickBudget};
-use crate::vm::{HostLibraries, Vm, VmLimits, VmSuspended};
+use crate::types::{CpuUsage, Limits, Metrics, Outcome, Pid, ProcessState, Share, TickBudget};
+use crate::vm::{HostLibraries, MailPolicy, Vm, VmLimits, VmSuspended};
 
 pub(super) fn register_types(app: &mut App) {
     app.register_type::<Vm>()
         .register_type::<VmLimits>()
         .register_type::<VmSuspended>()
         .register_type::<HostLibraries>()
+        .register_type::<MailPolicy>()
+        .register_type::<Restart>()
         .register_type::<VmConsole>()
         .register_type::<Process>()
         .register_type::<ProcessOf>()
@@ -29,6 +31,7 @@ pub(super) fn register_types(app: &mut App) {
         .register_type::<Pid>()
         .register_type::<ProcessState>()
         .register_type::<Share>()
+        .register_type::<Outcome>()
         .register_type::<TickBudget>();
     let registry = app.world().resource::<AppTypeRegistry>().clone();
     let mut registry = registry.write();

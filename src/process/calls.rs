@@ -14,9 +14,9 @@ use crate::runtime::LuauRuntime;
 use crate::types::{CallError, CallId, Limits};
 use crate::value::{Results, Value, ValueError};
 
-/// Triggered on a process's entity when a function has returned that the game has [called](crate::ProcessCommandsExt::call),
-/// or has failed, or was not called at all. Each call ends with one of these. The entity may be gone by then: observers
-/// of all entities hear of it, too.
+/// Triggered on a process's entity when a function has returned that the game has
+/// [called](crate::ProcessCommandsExt::call), or has failed, or was not called at all. Each call ends with one of
+/// these. The entity may be gone by then: observers of all entities hear of it, too.
 ///
 /// ```
 /// # use bevy::prelude::*;
@@ -114,12 +114,12 @@ fn fail(world: &mut World, call: Call, error: CallError) {
 
 /// Commands that call functions of scripts.
 pub trait CallCommandsExt {
-    /// Calls a function in all processes that export it, of all VMs, in the next tick. It costs nothing for those that do
-    /// not: this is how a game has scripts do something in each frame. Results go nowhere, and an error is a
+    /// Calls a function in all processes that export it, of all VMs, in the next tick. It costs nothing for those that
+    /// do not: this is how a game has scripts do something in each frame. Results go nowhere, and an error is a
     /// [`TaskFailed`](crate::TaskFailed).
     ///
-    /// A process that is still busy with the last such call is left out, and so is one that is suspended, has no room for
-    /// another task, or has not exported the function yet.
+    /// A process that is still busy with the last such call is left out, and so is one that is suspended, has no room
+    /// for another task, or has not exported the function yet.
     ///
     /// Arguments that have no [`Value`] are logged as an error, and nothing is called.
     ///

@@ -44,8 +44,8 @@ pub trait ProcessCommandsExt {
     /// none. The call is a task of the process, which begins in the next tick. How it ends is a
     /// [`CallEnded`](crate::CallEnded) with the number that this returns, whatever happens.
     ///
-    /// A process that has not started, or is busy and has no function with this name yet, may still export it: it is called
-    /// when that happens. As soon as the process waits, a name that is not there is an
+    /// A process that has not started, or is busy and has no function with this name yet, may still export it: it is
+    /// called when that happens. As soon as the process waits, a name that is not there is an
     /// [error](crate::CallError::NoSuchFunction). [`Limits::calls`](crate::Limits::calls) is how many calls may wait.
     ///
     /// ```

@@ -36,3 +36,22 @@ pub struct ProcessExited {
     /// How it ended.
     pub outcome: Outcome,
 }
+
+/// Triggered on a VM when one of its processes has ended, after [`ProcessExited`] on the process.
+///
+/// ```
+/// # use bevy::prelude::*;
+/// # use bevy_luau_os::prelude::*;
+/// fn boot(mut commands: Commands) {
+///     commands.spawn(Vm::persistent()).observe(|ended: On<VmProcessExited>| {
+///         info!("{} of this VM has ended: {:?}", ended.exit.name, ended.exit.outcome);
+///     });
+/// }
+/// ```
+#[derive(EntityEvent, Clone, Debug)]
+pub struct VmProcessExited {
+    /// The VM.
+    pub entity: Entity,
+    /// Which process has ended, and how.
+    pub exit: ProcessExited,
+}

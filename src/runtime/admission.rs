@@ -11,7 +11,7 @@ use super::handles::{ProcessHandle, VmHandle};
 use crate::isolate::{Isolate, Start};
 use crate::luau::LibrarySet;
 use crate::script::Script;
-use crate::types::{Limits, Pid, PidCounter, TickBudget, VmId};
+use crate::types::{Limits, Pid, PidCounter, Published, TickBudget, VmId};
 
 /// Bytes of source that are compiled in less than 50 microseconds.
 const SHORT_SOURCE: usize = 512;
@@ -27,6 +27,8 @@ pub(crate) struct VmAdmission {
     pub(crate) limits: Arc<Limits>,
     /// What its scripts have of the game.
     pub(crate) libraries: LibrarySet,
+    /// What the game has published for them.
+    pub(crate) published: Published,
 }
 
 /// A process to be admitted.
@@ -94,7 +96,9 @@ impl LuauRuntime {
             (Some(handle), Some(id)) => (handle, id),
             _ => {
                 let id = self.names.name(vm.entity, vm.id);
-                (self.place_vm(vm.entity, id, vm.limits, process.spawned_at), id)
+                let handle = self.place_vm(vm.entity, id, vm.limits, process.spawned_at);
+                self.isolates.get_mut(handle.isolate).publish(handle.key, vm.published);
+                (handle, id)
             }
         };
         let mut pids = vm.pids;
@@ -123,7 +127,13 @@ impl LuauRuntime {
         })
     }
 
-    fn place_vm(&mut self, vm: Entity, id: VmId, limits: Arc<Limits>, spawned_at: Duration) -> VmHandle {
+    pub(super) fn place_vm(
+        &mut self,
+        vm: Entity,
+        id: VmId,
+        limits: Arc<Limits>,
+        spawned_at: Duration,
+    ) -> VmHandle {
         let open = || Isolate::new(self.config, self.registry.functions.clone());
         let isolate = self.placement.choose(&mut self.isolates, open);
         let isolate_of_vm = self.isolates.get_mut(isolate);

@@ -47,7 +47,13 @@ impl HostRegistry {
     /// As [`HostRegistry::add_function`].
     #[track_caller]
     pub(crate) fn add_syscall(&mut self, library: usize, path: &str, parser: Parser) -> Inbox {
-        let syscall = SyscallEntry { number: self.syscalls, parser, timeout: None };
+        let syscall = SyscallEntry {
+            number: self.syscalls,
+            parser,
+            timeout: None,
+            #[cfg(feature = "save")]
+            repeats: false,
+        };
         self.functions.add(library, path, Entry::Syscall(syscall));
         self.syscalls += 1;
         self.inbox.clone()
@@ -85,5 +91,14 @@ impl HostRegistry {
     #[track_caller]
     pub(crate) fn library(&mut self, name: &str) -> usize {
         self.functions.library(name)
+    }
+
+    /// # Panics
+    ///
+    /// When there is no such syscall, and when an isolate is open.
+    #[cfg(feature = "save")]
+    #[track_caller]
+    pub(crate) fn repeat_syscall(&mut self, path: &str) {
+        self.functions.repeat_syscall(path);
     }
 }

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::isolates::Isolates;
+#[cfg(feature = "save")]
+use crate::isolate::WaitId;
 use crate::isolate::{Posted, RequestId};
 use crate::luau::request::{ExternalRequest, KernelRequest, SyscallArgs};
 use crate::value::Results;
@@ -47,6 +49,19 @@ impl Requests {
             });
         }
         calls
+    }
+
+    /// What the kernel is asked for, with the numbers of isolates.
+    #[cfg(feature = "save")]
+    pub(super) fn kernel(&self) -> impl Iterator<Item = (u32, WaitId, &KernelRequest)> {
+        self.kernel.iter().map(|posted| (posted.id.isolate, posted.id.wait, &*posted.request))
+    }
+
+    /// The same, by processes of one isolate.
+    #[cfg(feature = "save")]
+    pub(super) fn of_isolate(&self, isolate: u32) -> impl Iterator<Item = (WaitId, &KernelRequest)> {
+        let of_isolate = self.kernel().filter(move |request| request.0 == isolate);
+        of_isolate.map(|(_, wait, request)| (wait, request))
     }
 
     /// What the kernel was asked for first, of what somebody still waits for.

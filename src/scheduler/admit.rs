@@ -11,12 +11,11 @@ use super::tick::Tick;
 use crate::assets::{Program, ScriptParam};
 use crate::isolate::{Isolate, OpenState, Suspension, TickTime};
 use crate::luau::world::WorldRef;
-use crate::process::Priority;
-use crate::process::{Process, ProcessOf};
+use crate::process::{Priority, Process, ProcessOf, Restart};
 use crate::runtime::{LuauRuntime, ProcessAdmission};
 use crate::script::Script;
 use crate::types::{Deadline, IsolateStats, Metrics};
-use crate::vm::{HostLibraries, Vm, VmLimits, VmSuspended};
+use crate::vm::{HostLibraries, PublishedValues, Vm, VmLimits, VmSuspended};
 
 /// The part of the phase in which processes are placed. In the rest they are started.
 const PLACING: f64 = 0.3;
@@ -27,14 +26,23 @@ const MAX_START_BATCH: usize = 16;
 /// Batches for each worker at least, so that none waits long for the last.
 const BATCHES_PER_WORKER: usize = 4;
 
-type PendingProcesses<'w, 's> =
-    Query<'w, 's, (&'static mut Process, Option<&'static ProcessOf>, Option<&'static Priority>)>;
+type PendingProcesses<'w, 's> = Query<
+    'w,
+    's,
+    (&'static mut Process, Option<&'static ProcessOf>, Option<&'static Priority>, Has<Restart>),
+>;
 
 /// What is asked of VMs.
 type Vms<'w, 's> = Query<
     'w,
     's,
-    (&'static mut Vm, Option<&'static VmLimits>, Option<&'static HostLibraries>, Has<VmSuspended>),
+    (
+        &'static mut Vm,
+        Option<&'static VmLimits>,
+        Option<&'static HostLibraries>,
+        Option<&'static PublishedValues>,
+        Has<VmSuspended>,
+    ),
 >;
 
 #[cfg(not(feature = "ecs"))]
@@ -130,6 +138,19 @@ fn is_ready(runtime: &mut LuauRuntime, vm: Entity, script: &Script, limits: Opti
     is_too_long || runtime.is_ready(vm, script)
 }
 
+/// Whether a process is not to be started yet. Then it stays queued.
+fn starts_later(
+    runtime: &mut LuauRuntime,
+    process: &Process,
+    (entity, spawned_at): (Entity, Duration),
+) -> bool {
+    let starts_later = process.starts_after(runtime.now);
+    if starts_later {
+        runtime.requeue(entity, spawned_at);
+    }
+    starts_later
+}
+
 /// Gives processes their isolate and PID, in the order in which they were spawned.
 fn place_pending(
     runtime: &mut LuauRuntime,
@@ -142,19 +163,20 @@ fn place_pending(
     let mut steps = deadline.steps();
     for _ in 0..runtime.pending() {
         let Some((entity, spawned_at)) = runtime.next_pending() else { break };
-        if let Ok((mut process, process_of, priority)) = processes.get_mut(entity)
+        if let Ok((mut process, process_of, priority, may_restart)) = processes.get_mut(entity)
             && process.handle.is_none()
+            && !starts_later(runtime, &process, (entity, spawned_at))
             && let Some(script) = load(&mut process.program, scripts, (entity, spawned_at))
         {
             match process_of.map(|vm| (vm.0, vms.get_mut(vm.0))) {
-                Some((vm, Ok((_, limits, _, _)))) if !is_ready(runtime, vm, &script, limits) => {
+                Some((vm, Ok((_, limits, ..)))) if !is_ready(runtime, vm, &script, limits) => {
                     runtime.requeue(entity, spawned_at);
                 }
-                Some((vm_entity, Ok((mut vm, limits, libraries, is_vm_suspended)))) => {
+                Some((vm_entity, Ok((mut vm, limits, libraries, published, is_vm_suspended)))) => {
                     let libraries = libraries.map_or(default(), |it| runtime.libraries(it.names()));
-                    let start = process.take_start();
+                    let start = process.take_start(may_restart);
                     let admission = runtime.admit(
-                        vm.admission(vm_entity, limits, libraries),
+                        vm.admission(vm_entity, limits, libraries, published),
                         ProcessAdmission { entity, script: &script, start, spawned_at },
                     );
                     let handle = admission.process;

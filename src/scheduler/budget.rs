@@ -88,6 +88,12 @@ impl Account {
         Deadline::at(now + budget.mul_f64(1.0 - reserved).saturating_sub(self.spent))
     }
 
+    /// When a tick has to be over that is no usual one and begins at `now`.
+    #[cfg(feature = "save")]
+    pub(crate) fn whole(&self, now: Instant) -> Deadline {
+        self.budget.map_or(Deadline::NEVER, |budget| Deadline::at(now + budget))
+    }
+
     /// A phase has taken `time`; `was_cut` if it had to stop.
     pub(crate) fn charge(&mut self, phase: Phase, time: Duration, was_cut: bool) {
         self.spent += time;

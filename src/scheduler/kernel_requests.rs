@@ -15,7 +15,7 @@ use crate::script::Script;
 use crate::types::{Deadline, KillReason, TickBudget};
 use crate::value::Value;
 use crate::value::Values;
-use crate::vm::{Vm, VmLimits};
+use crate::vm::{MailPolicy, Vm, VmLimits};
 
 /// What it takes to compile source that a script has made up, on whatever thread: its VM pays for that.
 const COMPILE_NS_PER_BYTE: u64 = 40;
@@ -127,6 +127,11 @@ fn answer(world: &mut World, posted: Posted<Box<KernelRequest>>) -> Option<Reply
                 let id = world.get::<Vm>(vm).and_then(Vm::id).unwrap_or_default();
                 (&*Address::text(id, caller.get())).into()
             };
+            let may_send = is_local
+                || target.and_then(|vm| world.get::<MailPolicy>(vm)).is_some_and(|policy| policy.admits(vm));
+            if receiver.is_some() && !may_send {
+                return Some(Ok(done(Err("it takes no messages of this VM"))));
+            }
             let mut runtime = world.resource_mut::<LuauRuntime>();
             let posted = receiver.ok_or("no such process").and_then(|(_, handle)| {
                 runtime.isolate_mut(handle.isolate).post(handle.key, value, sender, is_local)
@@ -167,8 +172,7 @@ fn info(world: &mut World, vm: Entity, pid: u32) -> Option<Value> {
     let info = runtime.process_info(process)?;
     let is_timed = runtime.budget() != TickBudget::Unlimited;
     let memory = world.get::<Vm>(vm).and_then(|vm| runtime.vm_bytes(vm));
-    let spawned_at = runtime.isolates[handle.isolate].spawned_at(handle.key);
-    let age = runtime.now.saturating_sub(spawned_at?).as_secs_f64();
+    let age = runtime.isolates[handle.isolate].age(handle.key, runtime.now)?.as_secs_f64();
     let name = process.shared_name();
     let mailbox = world.resource_mut::<LuauRuntime>().isolate_mut(handle.isolate).mailbox_len(handle.key);
     let state = format!("{:?}", info.state).to_lowercase();

@@ -103,7 +103,7 @@ fn restart(
             continue;
         }
         if process.handle.is_some() {
-            let start = process.take_start();
+            let start = process.take_start(true);
             let Some(restarted_as) =
                 process.handle.and_then(|it| runtime.restart(it, &program.script, start))
             else {

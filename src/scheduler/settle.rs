@@ -11,7 +11,7 @@ use super::tick::Tick;
 use crate::console::VmConsole;
 use crate::console::log::{ErrorLog, PrintLog};
 use crate::isolate::{CallAnswer, Exit, TaskError, VmStatus, VmSummary};
-use crate::process::{CallEnded, Process, ProcessExited, Processes, TaskFailed};
+use crate::process::{CallEnded, Process, ProcessExited, Processes, Restart, TaskFailed, VmProcessExited};
 use crate::runtime::LuauRuntime;
 use crate::types::{CallError, Deadline, Metrics, Outcome, Steps};
 use crate::vm::Vm;
@@ -135,18 +135,25 @@ fn settle_exit(world: &mut World, now: Duration, exit: Exit) {
                 Outcome::Killed(reason) => log.killed(exit.process, &name, reason),
             }
         }
-        world.trigger(ProcessExited {
+        let delay = world.get::<Restart>(exit.process).and_then(|restart| restart.delay(&exit.outcome));
+        let mut event = ProcessExited {
             entity: exit.process,
             vm: exit.vm,
             pid: exit.pid,
             name,
-            lifetime: now.saturating_sub(exit.spawned_at),
+            lifetime: exit.spawned_at.until(now),
             cpu: exit.cpu,
             outcome: exit.outcome,
-        });
+        };
+        world.trigger_ref(&mut event);
+        world.trigger(VmProcessExited { entity: exit.vm, exit: event });
         // What observers asked for counts: they may have given the VM a new process.
         world.flush();
+        if let Some(delay) = delay {
+            restart(world, exit.process, now.saturating_add(delay));
+        }
     }
+    let is_same = is_same && world.get::<Process>(exit.process).is_none_or(Process::has_ended);
     match exit.vm_status {
         VmStatus::ProcessIsDone if is_same => despawn(world, exit.process),
         VmStatus::ProcessIsDone | VmStatus::VmEndsLater => {}
@@ -156,6 +163,15 @@ fn settle_exit(world: &mut World, now: Duration, exit: Exit) {
                 despawn(world, exit.process); // unless that has been done: it may not be the VM's any more
             }
         }
+    }
+}
+
+/// Starts the program of a process again that has ended, unless its entity has another one by now.
+fn restart(world: &mut World, process: Entity, at: Duration) {
+    let Ok(mut entity) = world.get_entity_mut(process) else { return };
+    let ended = entity.get::<Process>().filter(|process| process.has_ended());
+    if let Some(restarted) = ended.map(|process| process.restarted(at)) {
+        entity.insert(restarted);
     }
 }
 
@@ -176,7 +192,7 @@ fn settle_vm(world: &mut World, now: Duration, vm: Entity, summary: VmSummary) {
     world.trigger(VmExited {
         entity: vm,
         processes: summary.processes,
-        lifetime: now.saturating_sub(summary.spawned_at),
+        lifetime: summary.spawned_at.until(now),
         cpu: summary.cpu,
     });
     // Bevy would despawn the processes too, through two commands for each: twice the time.

@@ -71,6 +71,12 @@ impl Tick {
         PhaseTimer { phase, began, deadline: self.account.deadline(began, phase) }
     }
 
+    /// When all of a tick has to be over that begins now.
+    #[cfg(feature = "save")]
+    pub(super) fn whole_budget(&self) -> Deadline {
+        self.account.whole(Instant::now())
+    }
+
     /// Returns what the phase took.
     pub(super) fn end_phase(&mut self, PhaseTimer { phase, began, deadline }: PhaseTimer) -> Duration {
         let now = Instant::now();

@@ -30,12 +30,8 @@ impl Script {
     pub fn with_module(&self, path: impl Into<Arc<str>>, source: impl Into<Vec<u8>>) -> Self {
         let file: Arc<str> = path.into();
         let path: Arc<str> = module_path(&file).unwrap_or_else(|| file.to_string()).into();
-        let script = Self::new(file, source);
-        let requires = require_calls(script.source()).into();
-        let module = GivenModule { path, script, requires };
         let mut given = Given::clone(&self.0.given);
-        given.modules.retain(|other| other.path != module.path);
-        given.modules.push(module);
+        given.add(path, Self::new(file, source));
         self.given(given.into())
     }
 
@@ -64,7 +60,7 @@ impl Script {
     }
 
     /// The same script with these modules.
-    fn given(&self, given: Arc<Given>) -> Self {
+    pub(super) fn given(&self, given: Arc<Given>) -> Self {
         let ScriptData { name, source, bytecode, .. } = &*self.0;
         let modules = Linker::new(&given).modules(self, &require_calls(source), None);
         Self::from_parts(name.clone(), source.clone(), bytecode.clone(), modules.into(), given)
@@ -82,6 +78,15 @@ impl Script {
         let required = require_calls(child.source());
         let is_required = |module: &&Module| required.iter().any(|call| *call.specifier == *module.specifier);
         child.with_modules(self.modules().iter().filter(is_required).cloned().collect())
+    }
+}
+
+impl Given {
+    /// Adds a module, or replaces the one with its path.
+    pub(super) fn add(&mut self, path: Arc<str>, script: Script) {
+        let requires = require_calls(script.source()).into();
+        self.modules.retain(|other| other.path != path);
+        self.modules.push(GivenModule { path, script, requires });
     }
 }
 

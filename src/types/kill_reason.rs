@@ -90,4 +90,12 @@ pub enum KillReason {
         /// The script's length.
         used: usize,
     },
+    /// It was in the middle of something that could not be [saved](crate::LuauRuntime::save_vm). In the game that was
+    /// saved, it goes on.
+    #[cfg(feature = "save")]
+    #[error("it could not be saved: {why}")]
+    NotSaved {
+        /// What that was.
+        why: Box<str>,
+    },
 }

@@ -1,5 +1,6 @@
 //! How processes end.
 
+use bevy::prelude::*;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -7,7 +8,9 @@ use super::{KillReason, ProcessState};
 use crate::value::Value;
 
 /// How a process ended.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Reflect, Serialize, Deserialize)]
+#[reflect(opaque)]
+#[reflect(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Outcome {
     /// Its main chunk returned these values.

@@ -47,6 +47,17 @@ impl PidCounter {
         }
     }
 
+    /// The last number, and whether they have begun again.
+    #[cfg(feature = "save")]
+    pub(crate) fn parts(self) -> (u32, bool) {
+        (self.last, self.has_wrapped)
+    }
+
+    #[cfg(feature = "save")]
+    pub(crate) fn from_parts((last, has_wrapped): (u32, bool)) -> Self {
+        Self { last, has_wrapped }
+    }
+
     /// A counter that has handed out `last`.
     #[cfg(test)]
     pub(crate) fn after(last: u32) -> Self {

@@ -2,7 +2,8 @@
 
 use bevy::prelude::*;
 
-/// On a [`Vm`](crate::Vm): the [libraries](crate::HostLibraryAppExt) that its scripts have beside what all scripts have.
+/// On a [`Vm`](crate::Vm): the [libraries](crate::HostLibraryAppExt) that its scripts have beside what all scripts
+/// have.
 ///
 /// It holds for processes from their start on: what is changed later, only those find that start later. A name of which
 /// there is no library is logged as an error, and left out.

@@ -6,7 +6,7 @@ use bevy::prelude::*;
 use serde::Serialize;
 use smallvec::SmallVec;
 
-use super::{VmLimits, VmSuspended};
+use super::{VmLimits, VmSuspended, publish};
 use crate::assets::ScriptAssets;
 use crate::luau::signals::Signal;
 use crate::process::{Process, ProcessOf, Processes};
@@ -16,12 +16,36 @@ use crate::value::Value;
 
 /// Commands for entities with [`Vm`](crate::Vm).
 pub trait VmCommandsExt {
-    /// Sends a signal to the VM's processes: those that wait for it with `signal.wait`, or are connected to
-    /// it with `signal.connect`, run in the next tick. For a process that has not started, or is busy, or has waited
-    /// for that name before, it is kept until it asks, as far as its [limits](crate::Limits::signals) allow.
+    /// Sends a signal to the VM's processes, or to one process if the entity is that: those that wait for it with
+    /// `signal.wait`, or are connected to it with `signal.connect`, run in the next tick. For a process that has not
+    /// started, or is busy, or has waited for that name before, it is kept until it asks, as far as its
+    /// [limits](crate::Limits::signals) allow.
     ///
     /// A payload that has no [`Value`] is logged as an error and not sent.
     fn send_signal<T: Serialize>(&mut self, name: &str, payload: T) -> &mut Self;
+
+    /// Lets the VM's scripts read a value with `host.get(name)`, which does not wait for a tick: they get a copy of
+    /// what was published last. It is kept on the VM, as [`PublishedValues`](crate::PublishedValues).
+    ///
+    /// ```
+    /// # use bevy::prelude::*;
+    /// # use bevy_luau_os::prelude::*;
+    /// #[derive(serde::Serialize)]
+    /// struct Status {
+    ///     energy: f32,
+    ///     position: Vec3,
+    /// }
+    ///
+    /// fn publish(robots: Query<(Entity, &Transform), With<Vm>>, mut commands: Commands) {
+    ///     for (robot, transform) in &robots {
+    ///         commands.entity(robot).publish("me", Status { energy: 1.0, position: transform.translation });
+    ///     }
+    /// }
+    /// # App::new().add_systems(FixedUpdate, publish.before(LuauOsSystems::Admit));
+    /// ```
+    ///
+    /// A value that has no [`Value`] is logged as an error and not published.
+    fn publish<T: Serialize>(&mut self, name: &str, value: T) -> &mut Self;
 
     /// Gives the VM's processes no more slices, those to come included, until it is resumed: inserts [`VmSuspended`].
     fn suspend_vm(&mut self) -> &mut Self;
@@ -34,11 +58,20 @@ impl VmCommandsExt for EntityCommands<'_> {
     fn send_signal<T: Serialize>(&mut self, name: &str, payload: T) -> &mut Self {
         let Some(signal) = signal(name, &payload) else { return self };
         self.queue(move |entity: EntityWorldMut| {
-            let members: SmallVec<[Entity; 2]> = entity.get::<Processes>().map_or(&[][..], |it| it).into();
+            let mut members: SmallVec<[Entity; 2]> =
+                entity.get::<Processes>().map_or(&[][..], |it| it).into();
+            if entity.contains::<Process>() {
+                members.push(entity.id());
+            }
             let world = entity.into_world_mut();
             let dropped = members.into_iter().map(|process| send(world, process, &signal)).sum();
             count_dropped(world, dropped);
         })
+    }
+
+    fn publish<T: Serialize>(&mut self, name: &str, value: T) -> &mut Self {
+        publish::publish(self, name, &value);
+        self
     }
 
     fn suspend_vm(&mut self) -> &mut Self {
@@ -52,8 +85,8 @@ impl VmCommandsExt for EntityCommands<'_> {
 
 /// Commands that signal to all VMs.
 pub trait SignalCommandsExt {
-    /// [Sends a signal](VmCommandsExt::send_signal) to the processes of all VMs. For those that are busy it is kept only
-    /// if they have asked for its name before.
+    /// [Sends a signal](VmCommandsExt::send_signal) to the processes of all VMs. For those that are busy it is kept
+    /// only if they have asked for its name before.
     fn broadcast_signal<T: Serialize>(&mut self, name: &str, payload: T);
 }
 

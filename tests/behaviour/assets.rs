@@ -2,6 +2,7 @@
 
 mod modules;
 mod reload;
+mod typed;
 
 use std::path::Path;
 

@@ -298,7 +298,7 @@ fn what_is_too_much_is_an_error_that_names_the_limit() {
     let mut app = app();
     app.add_syscall("tell", |_: In<Vec<Syscall<(Value,), ()>>>| {});
     for (value, expected) in [
-        ("print", "functions cannot be passed"),
+        ("print", "functions cannot be passed: export it (`host.export`) and pass its name"),
         ("coroutine.running()", "threads cannot be passed"),
         ("table.create(5000, 1)", "there is too much in it: 1024 values are copied"),
         ("string.rep('x', 100000)", "a string in it is too long: 65536 bytes are copied"),

@@ -11,6 +11,7 @@ mod despawning;
 #[cfg(feature = "ecs")]
 mod ecs;
 mod entities;
+mod game_side;
 mod garbage;
 mod given_modules;
 mod handlers;

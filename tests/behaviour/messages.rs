@@ -7,7 +7,12 @@ use bevy_luau_os::VmId;
 use bevy_luau_os::prelude::*;
 use serde::Serialize;
 
-use crate::common::{self, console, info, persistent_vm, process, ticks};
+use crate::common::{self, console, info, process, ticks};
+
+/// Spawns a VM that stays and takes messages of all.
+fn persistent_vm(app: &mut App) -> Entity {
+    app.world_mut().spawn((Vm::persistent(), MailPolicy::All)).id()
+}
 
 #[test]
 fn messages_reach_other_vms_whichever_isolate_they_are_on() {
@@ -165,7 +170,7 @@ fn addresses_are_not_found_by_counting_and_the_game_may_choose_them() {
     assert!(run(6).iter().all(|id| !run(5).contains(id)));
 
     let mut app = common::app();
-    let bank = app.world_mut().spawn(Vm::persistent().with_id(VmId(0xc07))).id();
+    let bank = app.world_mut().spawn((Vm::persistent().with_id(VmId(0xc07)), MailPolicy::All)).id();
     process(&mut app, bank, "print(mailbox.receive())");
     let customer = persistent_vm(&mut app);
     process(&mut app, customer, "task.wait(0.1) print(process.send('0000000000000c07:1', 'hello'))");
@@ -186,4 +191,38 @@ fn names_do_not_grow_from_generation_to_generation() {
     app.world_mut().spawn((first, ProcessOf(vm)));
     ticks(&mut app, 600);
     assert_eq!(console(&app, vm), "first:spawned\n");
+}
+
+#[test]
+fn mailboxes_are_closed_to_strangers_until_the_game_opens_them() {
+    let mut app = common::app();
+    let [own, stranger, friend] = [(); 3].map(|()| common::persistent_vm(&mut app));
+    process(&mut app, own, "print(process.address) while true do print((mailbox.receive())) end");
+    ticks(&mut app, 3);
+    let address = console(&app, own).trim().to_owned();
+    app.world_mut().entity_mut(own).remove::<VmConsole>();
+    let mut send = |policy: Option<MailPolicy>| {
+        if let Some(policy) = policy {
+            app.world_mut().entity_mut(own).insert(policy);
+        }
+        for (name, vm) in [("own", own), ("stranger", stranger), ("friend", friend)] {
+            process(&mut app, vm, &format!("process.send('{address}', '{name}')"));
+            let refused = format!("print(select(2, process.send('{address}', '')) or 'taken')");
+            if vm == stranger {
+                process(&mut app, vm, &refused);
+            }
+        }
+        ticks(&mut app, 5);
+        [own, stranger].map(|vm| {
+            let mut lines: Vec<_> = console(&app, vm).trim().lines().map(str::to_owned).collect();
+            lines.retain(|line| !line.is_empty());
+            lines.sort();
+            app.world_mut().entity_mut(vm).remove::<VmConsole>();
+            lines.join(" ")
+        })
+    };
+    let closed = "it takes no messages of this VM";
+    assert_eq!(send(None), ["own", closed]);
+    assert_eq!(send(Some(MailPolicy::Listed(vec![friend]))), ["friend own", closed]);
+    assert_eq!(send(Some(MailPolicy::All)), ["friend own stranger", "taken"]);
 }

@@ -6,7 +6,7 @@ use bevy::ecs::entity::EntityHashMap;
 use bevy::prelude::*;
 use bevy_luau_os::prelude::*;
 
-use super::{Area, area, file_name, shorten, thousands};
+use super::{Area, area, file_name, shorten};
 use crate::theme::{self, SMALL};
 use crate::view::Selected;
 
@@ -44,10 +44,10 @@ struct Survey {
     /// VMs that the survey has not reached, and how many it reaches in each frame.
     pending: Vec<Entity>,
     per_frame: usize,
-    /// Safepoints a second since the last survey.
+    /// Parts of a million of a processor that VMs took since the last survey.
     found: Vec<(u64, Entity)>,
-    /// All safepoints of each VM, at which time.
-    seen: EntityHashMap<(u64, Duration)>,
+    /// What each VM has taken of the processor, at which time.
+    seen: EntityHashMap<(Duration, Duration)>,
 }
 
 /// A line of the table.
@@ -57,7 +57,7 @@ struct Line(usize);
 pub fn build(mut commands: Commands, areas: Query<(Entity, &Area)>) {
     commands.entity(area(&areas, Area::Side)).with_children(|side| {
         side.spawn(theme::column(2.0)).with_children(|table| {
-            table.spawn(theme::text("BUSIEST VMs   CPU: safepoints a second", SMALL, theme::ACCENT));
+            table.spawn(theme::text("BUSIEST VMs   CPU: of one processor", SMALL, theme::ACCENT));
             let head = line("VM", "PID", "SCRIPT", "STATE", "CPU", "KiB");
             table.spawn(theme::text(head, SMALL, theme::DIM));
             for row in 0..ROWS {
@@ -79,7 +79,7 @@ fn survey(
     runtime: Res<LuauRuntime>,
     time: Res<Time<Real>>,
 ) {
-    let used = |process: &Process| runtime.process_info(process).map_or(0, |info| info.cpu.safepoints);
+    let used = |process: &Process| runtime.process_info(process).map_or(Duration::ZERO, |info| info.cpu.time);
     let survey = &mut *survey;
     let rest = survey.pending.len().saturating_sub(survey.per_frame);
     for vm in survey.pending.drain(rest..) {
@@ -87,11 +87,11 @@ fn survey(
             survey.seen.remove(&vm);
             continue;
         };
-        let total: u64 = processes.iter_many(members.iter()).map(used).sum();
+        let total: Duration = processes.iter_many(members.iter()).map(used).sum();
         let now = time.elapsed();
-        let (before, then) = survey.seen.insert(vm, (total, now)).unwrap_or((0, Duration::ZERO));
-        let seconds = (now - then).as_secs_f64().max(1e-3);
-        survey.found.push(((total.saturating_sub(before) as f64 / seconds) as u64, vm));
+        let (before, then) = survey.seen.insert(vm, (total, now)).unwrap_or_default();
+        let part = total.saturating_sub(before).as_secs_f64() / (now - then).as_secs_f64().max(1e-3);
+        survey.found.push(((part * 1e6) as u64, vm));
     }
     if !survey.pending.is_empty() {
         return;
@@ -103,7 +103,7 @@ fn survey(
     }
     found.truncate(last);
     found.sort_unstable_by(|a, b| b.cmp(a));
-    let row = |(per_second, entity): (u64, Entity)| {
+    let row = |(millionths, entity): (u64, Entity)| {
         let (_, vm, members) = vms.get(entity).ok()?;
         let process = processes.iter_many(members.iter()).max_by_key(|process| used(process))?;
         let info = runtime.process_info(process);
@@ -113,7 +113,7 @@ fn survey(
             &process.pid().map_or_else(String::new, |pid| pid.to_string()),
             file_name(process.name()),
             &state,
-            &thousands(per_second),
+            &format!("{:.2}%", millionths as f64 / 1e4),
             &(runtime.vm_bytes(vm).unwrap_or(0) / 1024).to_string(),
         );
         Some(Row { vm: entity, text })

@@ -50,6 +50,14 @@ impl RetainedExits {
         exits.iter().find(|exit| exit.0 == pid).map(|exit| exit.1.clone())
     }
 
+    /// The PIDs of the children of a VM, and how others ended, the latest first.
+    #[cfg(feature = "save")]
+    pub(in crate::isolate) fn of(&self, vm: VmIndex) -> (Vec<u32>, Option<&VecDeque<(u32, Values)>>) {
+        let mut children: Vec<u32> = self.children.iter().filter(|it| it.0 == vm).map(|it| it.1).collect();
+        children.sort_unstable();
+        (children, self.exits.get(&vm))
+    }
+
     /// The VM has gone.
     pub(in crate::isolate) fn forget(&mut self, vm: VmIndex) {
         if !self.exits.is_empty() {

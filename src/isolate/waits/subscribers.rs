@@ -70,6 +70,26 @@ impl Subscribers {
         self.watchers.remove(&(vm, pid)).unwrap_or_default()
     }
 
+    /// Tasks that wait for messages. Their waits may be over.
+    #[cfg(feature = "save")]
+    pub(super) fn receivers(&self) -> impl Iterator<Item = WaitId> {
+        self.receivers.values().flatten().copied()
+    }
+
+    /// Tasks that wait for signals, with their names. Their waits may be over.
+    #[cfg(feature = "save")]
+    pub(super) fn listeners(&self) -> impl Iterator<Item = (WaitId, &[u8])> {
+        let names = self.listeners.values().flatten();
+        names.flat_map(|(name, waits)| waits.iter().map(|&wait| (wait, &**name)))
+    }
+
+    /// Who wants to know of the ends of processes, with their PIDs.
+    #[cfg(feature = "save")]
+    pub(super) fn watchers(&self) -> impl Iterator<Item = (u32, Watcher)> {
+        let watched = self.watchers.iter();
+        watched.flat_map(|(&(_, pid), watchers)| watchers.iter().map(move |&watcher| (pid, watcher)))
+    }
+
     /// A process has ended, or starts again.
     pub(super) fn forget(&mut self, process: ProcessIndex) {
         if !self.receivers.is_empty() {

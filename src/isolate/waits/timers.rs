@@ -98,6 +98,12 @@ impl Timers {
         }
     }
 
+    /// All of them, in no order.
+    #[cfg(feature = "save")]
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Timer> {
+        self.soon.iter().chain(self.later.iter().map(|timer| &timer.0))
+    }
+
     pub(super) fn len(&self) -> usize {
         self.soon.len() + self.later.len()
     }

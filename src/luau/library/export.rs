@@ -1,4 +1,4 @@
-//! `host.export`: what the game can call.
+//! `host.export`: what the game can call. `host.get`: what it lets scripts read.
 
 use super::call::{Call, Returned};
 use crate::luau::stack::Kind;
@@ -33,4 +33,17 @@ fn release(call: &mut Call<'_>, anchor: TaskId) {
     if call.tasks().is_some_and(|tasks| tasks.connections.remove(&anchor)) {
         call.release_anchor(anchor);
     }
+}
+
+/// `host.get(name)`: a copy of what the game has published under a name, or nil.
+pub(super) fn get(mut call: Call<'_>) -> Returned<'_> {
+    let Some(Ok(name)) = call.bytes(1).map(std::str::from_utf8) else {
+        return Err(call.wrong(1, 1, "name"));
+    };
+    let name = name.to_owned();
+    let Some(value) = call.context().and_then(|context| context.published(&name)) else {
+        return Ok(call.nil());
+    };
+    let count = call.push_copies([&*value]);
+    Ok(call.top_results(count))
 }

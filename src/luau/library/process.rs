@@ -64,7 +64,7 @@ pub(super) fn entity_text(mut call: Call<'_>) -> Returned<'_> {
 
 /// `os.clock()`: seconds of the game's virtual time.
 pub(super) fn clock(mut call: Call<'_>) -> Returned<'_> {
-    let now = call.context().map_or(0.0, |context| context.now);
+    let now = call.context().map_or(0.0, |context| context.now());
     Ok(call.number_result(now))
 }
 

@@ -66,5 +66,5 @@ fn difftime(call: Call<'_>) -> Returned<'_> {
 
 /// What the game's clock shows, in whole seconds.
 fn unix_time(call: &mut Call<'_>) -> f64 {
-    call.context().map_or(0.0, |context| (context.epoch + context.now).floor())
+    call.context().map_or(0.0, |context| (context.epoch + context.now()).floor())
 }

@@ -17,7 +17,7 @@ pub(super) fn task_wait(call: Call<'_>) -> Answered<'_> {
 /// The continuation of [`task_wait`]. When it began is on the stack.
 pub(super) fn slept(mut call: Call<'_>) -> Answered<'_> {
     let began = call.number(1).unwrap_or_default();
-    let now = call.context().map_or(began, |context| context.now);
+    let now = call.context().map_or(began, |context| context.now());
     Ok(call.number_result(now - began).into())
 }
 

@@ -26,7 +26,6 @@ fn has_time(slice: &Slice) -> bool {
     let began = slice.began.get().unwrap_or_else(|| {
         slice.began.set(Some(now));
         slice.fuel.begin_checks();
-        slice.took_slow_path.set(true);
         now
     });
     let time = now.since(began);

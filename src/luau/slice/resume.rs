@@ -18,6 +18,7 @@ pub(super) fn run_only(slice: &Slice, thread: Anchored) -> SliceReport {
     let status = thread.get().resume(Some(thread.get()), 0);
     if status == ffi::LUA_BREAK && !slice.took_slow_path.get() {
         slice.bottom.set(ptr::null_mut());
+        slice.began.set(None);
         return SliceReport { safepoints: (slice.fuel.used() - 1) as u64, outcome: None };
     }
     run_on(slice, Some((thread, status)))

@@ -1,7 +1,8 @@
 //! Whose turn it is among the tasks of a process.
 //!
-//! Tasks of a script are not preempted by each other: one that is broken at the end of a slice goes on in the next. Only
-//! handlers do not wait for it. So a process has at most one broken task that is no handler, and any number of others.
+//! Tasks of a script are not preempted by each other: one that is broken at the end of a slice goes on in the next.
+//! Only handlers do not wait for it. So a process has at most one broken task that is no handler, and any number of
+//! others.
 
 use std::collections::VecDeque;
 

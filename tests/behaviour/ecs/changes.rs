@@ -109,10 +109,12 @@ fn components_come_and_go() {
 #[test]
 fn a_script_spawns_what_its_vm_owns() {
     let mut app = app();
-    let vm = app.world_mut().spawn((Vm::new(), all_types().own().spawn().despawn())).id();
+    let vm = app.world_mut().spawn((Vm::new(), all_types().own().spawn(2).despawn())).id();
     let script = "
         local a = ecs.spawn({ Health = { current = 1 }, Enemy = {} })
         local b = ecs.spawn({ 'Transform' })
+        local is_spawned, why = pcall(ecs.spawn, { 'Transform' })
+        assert(not is_spawned and string.find(why, 'this VM has spawned 2 entities, of 2'), why)
         ecs.set(a, 'Health.current', 5)
         ecs.despawn(b)
         local seen = ecs.exists(b)
@@ -122,9 +124,7 @@ fn a_script_spawns_what_its_vm_owns() {
         return seen, ecs.get(a, 'Health.current'), #ecs.query({}, { with = 'Enemy' })
     ";
     let process = common::process(&mut app, vm, script);
-    for _ in 0..4 {
-        app.update();
-    }
+    common::ticks(&mut app, 4);
     let enemies =
         |app: &mut App| app.world_mut().query_filtered::<(), With<Enemy>>().iter(app.world()).count();
     assert_eq!(enemies(&mut app), 1);

@@ -41,6 +41,8 @@ fn values_of_all_kinds_go_both_ways() {
         local after = ecs.get(me, 'Robot')
         assert(after.target == me and after.home == vector.create(1, 2, 3) and after.mood.Angry.at == 3)
         ecs.set(me, 'Robot.target', nil)
+        ecs.set(me, 'Health', { history = { 1, 2, 3 } })
+        ecs.set(me, 'Health', { history = { 4 } })
         assert(ecs.get(me, 'Robot.mood.at') == 3 and ecs.get(me, 'Robot.route[1].y') == 4)
         return ecs.get(me, 'Name')
     ";
@@ -53,6 +55,11 @@ fn values_of_all_kinds_go_both_ways() {
         route: vec![Vec2::new(1.0, 2.0), Vec2::new(3.0, 4.0)],
     };
     assert_eq!(app.world().get::<Robot>(vm), Some(&robot));
+    assert_eq!(
+        app.world().get::<Health>(vm).map(|health| &health.history[..]),
+        Some(&[4][..]),
+        "it is shorter"
+    );
 }
 
 #[test]

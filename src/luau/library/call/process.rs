@@ -156,8 +156,8 @@ impl<'a> Call<'a> {
         self.running().charge(units);
     }
 
-    /// Passes so many safepoints in the middle of the running function, which holds nothing that others use. If that ends
-    /// the slice, the function goes on in the next one. This throws if the process is to be killed.
+    /// Passes so many safepoints in the middle of the running function, which holds nothing that others use. If that
+    /// ends the slice, the function goes on in the next one. This throws if the process is to be killed.
     #[inline]
     pub(in crate::luau) fn pass_safepoints(&self, safepoints: u64) {
         self.running().pass_safepoints(safepoints);

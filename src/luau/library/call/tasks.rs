@@ -50,7 +50,7 @@ impl<'a> Call<'a> {
         if keeps_first {
             self.resize(1);
         } else {
-            let now = self.context().map_or(0.0, |context| context.now);
+            let now = self.context().map_or(0.0, |context| context.now());
             self.resize(0);
             self.push_number(now);
         }
