@@ -53,7 +53,7 @@ pub(super) struct VmAccount {
     /// What the VM can reach beyond what its memory category has, in units of [`UNIT`]. Below zero if others keep more of
     /// what it made than it keeps of theirs.
     beyond_category: i32,
-    /// How many collections were over when it was last found out what it can reach, or [`UNKNOWN`].
+    /// How many collections were over when it was last found out what it can reach. 0 if it never was.
     audited_after: u32,
     /// The collection after which it will be clear what the VM needs, 0 while it is within its limits, or [`UNKNOWN`].
     collected_by: u32,
@@ -81,7 +81,7 @@ impl VmAccount {
             last_runner: NOBODY,
             used_time: 0,
             beyond_category: 0,
-            audited_after: UNKNOWN,
+            audited_after: 0,
             collected_by: UNKNOWN,
         }
     }
@@ -163,7 +163,7 @@ impl VmAccount {
         let is_last_runner = self.last_runner == process || self.last_runner == NOBODY;
         let is_due = is_certain && is_last_runner;
         let is_about_memory = holdings.bytes > limits.memory_bytes;
-        if is_due && is_about_memory && self.audited_after != collections.finished {
+        if is_due && is_about_memory && self.audited_after < self.collected_by {
             return Verdict::Audit;
         }
         if !is_known || is_due {
@@ -310,7 +310,8 @@ mod tests {
             Verdict::Audit
         ));
         assert!(!account.audited(1001, 1001, 9));
-        let killed = account.verdict(ProcessIndex(5), holdings(1001), collections(9, false));
+        // Others may have asked for a collection meanwhile.
+        let killed = account.verdict(ProcessIndex(5), holdings(1001), collections(11, false));
         assert!(
             matches!(killed, Verdict::Kill(KillReason::Memory { limit: 1000, used: 1001 })),
             "{killed:?}"

@@ -381,7 +381,7 @@ impl<'a> Pass<'a> {
             let watch = &mut self.vms.watches[record.vm.at()];
             watch.measured(taken);
             self.watches |= self.is_timed && watch.is_watched();
-            if watch.pays_in_full() { taken } else { charged }
+            charged
         } else {
             self.clock.slice_time()
         };
