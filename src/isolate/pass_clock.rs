@@ -74,8 +74,8 @@ impl PassClock {
         self.slice_time
     }
 
-    /// A slice is over that passed so many safepoints: nanoseconds that it took, and that it is charged for, if slices are
-    /// measured.
+    /// A slice is over that passed so many safepoints: nanoseconds that it took, and that it is charged for, if slices
+    /// are measured.
     pub(super) fn measure(&mut self, safepoints: u64) -> (u32, u32) {
         let now = Instant::now();
         let time = now - std::mem::replace(&mut self.slice_began, now);

@@ -1,9 +1,9 @@
 //! Whose slices are looked at closely.
 //!
-//! The clock is looked at every few safepoints of a slice, more rarely while they are quick. What comes between two looks
-//! can take long: a script that knows that is quick for a while, and then is not. So a VM is watched for some slices
-//! after one that took long: each of its safepoints is a look. That it was the operating system which took the time is no
-//! harm: looks cost a tight loop less than half of its time.
+//! The clock is looked at every few safepoints of a slice, more rarely while they are quick. What comes between two
+//! looks can take long: a script that knows that is quick for a while, and then is not. So a VM is watched for some
+//! slices after one that took long: each of its safepoints is a look. If it was the operating system that took the
+//! time, that does little harm: looks only cost a tight loop some of its time.
 
 /// Nanoseconds that no slice takes unless one instruction or one library call does.
 const LONG_SLICE: u32 = 500_000;

@@ -1,7 +1,8 @@
 //! Luau's objects, as its collector sees them: what each refers to, and how many bytes it takes.
 //!
-//! Luau tells what all objects of a memory category take, and nobody what a VM can reach. Their layout is that of lobject.h
-//! and lstate.h. Luau's version is pinned, and [`Objects::known`] looks whether they are as they are thought to be.
+//! Luau tells what all objects of a memory category take, and nobody what a VM can reach. Their layout is that of
+//! lobject.h and lstate.h. Luau's version is pinned, and [`Objects::known`] looks whether they are as they are thought
+//! to be.
 
 use std::ffi::{c_int, c_void};
 
@@ -31,8 +32,8 @@ struct Place(*const u8);
 impl Place {
     /// What is so many bytes further on.
     fn get<T: Copy>(self, offset: usize) -> T {
-        // SAFETY: an object is only made of a live one (see `Object::new`), and a place of what an object or an array of it
-        // has, by the layout that is known. Luau has written to all that is asked for, and nothing runs meanwhile.
+        // SAFETY: an object is only made of a live one (see `Object::new`), and a place of what an object or an array of
+        // it has, by the layout that is known. Luau has written to all that is asked for, and nothing runs meanwhile.
         unsafe { self.0.wrapping_add(offset).cast::<T>().read() }
     }
 
