@@ -53,7 +53,6 @@ use processes::{Draft, TasksDraft};
 use programs::ProgramParts;
 use save::{Refusal, Saver};
 
-pub(crate) use bytes::LoadError;
 pub(super) use cache::ImageCache;
 
 /// A program of a VM, and what it is in a state.

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use bevy::ecs::entity::Entity;
 
 use crate::console::ConsoleBuffer;
-use crate::luau::image::{ImageLimits, ImagePlace, ImageProgram, LoadError, SaveError};
+use crate::luau::image::bytes::LoadError;
+use crate::luau::image::{ImageLimits, ImagePlace, ImageProgram, SaveError};
 use crate::luau::request::Request;
 use crate::luau::slice::{Batch, Slice, SliceEnd, SliceLimits, SliceReport, Turn};
 use crate::luau::slices::{Allowance, Slices};
@@ -93,7 +95,7 @@ impl Computer {
 
     /// Runs a slice. Whether there is another.
     pub(super) fn slice(&mut self, quantum: u32) -> bool {
-        self.state.context().now = self.now;
+        self.state.context().time = Duration::from_secs_f64(self.now);
         let slices = self.state.slices(SliceLimits { time: None }, WorldRef::default());
         let mut slice = OneSlice { slices, quantum, report: None };
         slice.slices.allow(&Allowance::unlimited(1 << 20));
