@@ -29,6 +29,10 @@ impl ImageCache {
     pub(super) fn refresh(&mut self, stack: &mut Stack<'_>, heap: &Heap, base: Base) {
         if !self.names.is_complete() {
             self.names = Names::of(stack, heap, base);
+            debug_assert!(
+                self.names.is_complete(),
+                "two of our functions have the same address, or one is missing"
+            );
         }
         self.names.refresh(stack, heap);
         self.find_drivers(heap);
