@@ -1,5 +1,5 @@
 //! A small game whose rules are Luau: what falls from the sky, what a collision means, what the text says. A second
-//! script, with other functions of the game, steers the ship. Both can be changed while the game runs.
+//! script, with other functions of the game, steers the ship. The rules can be changed while the game runs.
 //!
 //! ```text
 //! cargo run --example scripted_game

@@ -7,6 +7,8 @@ use std::collections::VecDeque;
 
 use bevy::prelude::*;
 
+use crate::types::ScriptError;
+
 /// A bounded buffer of printed bytes: when it is full, the oldest are dropped and counted.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ConsoleBuffer {
@@ -40,6 +42,17 @@ impl ConsoleBuffer {
         self.bytes.extend(kept);
         self.dropped += (excess + text.len() - kept.len()) as u64;
         kept.len()
+    }
+
+    /// Adds an error, and where it was raised.
+    pub(crate) fn push_error(&mut self, error: &ScriptError) {
+        self.push(error.message.as_bytes());
+        self.push(b"\n");
+        for line in error.traceback.lines() {
+            self.push(b"    ");
+            self.push(line.as_bytes());
+            self.push(b"\n");
+        }
     }
 
     /// What is there, invalid UTF-8 replaced.

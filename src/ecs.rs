@@ -50,13 +50,15 @@ pub(crate) fn with_view(world: &mut World, f: impl FnOnce(WorldRef<'_>)) {
 
 /// Makes the changes that scripts have asked for.
 pub(crate) fn apply_changes(world: &mut World) {
-    let changes = world.resource_mut::<LuauRuntime>().take_changes();
+    let mut changes = world.resource_mut::<LuauRuntime>().take_changes();
     if !changes.is_empty() {
         let registry = world.resource::<AppTypeRegistry>().clone();
         world.resource_scope(|world, fields: Mut<Fields>| {
-            change::apply(world, &fields, &registry.read(), changes.into_iter().flatten());
+            let changes = changes.iter_mut().flat_map(|isolate| isolate.changes.drain(..));
+            change::apply(world, &fields, &registry.read(), changes);
         });
         world.flush();
+        world.resource_mut::<LuauRuntime>().keep_buffers(changes);
     }
     spawn::look_at_watches(world);
 }

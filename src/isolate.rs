@@ -8,6 +8,7 @@
 
 mod account;
 mod admission;
+mod audits;
 #[cfg(test)]
 mod bench;
 mod call_queue;
@@ -40,11 +41,13 @@ mod sweep;
 mod vms;
 mod waits;
 mod waking;
+mod watch;
 
 use crate::luau::HostFunctions;
 use crate::luau::signals::Signals;
 use crate::types::IsolateStats;
 
+use audits::Audits;
 use call_queue::Calls;
 use collector::Collector;
 use outbox::Outbox;
@@ -74,6 +77,7 @@ pub(crate) struct Isolate {
     vms: VmTable,
     waits: Waits,
     collector: Collector,
+    audits: Audits,
     outbox: Outbox,
     /// For processes that were admitted while there is no state.
     early_signals: Signals,
@@ -93,6 +97,7 @@ impl Isolate {
             vms: VmTable::default(),
             waits: Waits::default(),
             collector: Collector::default(),
+            audits: Audits::default(),
             outbox: Outbox::default(),
             early_signals: Signals::default(),
             calls: Calls::default(),

@@ -208,31 +208,45 @@ pub mod value;
 pub mod vm;
 
 #[cfg(feature = "save")]
+#[doc(inline)]
 pub use api::SyscallSaveAppExt;
+#[doc(inline)]
 pub use api::{
     CallInput, Calls, GlobalsAppExt, HostFunction, HostFunctionAppExt, HostLibrary, HostLibraryAppExt,
     ReplyTo, Syscall, SyscallAppExt, SyscallInput,
 };
+#[doc(inline)]
 pub use assets::{LuauScript, LuauScriptError, LuauScriptLoader, RequireError, ScriptReloaded};
+#[doc(inline)]
 pub use console::VmConsole;
+#[doc(inline)]
 pub use diagnostics::LuauOsDiagnosticsPlugin;
 #[cfg(feature = "ecs")]
+#[doc(inline)]
 pub use ecs::{EcsAccess, EcsTypesExt};
+#[doc(inline)]
 pub use plugin::{LuauOsPlugin, LuauOsSystems};
+#[doc(inline)]
 pub use process::{
     CallCommandsExt, CallEnded, Priority, Process, ProcessCommandsExt, ProcessExited, ProcessInfo, ProcessOf,
     Processes, Restart, ScriptSource, TaskFailed, VmProcessExited,
 };
+#[doc(inline)]
 pub use run::{RunProcessesAppExt, RunReport};
+#[doc(inline)]
 pub use runtime::LuauRuntime;
 #[cfg(feature = "save")]
+#[doc(inline)]
 pub use scheduler::saving::{SaveCommandsExt, VmsSaved};
+#[doc(inline)]
 pub use script::{CompileError, Script};
 pub use types::{
     CallError, CallId, CpuUsage, HostCaller, KillReason, Limits, Metrics, Outcome, Pid, ProcessState,
     ScriptError, ScriptPlace, Share, TickBudget, VmId,
 };
+#[doc(inline)]
 pub use value::{EntityValue, Value, ValueError};
+#[doc(inline)]
 pub use vm::{
     HostLibraries, MailPolicy, PublishedValues, SignalAppExt, SignalCommandsExt, Vm, VmCommandsExt, VmExited,
     VmInfo, VmLimits, VmSuspended,

@@ -21,10 +21,12 @@
 
 mod anchors;
 mod arguments;
+mod audit;
 mod bases;
 mod context;
 mod errors;
 mod exports;
+mod failed_task;
 mod function_ref;
 mod growth;
 mod handlers;
@@ -37,9 +39,11 @@ pub(crate) mod mailbox;
 mod memory;
 mod modules;
 mod notes;
+mod objects;
 mod open;
 mod prefetch;
 mod processes;
+mod reach;
 #[cfg(test)]
 mod reachable;
 mod records;
@@ -60,6 +64,7 @@ mod transfer;
 pub(crate) mod world;
 
 pub(crate) use context::{Answer, Caller, Context, VmName};
+pub(crate) use failed_task::FailedTask;
 pub(crate) use function_ref::FunctionRef;
 pub(crate) use handlers::Handler;
 pub(crate) use host_functions::{

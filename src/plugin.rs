@@ -273,9 +273,9 @@ impl LuauOsPlugin {
                     .after(scheduler::begin_tick)
                     .before(LuauOsSystems::Admit),
                 scheduler::load_images
-                    .run_if(scheduler::has_images)
-                    .in_set(LuauOsSystems::Admit)
-                    .before(scheduler::admit),
+                    .run_if(scheduler::tick_is_due.and_then(scheduler::has_images))
+                    .after(scheduler::go_on_saving)
+                    .before(LuauOsSystems::Admit),
             ),
         );
     }

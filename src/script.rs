@@ -205,6 +205,13 @@ impl Script {
     }
 
     pub(crate) fn bytecode(&self) -> Result<&Bytecode, CompileError> {
+        self.bytecode_by(compile)
+    }
+
+    fn bytecode_by(
+        &self,
+        compile: impl FnOnce(&str, &[u8]) -> Result<Box<[u8]>, CompileError>,
+    ) -> Result<&Bytecode, CompileError> {
         let known = match self.0.bytecode.get() {
             Some(known) => known,
             None => match compile(&self.0.name, &self.0.source) {
@@ -283,6 +290,22 @@ mod tests {
         assert_eq!((script.as_str(), *line), ("bad.luau", 2));
         assert!(message.contains("identifier"), "{message}");
         assert!(error.to_string().starts_with("bad.luau:2: "), "{error}");
+    }
+
+    #[test]
+    fn that_there_was_no_thread_is_not_remembered() {
+        let script = Script::new("unlucky", "return 1");
+        let no_thread =
+            |name: &str, _: &[u8]| compile::with_stack(compile::NO_STACK, name, || Ok(Box::default()));
+        let error = script.bytecode_by(no_thread).map(|_| ()).unwrap_err();
+        assert!(matches!(&error, CompileError::NoThread { script, .. } if script == "unlucky"), "{error:?}");
+        assert!(!script.is_compiled());
+        assert_eq!(script.compile(), Ok(()));
+        assert!(script.bytecode_by(|_, _| panic!("it is compiled")).is_ok());
+        // What is wrong with the script itself is.
+        let script = Script::new("wrong", "return return");
+        let error = script.compile().unwrap_err();
+        assert_eq!(script.bytecode_by(|_, _| panic!("it is known")).map(|_| ()), Err(error));
     }
 
     #[test]

@@ -35,9 +35,11 @@ pub fn run(options: &Options, workload: Workload) -> Report {
     let began = Instant::now();
     #[cfg(feature = "save")]
     let load_s = saves::load(&mut app, options);
+    #[cfg(feature = "save")]
+    let is_loaded = load_s.is_some();
     #[cfg(not(feature = "save"))]
-    let load_s = None;
-    if load_s.is_none() {
+    let is_loaded = false;
+    if !is_loaded {
         spawn(&mut app, options, &workload.script, &bar);
     }
     if let Some(attacks) = workload.attacks {
@@ -154,6 +156,7 @@ pub fn run(options: &Options, workload: Workload) -> Report {
         save_bytes: saved.bytes,
         #[cfg(feature = "save")]
         save_frame_max_ms: saved.frame_max_ms,
+        #[cfg(feature = "save")]
         load_s: load_s.unwrap_or_default(),
         baseline: false,
         quarters,

@@ -1,6 +1,7 @@
 //! What the scripts of a VM may reach.
 
 use std::any::TypeId;
+use std::sync::Arc;
 
 use bevy::ecs::entity::EntityHashSet;
 use bevy::prelude::*;
@@ -27,7 +28,11 @@ const MAX_ANCESTORS: usize = 64;
 /// world.spawn((Vm::new(), Transform::default(), Health(10.0), own));
 /// ```
 #[derive(Component, Clone, Debug, Default)]
-pub struct EcsAccess {
+pub struct EcsAccess(Arc<Grant>);
+
+/// What is granted. Clones share it: most VMs have the same, and each call of a script looks at it.
+#[derive(Clone, Debug, Default)]
+struct Grant {
     read: SmallVec<[TypeId; 4]>,
     write: SmallVec<[TypeId; 4]>,
     reach: Reach,
@@ -56,6 +61,10 @@ pub struct SpawnedBy(pub Entity);
 pub struct SpawnedEntities(Vec<Entity>);
 
 impl EcsAccess {
+    fn grant(&mut self) -> &mut Grant {
+        Arc::make_mut(&mut self.0)
+    }
+
     /// Nothing.
     pub fn new() -> Self {
         Self::default()
@@ -64,42 +73,42 @@ impl EcsAccess {
     /// Components, or a resource, of a type may be read.
     #[must_use]
     pub fn read<T: Component>(mut self) -> Self {
-        self.read.push(TypeId::of::<T>());
+        self.grant().read.push(TypeId::of::<T>());
         self
     }
 
     /// They may be read, changed, inserted and removed.
     #[must_use]
     pub fn write<T: Component>(mut self) -> Self {
-        self.write.push(TypeId::of::<T>());
+        self.grant().write.push(TypeId::of::<T>());
         self.read::<T>()
     }
 
     /// The entity of the VM, and those that its scripts have spawned.
     #[must_use]
     pub fn own(mut self) -> Self {
-        self.reach.own = true;
+        self.grant().reach.own = true;
         self
     }
 
     /// The children of the VM's entity, and theirs.
     #[must_use]
     pub fn children(mut self) -> Self {
-        self.reach.children = true;
+        self.grant().reach.children = true;
         self
     }
 
     /// Entities with a component, whoever else has a share in them.
     #[must_use]
     pub fn with<Marker: Component>(mut self) -> Self {
-        self.reach.markers.push(TypeId::of::<Marker>());
+        self.grant().reach.markers.push(TypeId::of::<Marker>());
         self
     }
 
     /// All entities.
     #[must_use]
     pub fn all(mut self) -> Self {
-        self.reach.all = true;
+        self.grant().reach.all = true;
         self
     }
 
@@ -107,46 +116,46 @@ impl EcsAccess {
     /// have spawned.
     #[must_use]
     pub fn spawn(mut self, max: usize) -> Self {
-        self.max_spawned = max;
+        self.grant().max_spawned = max;
         self
     }
 
     /// Scripts may despawn entities that they reach, apart from the VM's own.
     #[must_use]
     pub fn despawn(mut self) -> Self {
-        self.may_despawn = true;
+        self.grant().may_despawn = true;
         self
     }
 
     pub(super) fn may_read(&self, component: TypeId) -> bool {
-        self.read.contains(&component)
+        self.0.read.contains(&component)
     }
 
     pub(super) fn may_write(&self, component: TypeId) -> bool {
-        self.write.contains(&component)
+        self.0.write.contains(&component)
     }
 
     pub(super) fn max_spawned(&self) -> usize {
-        self.max_spawned
+        self.0.max_spawned
     }
 
     pub(super) fn may_despawn(&self) -> bool {
-        self.may_despawn
+        self.0.may_despawn
     }
 
     /// The types that may be read, each with whether it may be written.
     pub(super) fn types(&self) -> impl Iterator<Item = (TypeId, bool)> {
-        self.read.iter().map(|read| (*read, self.may_write(*read)))
+        self.0.read.iter().map(|read| (*read, self.may_write(*read)))
     }
 
     /// Whether scripts of `vm` reach an entity.
     #[inline]
     pub(super) fn reaches(&self, world: &World, vm: Entity, entity: EntityRef<'_>) -> bool {
-        (self.reach.own && entity.id() == vm) || self.reaches_other(world, vm, entity)
+        (self.0.reach.own && entity.id() == vm) || self.reaches_other(world, vm, entity)
     }
 
     fn reaches_other(&self, world: &World, vm: Entity, entity: EntityRef<'_>) -> bool {
-        let Reach { own, children, all, ref markers } = self.reach;
+        let Reach { own, children, all, ref markers } = self.0.reach;
         all || (own && entity.get::<SpawnedBy>().is_some_and(|spawned| spawned.0 == vm))
             || markers.iter().any(|marker| entity.contains_type_id(*marker))
             || (children && is_below(world, vm, entity))
@@ -154,7 +163,7 @@ impl EcsAccess {
 
     /// The components of which one makes an entity reachable, unless all are.
     pub(super) fn markers(&self) -> Option<&[TypeId]> {
-        (!self.reach.all).then_some(&self.reach.markers)
+        (!self.0.reach.all).then_some(&self.0.reach.markers)
     }
 
     /// What scripts of `vm` reach from its entity on, up to so many.
@@ -165,12 +174,12 @@ impl EcsAccess {
                 entities.push(entity);
             }
         };
-        if self.reach.own {
+        if self.0.reach.own {
             add(&mut entities, vm);
             let spawned = world.get::<SpawnedEntities>(vm);
             spawned.into_iter().flat_map(|it| it.iter()).for_each(|entity| add(&mut entities, entity));
         }
-        if self.reach.children {
+        if self.0.reach.children {
             let mut parents = vec![vm];
             while let Some(parent) = parents.pop()
                 && entities.len() < max

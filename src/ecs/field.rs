@@ -1,6 +1,7 @@
 //! Fields: what scripts name with a type and a path, such as `Transform.translation.x`.
 
 use std::any::TypeId;
+use std::sync::OnceLock;
 
 use bevy::ecs::component::ComponentId;
 use bevy::ecs::reflect::ReflectComponent;
@@ -24,6 +25,8 @@ pub(super) struct Field {
     pub(super) leaf: Leaf,
     /// The type of what is there, if it does not depend on an enum.
     pub(super) info: Option<&'static TypeInfo>,
+    /// Whether components of the type can be changed. Known as soon as one was to be.
+    is_mutable: OnceLock<bool>,
 }
 
 /// What is there, if it is one of the types that most fields have.
@@ -72,6 +75,7 @@ impl Field {
             path: steps.into(),
             leaf,
             info,
+            is_mutable: OnceLock::new(),
         })
     }
 
@@ -87,6 +91,13 @@ impl Field {
     /// `None` as long as nothing in the world has such a component.
     pub(super) fn component(&self, world: &World) -> Option<ComponentId> {
         world.components().get_valid_id(self.type_id)
+    }
+
+    /// Whether components of the type, of which there is one, can be changed. Others are only replaced.
+    #[inline]
+    pub(super) fn is_mutable(&self, world: &World) -> bool {
+        let info = || self.component(world).and_then(|id| world.components().get_info(id));
+        *self.is_mutable.get_or_init(|| info().is_some_and(|info| info.mutable()))
     }
 
     /// The field of an entity. `None` if it has no such component.

@@ -13,12 +13,12 @@ use super::field::Field;
 const MAX_FIELDS: usize = 4096;
 
 /// What it takes to resolve a field, in safepoints.
-const RESOLVED: u64 = 64;
+pub(super) const RESOLVED: u64 = 64;
 
 /// See the [module](self). While slices run nobody changes the table, and new fields wait.
 #[derive(Resource, Default)]
 pub(super) struct Fields {
-    numbers: HashMap<Box<str>, u32>,
+    numbers: HashMap<Box<[u8]>, u32>,
     fields: Vec<Arc<Field>>,
     new: Mutex<Vec<Arc<Field>>>,
 }
@@ -42,23 +42,24 @@ impl Deref for Found<'_> {
 }
 
 impl Fields {
-    /// The field with a name, and what it took to find it, in safepoints.
+    /// The field with a name. If it is not [`Found::Kept`], this took long.
     #[inline]
-    pub(super) fn find(&self, name: &str, registry: &TypeRegistry) -> Result<(Found<'_>, u64), String> {
+    pub(super) fn find(&self, name: &[u8], registry: &TypeRegistry) -> Result<Found<'_>, String> {
         if let Some(&number) = self.numbers.get(name) {
-            return Ok((Found::Kept(number, &self.fields[number as usize]), 0));
+            return Ok(Found::Kept(number, &self.fields[number as usize]));
         }
         self.find_new(name, registry)
     }
 
     #[cold]
-    fn find_new(&self, name: &str, registry: &TypeRegistry) -> Result<(Found<'_>, u64), String> {
+    fn find_new(&self, name: &[u8], registry: &TypeRegistry) -> Result<Found<'_>, String> {
+        let name = std::str::from_utf8(name).map_err(|error| error.to_string())?;
         let field = Arc::new(Field::resolve(name, registry)?);
         let mut new = self.new.lock().unwrap_or_else(PoisonError::into_inner);
         if self.fields.len() + new.len() < MAX_FIELDS {
             new.push(field.clone());
         }
-        Ok((Found::New(field), RESOLVED))
+        Ok(Found::New(field))
     }
 
     pub(super) fn get(&self, number: u32) -> Option<&Arc<Field>> {
@@ -74,7 +75,7 @@ impl Fields {
     pub(super) fn keep_new(&mut self) {
         for field in self.new.get_mut().unwrap_or_else(PoisonError::into_inner).drain(..) {
             let number = self.fields.len() as u32;
-            if self.numbers.try_insert(field.name.clone(), number).is_ok() {
+            if self.numbers.try_insert(field.name.as_bytes().into(), number).is_ok() {
                 self.fields.push(field);
             }
         }

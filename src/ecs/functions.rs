@@ -7,6 +7,9 @@ use crate::luau::CallArguments;
 use crate::luau::world::{WorldCaller, WorldChange, WorldFunctions};
 use crate::value::Value;
 
+/// What a call takes in any case, with what is done after the slices, in safepoints.
+const CALL: u64 = 4;
+
 /// Their paths.
 pub(super) const FUNCTIONS: [&str; 10] = [
     "ecs.own",
@@ -30,6 +33,7 @@ impl WorldFunctions for WorldView<'_> {
         arguments: &CallArguments,
         changes: &mut Vec<WorldChange>,
     ) -> Answer {
+        arguments.charge(CALL);
         let Some(access) = self.world.get::<EcsAccess>(vm) else {
             return Err("this VM reaches nothing: the game has not given it an `EcsAccess`".to_owned());
         };

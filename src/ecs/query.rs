@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use super::fields::Found;
 use super::into_value::{Budget, value_of};
 use super::view::{AccessCall, Answer, MAX_ENTITIES, WorldView};
-use crate::luau::world::{WorldAnswer, WorldResults};
+use crate::luau::world::WorldResults;
 use crate::value::{Column, Value};
 
 /// Columns, and types in a filter.
@@ -24,7 +24,6 @@ struct Query<'w> {
     /// Something in the filter is on no entity yet.
     is_empty: bool,
     limit: Option<usize>,
-    cost: u64,
 }
 
 /// `ecs.query(paths, { with = types, without = types, limit = number })`: the entities that have all of that, and a column
@@ -33,12 +32,13 @@ pub(super) fn query<'w>(view: &WorldView<'w>, call: &AccessCall<'_>) -> Answer {
     let query = Query::read(view, call)?;
     let mut found = Columns::new(&query);
     if !query.is_empty {
-        found.look(view, call, &query)?;
+        let looked = found.look(view, call, &query);
+        call.arguments.charge(found.cost());
+        looked?;
     }
-    let cost = query.cost + found.cost();
     let mut columns = vec![Column::Entities(found.entities)];
     columns.extend(found.columns);
-    Ok(WorldAnswer { results: WorldResults::Columns(columns), cost })
+    Ok(WorldResults::Columns(columns))
 }
 
 impl<'w> Query<'w> {
@@ -49,7 +49,6 @@ impl<'w> Query<'w> {
             without: SmallVec::new(),
             is_empty: false,
             limit: None,
-            cost: 4,
         };
         let wrong = |why| format!("argument 1: {why}");
         for name in names(call.arguments.get(1)?).map_err(wrong)? {
@@ -85,8 +84,7 @@ impl<'w> Query<'w> {
         call: &AccessCall<'_>,
         name: &str,
     ) -> Result<Found<'w>, String> {
-        let (field, cost) = view.fields.find(name, view.registry)?;
-        self.cost += 1 + cost;
+        let field = view.find(call, name.as_bytes())?;
         view.may_read(call, &field)?;
         Ok(field)
     }

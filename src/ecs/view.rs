@@ -6,17 +6,17 @@ use bevy::reflect::TypeRegistry;
 use super::access::EcsAccess;
 use super::change::{Change, Prepared};
 use super::field::Field;
-use super::fields::{Fields, Found};
+use super::fields::{Fields, Found, RESOLVED};
 use super::into_value::{Budget, value_of};
 use crate::luau::CallArguments;
-use crate::luau::world::{WorldAnswer, WorldChange, WorldResults};
+use crate::luau::world::{WorldChange, WorldResults};
 use crate::value::{Column, Value};
 
 /// Entities that are read or changed in one call.
 pub(super) const MAX_ENTITIES: usize = 16 * 1024;
 
-/// What a call takes in any case, in safepoints.
-const CALL: u64 = 2;
+/// What it takes to move an entity between archetypes, in safepoints.
+const MOVED: u64 = 32;
 
 /// See the [module](self). Nobody changes the world as long as this is there.
 pub(super) struct WorldView<'w> {
@@ -32,10 +32,10 @@ pub(super) struct AccessCall<'c> {
     pub(super) arguments: &'c CallArguments<'c>,
 }
 
-pub(super) type Answer = Result<WorldAnswer, String>;
+pub(super) type Answer = Result<WorldResults, String>;
 
 pub(super) fn one(value: Value) -> Answer {
-    Ok(WorldAnswer { results: WorldResults::One(value), cost: CALL })
+    Ok(WorldResults::One(value))
 }
 
 impl<'w> WorldView<'w> {
@@ -63,13 +63,23 @@ impl<'w> WorldView<'w> {
 
     /// The field that an argument names, which may be read.
     #[inline]
-    fn field(&self, call: &AccessCall<'_>, position: u32) -> Result<(Found<'w>, u64), String> {
-        let found = call.arguments.with_text(position, |name| self.fields.find(name, self.registry));
-        let (field, cost) = found.ok_or_else(|| {
+    fn field(&self, call: &AccessCall<'_>, position: u32) -> Result<Found<'w>, String> {
+        let found = call.arguments.with_bytes(position, |name| self.find(call, name));
+        let field = found.ok_or_else(|| {
             format!("argument {position}: expected a type, with a path or without: \"Transform.translation\"")
         })??;
         self.may_read(call, &field)?;
-        Ok((field, cost))
+        Ok(field)
+    }
+
+    /// The field with a name, whoever may read it.
+    #[inline]
+    pub(super) fn find(&self, call: &AccessCall<'_>, name: &[u8]) -> Result<Found<'w>, String> {
+        let found = self.fields.find(name, self.registry);
+        if !matches!(found, Ok(Found::Kept(..))) {
+            call.arguments.charge(RESOLVED);
+        }
+        found
     }
 
     pub(super) fn may_read(&self, call: &AccessCall<'_>, field: &Field) -> Result<(), String> {
@@ -95,26 +105,27 @@ impl<'w> WorldView<'w> {
     /// `ecs.get(entity, path)`: nil if the entity is gone, or has no such component.
     #[inline]
     pub(super) fn get(&self, call: &AccessCall<'_>) -> Answer {
-        let (field, cost) = self.field(call, 2)?;
+        let field = self.field(call, 2)?;
         let Some(entity) = self.entity(call, 1)? else { return one(Value::Nil) };
-        self.read(entity, &field, cost)
+        self.read(call, entity, &field)
     }
 
     #[inline]
-    fn read(&self, entity: EntityRef<'_>, field: &Field, cost: u64) -> Answer {
+    fn read(&self, call: &AccessCall<'_>, entity: EntityRef<'_>, field: &Field) -> Answer {
         let mut budget = Budget::new();
         let value = match field.of(entity) {
-            Some(found) => value_of(found?, field.leaf, &mut budget)?,
-            None => Value::Nil,
+            Some(found) => value_of(found?, field.leaf, &mut budget),
+            None => Ok(Value::Nil),
         };
-        Ok(WorldAnswer { results: WorldResults::One(value), cost: CALL + cost + budget.cost() })
+        call.arguments.charge(budget.cost());
+        one(value?)
     }
 
     /// `ecs.set(entity, path, value)`, or with two arrays: whether all entities are there. What is set is there in the
     /// next tick.
     #[inline]
     pub(super) fn set(&self, call: &AccessCall<'_>, changes: &mut Vec<WorldChange>) -> Answer {
-        let (field, cost) = self.field(call, 2)?;
+        let field = self.field(call, 2)?;
         self.may_write(call, &field)?;
         if call.arguments.is_table(1) {
             return self.set_column(call, field, changes);
@@ -122,7 +133,7 @@ impl<'w> WorldView<'w> {
         let Some(entity) = self.entity(call, 1)? else { return one(false.into()) };
         let value = call.arguments.get(3)?;
         self.change(entity, &field, value, changes)?;
-        Ok(WorldAnswer { results: WorldResults::One(true.into()), cost: 2 * CALL + cost })
+        one(true.into())
     }
 
     /// `ecs.set` of many entities.
@@ -137,7 +148,8 @@ impl<'w> WorldView<'w> {
         }
         // All or nothing: what is wrong with one keeps the others from being changed, too.
         let (before, mut all_there) = (changes.len(), true);
-        let cost = CALL + 3 * entities.len() as u64;
+        // What is done after the slices is paid for, too.
+        call.arguments.charge(3 * entities.len() as u64);
         for (entity, value) in entities.into_iter().zip(values.into_iter()) {
             let change = self.reached(call, entity).and_then(|found| match found {
                 Some(found) => self.change(found, &field, value, changes).map(|()| true),
@@ -151,7 +163,7 @@ impl<'w> WorldView<'w> {
                 }
             }
         }
-        Ok(WorldAnswer { results: WorldResults::One(all_there.into()), cost })
+        one(all_there.into())
     }
 
     /// Has a field of an entity changed, if the value fits.
@@ -170,8 +182,7 @@ impl<'w> WorldView<'w> {
                 field.type_name()
             ));
         };
-        let is_mutable = field.component(self.world).and_then(|id| self.world.components().get_info(id));
-        if !is_mutable.is_some_and(|info| info.mutable()) {
+        if !field.is_mutable(self.world) {
             return Err(format!("`{}` cannot be changed: `ecs.insert` replaces it", field.type_name()));
         }
         let prepared = Prepared::new(field, current?, value, self.registry)?;
@@ -189,37 +200,40 @@ impl<'w> WorldView<'w> {
 
     /// `ecs.insert(entity, type, value?)`: adds a component, or replaces it.
     pub(super) fn insert(&self, call: &AccessCall<'_>, changes: &mut Vec<WorldChange>) -> Answer {
-        let (field, cost) = self.whole(call)?;
+        call.arguments.charge(MOVED);
+        let field = self.whole(call)?;
         let Some(entity) = self.entity(call, 1)? else { return one(false.into()) };
         let value = call.arguments.get(3)?;
         let component = Prepared::component(&field, value, self.registry)?;
         let change = Change::Insert { field: self.shared(&field), entity: entity.id(), component };
         changes.push(WorldChange::Other(Box::new(change)));
-        Ok(WorldAnswer { results: WorldResults::One(true.into()), cost: 8 * CALL + cost })
+        one(true.into())
     }
 
     /// `ecs.remove(entity, type)`: whether it was there.
     pub(super) fn remove(&self, call: &AccessCall<'_>, changes: &mut Vec<WorldChange>) -> Answer {
-        let (field, cost) = self.whole(call)?;
+        call.arguments.charge(MOVED);
+        let field = self.whole(call)?;
         let entity = self.entity(call, 1)?.filter(|entity| entity.contains_type_id(field.type_id));
         let Some(entity) = entity else { return one(false.into()) };
         let change = Change::Remove { field: self.shared(&field), entity: entity.id() };
         changes.push(WorldChange::Other(Box::new(change)));
-        Ok(WorldAnswer { results: WorldResults::One(true.into()), cost: 8 * CALL + cost })
+        one(true.into())
     }
 
     /// A type that is an argument and may be written.
-    fn whole(&self, call: &AccessCall<'_>) -> Result<(Found<'w>, u64), String> {
-        let (field, cost) = self.field(call, 2)?;
+    fn whole(&self, call: &AccessCall<'_>) -> Result<Found<'w>, String> {
+        let field = self.field(call, 2)?;
         self.may_write(call, &field)?;
         match field.is_whole() {
-            true => Ok((field, cost)),
+            true => Ok(field),
             false => Err(format!("`{}` is a part of a component; expected a type", field.name)),
         }
     }
 
     /// `ecs.despawn(entity)`: whether it was there.
     pub(super) fn despawn(&self, call: &AccessCall<'_>, changes: &mut Vec<WorldChange>) -> Answer {
+        call.arguments.charge(MOVED);
         if !call.access.may_despawn() {
             return Err("this VM may not despawn: `EcsAccess::despawn` grants it".to_owned());
         }
@@ -231,7 +245,7 @@ impl<'w> WorldView<'w> {
             return Err(format!("entity {} is a resource, which cannot be despawned", entity.id()));
         }
         changes.push(WorldChange::Other(Box::new(Change::Despawn(entity.id()))));
-        Ok(WorldAnswer { results: WorldResults::One(true.into()), cost: 16 * CALL })
+        one(true.into())
     }
 
     /// `ecs.exists(entity)`: whether it is there, and the VM reaches it.
@@ -244,21 +258,21 @@ impl<'w> WorldView<'w> {
 
     /// `ecs.resource(path)`: nil if there is no such resource.
     pub(super) fn resource(&self, call: &AccessCall<'_>) -> Answer {
-        let (field, cost) = self.field(call, 1)?;
+        let field = self.field(call, 1)?;
         match self.resource_entity(&field) {
-            Some(entity) => self.read(entity, &field, cost),
+            Some(entity) => self.read(call, entity, &field),
             None => one(Value::Nil),
         }
     }
 
     /// `ecs.set_resource(path, value)`: whether there is such a resource.
     pub(super) fn set_resource(&self, call: &AccessCall<'_>, changes: &mut Vec<WorldChange>) -> Answer {
-        let (field, cost) = self.field(call, 1)?;
+        let field = self.field(call, 1)?;
         self.may_write(call, &field)?;
         let Some(entity) = self.resource_entity(&field) else { return one(false.into()) };
         let value = call.arguments.get(2)?;
         self.change(entity, &field, value, changes)?;
-        Ok(WorldAnswer { results: WorldResults::One(true.into()), cost: 2 * CALL + cost })
+        one(true.into())
     }
 
     /// Resources are components of entities of their own.

@@ -18,6 +18,8 @@ pub(super) enum Verdict {
     Run,
     /// Its VM has so much garbage that it cannot be told what it really needs.
     Wait,
+    /// What it can reach is to be found out first.
+    Audit,
     Kill(KillReason),
 }
 
@@ -48,26 +50,40 @@ pub(super) struct VmAccount {
     last_runner: ProcessIndex,
     /// Nanoseconds used in this tick, or beyond what past ticks allowed.
     used_time: u32,
-    /// What another VM left in the VM's memory category, in units of [`FOREIGN_UNIT`].
-    foreign: u32,
+    /// What the VM can reach beyond what its memory category has, in units of [`UNIT`]. Below zero if others keep more of
+    /// what it made than it keeps of theirs.
+    beyond_category: i32,
+    /// How many collections were over when it was last found out what it can reach, or [`UNKNOWN`].
+    audited_after: u32,
     /// The collection after which it will be clear what the VM needs, 0 while it is within its limits, or [`UNKNOWN`].
     collected_by: u32,
 }
 
 /// Bytes. Accounts are small: each slice reads one.
-const FOREIGN_UNIT: usize = 64;
+const UNIT: usize = 64;
 
-/// So many bytes of others, rounded down: a VM pays for the rest.
-fn foreign(bytes: usize) -> u32 {
-    u32::try_from(bytes / FOREIGN_UNIT).unwrap_or(u32::MAX)
+/// So many bytes, rounded down.
+fn units(bytes: usize) -> i32 {
+    i32::try_from(bytes / UNIT).unwrap_or(i32::MAX)
 }
+
+/// What others must keep of a VM's memory category to be asked what they can reach.
+const MIN_KEPT_BY_OTHERS: usize = 64 << 10;
 
 /// A VM may be over one of its limits, or not.
 const UNKNOWN: u32 = u32::MAX;
 
 impl VmAccount {
     pub(super) fn new(limits: Arc<Limits>) -> Self {
-        Self { limits, last_tick: 0, last_runner: NOBODY, used_time: 0, foreign: 0, collected_by: UNKNOWN }
+        Self {
+            limits,
+            last_tick: 0,
+            last_runner: NOBODY,
+            used_time: 0,
+            beyond_category: 0,
+            audited_after: UNKNOWN,
+            collected_by: UNKNOWN,
+        }
     }
 
     /// A process has ended, or starts again: nothing is held against it.
@@ -79,18 +95,28 @@ impl VmAccount {
 
     /// The VM gets a memory category in which others have left so many bytes.
     pub(super) fn set_foreign_bytes(&mut self, bytes: usize) {
-        self.foreign = foreign(bytes);
+        self.beyond_category = -units(bytes);
     }
 
     /// A collection has left so many bytes in the VM's category.
     pub(super) fn collected(&mut self, bytes: usize) {
-        self.foreign = self.foreign.min(foreign(bytes));
+        self.beyond_category = self.beyond_category.max(-units(bytes));
     }
 
-    /// What the VM has of so many bytes in its category.
+    /// So many collections were over when it was found out what the VM can reach. `charged` is what its category had.
+    /// Whether others were found to keep much more of that than before.
+    pub(super) fn audited(&mut self, charged: usize, reached: usize, collections: u32) -> bool {
+        self.audited_after = collections;
+        let before = self.beyond_category;
+        self.beyond_category = units(reached) - units(charged);
+        self.suspect();
+        before.saturating_sub(self.beyond_category) > units(MIN_KEPT_BY_OTHERS)
+    }
+
+    /// What the VM has, if its category has so many bytes.
     #[inline]
     pub(super) fn own_bytes(&self, bytes: usize) -> usize {
-        bytes.saturating_sub(self.foreign as usize * FOREIGN_UNIT)
+        bytes.saturating_add_signed(self.beyond_category as isize * UNIT as isize)
     }
 
     /// Changes what the VM may use.
@@ -135,10 +161,15 @@ impl VmAccount {
         let is_known = !matches!(self.collected_by, 0 | UNKNOWN);
         let is_certain = is_known && collections.finished >= self.collected_by;
         let is_last_runner = self.last_runner == process || self.last_runner == NOBODY;
-        if !is_known || (is_certain && is_last_runner) {
+        let is_due = is_certain && is_last_runner;
+        let is_about_memory = holdings.bytes > limits.memory_bytes;
+        if is_due && is_about_memory && self.audited_after != collections.finished {
+            return Verdict::Audit;
+        }
+        if !is_known || is_due {
             self.collected_by = collections.finished + 1 + u32::from(collections.one_is_underway);
         }
-        if is_certain && is_last_runner { Verdict::Kill(exceeded(limits, holdings)) } else { Verdict::Wait }
+        if is_due { Verdict::Kill(exceeded(limits, holdings)) } else { Verdict::Wait }
     }
 
     /// Why a process is killed whose slice went over a limit. Its VM held so many bytes when the slice began; `None`
@@ -274,6 +305,11 @@ mod tests {
             matches!(account.verdict(ProcessIndex(6), holdings(1001), collections(9, false)), Verdict::Wait),
             "it did not have the last slice"
         );
+        assert!(matches!(
+            account.verdict(ProcessIndex(5), holdings(1001), collections(9, false)),
+            Verdict::Audit
+        ));
+        assert!(!account.audited(1001, 1001, 9));
         let killed = account.verdict(ProcessIndex(5), holdings(1001), collections(9, false));
         assert!(
             matches!(killed, Verdict::Kill(KillReason::Memory { limit: 1000, used: 1001 })),
@@ -289,6 +325,22 @@ mod tests {
             account.verdict(ProcessIndex(6), holdings(1000), collections(10, false)),
             Verdict::Run
         ));
+    }
+
+    #[test]
+    fn a_vm_has_what_it_can_reach() {
+        let mut account = account(default());
+        account.set_foreign_bytes(6400);
+        assert_eq!(account.own_bytes(10_000), 3600);
+        account.collected(3200);
+        assert_eq!(account.own_bytes(10_000), 6800);
+        assert!(account.audited(320_000, 64_000, 1), "others keep 256 KB");
+        assert_eq!((account.own_bytes(320_000), account.own_bytes(330_000)), (64_000, 74_000));
+        assert!(!account.audited(330_000, 64_000, 2), "they did before");
+        assert!(!account.audited(64_000, 128_000, 3));
+        assert_eq!((account.own_bytes(64_000), account.own_bytes(0)), (128_000, 64_000));
+        account.collected(0);
+        assert_eq!(account.own_bytes(0), 64_000, "it may still be there");
     }
 
     #[test]

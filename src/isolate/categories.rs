@@ -45,6 +45,11 @@ impl Categories {
         }
     }
 
+    /// Those that no VM has.
+    pub(super) fn unused(&self) -> impl Iterator<Item = u8> {
+        self.free.iter().chain(&self.dirty).copied()
+    }
+
     /// Started processes that are charged to it.
     pub(super) fn threads(&self, category: u8) -> u32 {
         self.threads[usize::from(category) - 1]

@@ -16,6 +16,12 @@ const MAX_WHOLE_BYTES: usize = 1024 * 1024;
 /// Up to this many bytes an isolate is collected in the middle of its pass if need be: some milliseconds at most.
 const MAX_BYTES_IN_PASS: usize = 8 * MAX_WHOLE_BYTES;
 
+/// Objects that an audit goes through between two looks at the clock: some 20 microseconds.
+const AUDIT_STEP: usize = 512;
+
+/// Bytes that a VM which has gone may leave for the next one: its threads.
+const IDLE_THREADS: usize = 16 << 10;
+
 impl Isolate {
     /// Bytes in use, garbage included.
     pub(crate) fn bytes(&self) -> usize {
@@ -34,7 +40,7 @@ impl Isolate {
         // VMs in a moment, and then all of it is garbage.
         let may_be_done = live == 0 && self.outbox.has_exits();
         let is_due = !may_be_done && self.collector.is_due(live);
-        self.vms() > 0 && (is_due || self.collection_is_overdue())
+        self.vms() > 0 && (is_due || self.audits.are_due() || self.collection_is_overdue())
     }
 
     /// Whether the isolate must be collected before it runs again, where there is a deadline.
@@ -48,8 +54,12 @@ impl Isolate {
     }
 
     /// Collects garbage: a small isolate whole, a large one in steps until the deadline, in any case one. Without a
-    /// deadline every isolate is collected whole, so that results do not depend on a clock.
+    /// deadline every isolate is collected whole, so that results do not depend on a clock. Before that, it finds out what
+    /// VMs can reach of which that is to be known.
     pub(crate) fn collect(&mut self, deadline: Deadline) {
+        if self.audits.are_due() && !(self.audit(deadline) && self.collection_is_due()) {
+            return;
+        }
         // What is free in its pages is swept as well.
         let is_small = self.bytes() <= MAX_WHOLE_BYTES && !self.collector.is_underway();
         if deadline.is_never() || is_small {
@@ -66,19 +76,30 @@ impl Isolate {
         self.collector.begin_steps(luau.object_bytes());
         let mut step_began = Instant::now();
         loop {
+            let Some(OpenState { luau, .. }) = &mut self.state else { return };
             let done = luau.collect_step();
             let now = Instant::now();
             self.stats.count_pause(now - step_began);
             step_began = now;
             if done {
                 self.collector.finished_steps(luau.object_bytes(), self.processes.live_count());
-                self.vms.collected(|category| luau.category_bytes(category));
+                self.note_collected();
             }
             if done || deadline.has_passed_at(now) {
                 break;
             }
         }
-        self.collector.end_steps(luau.object_bytes());
+        self.collector.end_steps(self.state.as_ref().map_or(0, |state| state.luau.object_bytes()));
+    }
+
+    /// A collection is over.
+    fn note_collected(&mut self) {
+        let Some(OpenState { luau, categories, .. }) = &self.state else { return };
+        self.vms.collected(|category| luau.category_bytes(category));
+        let left = |category| luau.category_bytes(category).saturating_sub(IDLE_THREADS);
+        if self.audits.orphaned(categories.unused().map(left).sum()) {
+            self.audits.request_all(self.vms.with_categories());
+        }
     }
 
     /// Collects all garbage at once, however long it takes. Returns the bytes of the objects that live.
@@ -87,7 +108,7 @@ impl Isolate {
         luau.collect(); // ends what steps have begun, and begins anew
         let bytes = luau.object_bytes();
         self.collector.finished_at_once(bytes, self.processes.live_count());
-        self.vms.collected(|category| luau.category_bytes(category));
+        self.note_collected();
         bytes
     }
 
@@ -104,5 +125,38 @@ impl Isolate {
             ..Self::new(self.config, self.host.clone())
         };
         std::mem::replace(self, next).state.map(|state| state.luau)
+    }
+
+    /// Finds out what VMs can reach, until the deadline, in any case one step. Whether all is done.
+    pub(super) fn audit(&mut self, deadline: Deadline) -> bool {
+        let Some(OpenState { luau, .. }) = &mut self.state else {
+            self.audits.due.clear();
+            self.audits.has_begun = false;
+            return true;
+        };
+        let collections = self.collector.collections().finished;
+        while let Some(&vm) = self.audits.due.front() {
+            let category = self.vms.record(vm).category;
+            if category == 0 {
+                self.audits.done(); // its last process has gone
+                continue;
+            }
+            if !self.audits.has_begun {
+                self.audits.has_begun = true;
+                luau.begin_audit(category);
+                self.vms.account_mut(vm).suspect();
+            }
+            if let Some(reached) = luau.audit(category, AUDIT_STEP) {
+                self.audits.done();
+                let charged = luau.category_bytes(category);
+                if self.vms.account_mut(vm).audited(charged, reached, collections) {
+                    self.audits.request_all(self.vms.with_categories().filter(|&other| other != vm));
+                }
+            }
+            if !deadline.is_never() && deadline.has_passed_at(Instant::now()) {
+                break;
+            }
+        }
+        !self.audits.are_due()
     }
 }

@@ -19,6 +19,10 @@ const USUAL_OUTCOME: Outcome = Outcome::Finished(Vec::new());
 /// Errors of tasks that are kept until the ECS takes them.
 const MAX_TASK_ERRORS: usize = 1024;
 
+/// Changes for which room is kept. More are rare.
+#[cfg(feature = "ecs")]
+const MAX_KEPT_CHANGES: usize = 1024;
+
 /// See the [module](self).
 #[derive(Default)]
 pub(super) struct Outbox {
@@ -131,6 +135,14 @@ impl Outbox {
     #[cfg(feature = "ecs")]
     pub(super) fn changes(&mut self) -> Vec<WorldChange> {
         std::mem::take(&mut self.changes)
+    }
+
+    /// Gives back what they were in. Where there are as many in each tick, nothing is allocated.
+    #[cfg(feature = "ecs")]
+    pub(super) fn keep_buffer(&mut self, buffer: Vec<WorldChange>) {
+        if self.changes.capacity() == 0 && buffer.capacity() <= MAX_KEPT_CHANGES {
+            self.changes = buffer;
+        }
     }
 
     pub(super) fn push_request(&mut self, wait: WaitId, request: ExternalRequest) {

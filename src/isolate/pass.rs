@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::Isolate;
 use super::account::{Collections, Holdings, Verdict, nanoseconds};
+use super::audits::Audits;
 use super::collector::Collector;
 use super::config::{IsolateConfig, MIN_QUANTUM, TickTime};
 use super::exit::{CallAnswer, TaskError};
@@ -22,7 +23,7 @@ use super::vms::VmTable;
 use super::waits::Waits;
 use crate::console::ConsoleBuffer;
 use crate::luau::{
-    Allowance, Batch, NORMAL_PRIORITY, Slice, SliceEnd, SliceLimits, SliceReport, Slices, Turn,
+    Allowance, Batch, FailedTask, NORMAL_PRIORITY, Slice, SliceEnd, SliceLimits, SliceReport, Slices, Turn,
 };
 use crate::types::{KillReason, Limits, ProcessIndex, ProcessState, Share};
 use crate::value::Value;
@@ -50,6 +51,8 @@ pub(super) struct PassReport {
     pub(super) resumes: u64,
     pub(super) vm_ticks: u64,
     pub(super) tasks_failed: u64,
+    /// Tasks whose errors give their own text.
+    pub(super) failed_tasks: Vec<(ProcessKey, FailedTask)>,
     /// Passes beyond the first.
     pub(super) further_passes: u32,
     /// Nanoseconds that the last slices took on average.
@@ -82,6 +85,7 @@ pub(super) struct Pass<'a> {
     vms: &'a mut VmTable,
     waits: &'a mut Waits,
     collector: &'a mut Collector,
+    audits: &'a mut Audits,
     outbox: &'a mut Outbox,
     config: IsolateConfig,
     time: TickTime<'a>,
@@ -90,6 +94,10 @@ pub(super) struct Pass<'a> {
     clock: PassClock,
     /// Whether VMs are held to the time that they may use.
     is_timed: bool,
+    /// Whether any VM is watched.
+    watches: bool,
+    /// Whether slices are looked at closely now.
+    is_watched: bool,
     /// Slices that had been run when the current pass began.
     resumes_before_pass: u64,
     limits: LimitsInForce,
@@ -143,7 +151,8 @@ impl<'a> Pass<'a> {
         time: TickTime<'a>,
         next: Option<&'a Isolate>,
     ) -> Option<Self> {
-        let Isolate { config, state, processes, vms, waits, collector, outbox, slice_time, .. } = isolate;
+        let Isolate { config, state, processes, vms, waits, collector, audits, outbox, slice_time, .. } =
+            isolate;
         let (config, luau) = (*config, &mut state.as_mut()?.luau);
         luau.context().time = time.now;
         luau.context().epoch = config.epoch.as_secs_f64();
@@ -151,6 +160,7 @@ impl<'a> Pass<'a> {
         // Without a deadline the results must not depend on a clock.
         let is_timed = !time.deadline.is_never() && config.limits;
         let max_bytes = collector.max_bytes(processes.live_count());
+        let watches = is_timed && vms.watches.iter().any(|watch| watch.is_watched());
         Some(Self {
             slices: luau.slices(SliceLimits { time: is_timed.then_some(MAX_SLICE_TIME) }, time.world),
             processes,
@@ -158,12 +168,15 @@ impl<'a> Pass<'a> {
             waits,
             collections: collector.collections(),
             collector,
+            audits,
             outbox,
             config,
             time,
             yielded: Pause::in_tick(time.number),
             clock: PassClock::start(time.deadline, quantum, *slice_time),
             is_timed,
+            watches,
+            is_watched: false,
             resumes_before_pass: 0,
             limits: LimitsInForce::new(&config),
             quantum,
@@ -238,6 +251,10 @@ impl<'a> Pass<'a> {
             let coroutines = if self.config.limits { self.slices.coroutines(record.vm) } else { 0 };
             let pages = if self.limits.are_exact { self.slices.page_bytes(record.category) } else { 0 };
             let holdings = Holdings { bytes: held_bytes, coroutines, pages };
+            if self.audits.is_underway(record.vm) {
+                queue.keep(process);
+                return None;
+            }
             match account.verdict(process.index, holdings, self.collections) {
                 Verdict::Run => {}
                 Verdict::Wait => {
@@ -245,10 +262,22 @@ impl<'a> Pass<'a> {
                     queue.keep(process);
                     return None;
                 }
+                Verdict::Audit => {
+                    self.audits.request(record.vm);
+                    queue.keep(process);
+                    return None;
+                }
                 Verdict::Kill(reason) => {
                     self.report.ended.push((process.index, End::Killed(reason)));
                     return None;
                 }
+            }
+        }
+        if self.watches {
+            let is_watched = self.vms.watches[record.vm.at()].is_watched();
+            if is_watched != self.is_watched {
+                self.is_watched = is_watched;
+                self.slices.watch(is_watched);
             }
         }
         account.set_last_runner(process.index);
@@ -319,6 +348,9 @@ impl<'a> Pass<'a> {
             let process = origins[process.index.at()].process;
             self.outbox.push_answer(CallAnswer { process, answer });
         }
+        for failed in context.failed_tasks.drain(..) {
+            self.report.failed_tasks.push((process, failed));
+        }
         let mut waits = false;
         let end = match end {
             SliceEnd::Preempted => None,
@@ -344,7 +376,15 @@ impl<'a> Pass<'a> {
             }
         };
         let is_measured = self.clock.measures_slices();
-        let time = if is_measured { self.clock.measure(safepoints) } else { self.clock.slice_time() };
+        let time = if is_measured {
+            let (taken, charged) = self.clock.measure(safepoints);
+            let watch = &mut self.vms.watches[record.vm.at()];
+            watch.measured(taken);
+            self.watches |= self.is_timed && watch.is_watched();
+            if watch.pays_in_full() { taken } else { charged }
+        } else {
+            self.clock.slice_time()
+        };
         record.time += u64::from(time);
         if self.is_timed {
             account.charge_time(time);

@@ -74,12 +74,13 @@ impl PassClock {
         self.slice_time
     }
 
-    /// A slice is over that passed so many safepoints: nanoseconds that it is charged for, if slices are measured.
-    pub(super) fn measure(&mut self, safepoints: u64) -> u32 {
+    /// A slice is over that passed so many safepoints: nanoseconds that it took, and that it is charged for unless it is
+    /// [watched](super::watch), if slices are measured.
+    pub(super) fn measure(&mut self, safepoints: u64) -> (u32, u32) {
         let now = Instant::now();
         let time = now - std::mem::replace(&mut self.slice_began, now);
         let usual = Duration::from_nanos(USUAL_NS_PER_SAFEPOINT.saturating_mul(safepoints));
-        nanoseconds(time.min(MAX_CHARGE.max(usual)))
+        (nanoseconds(time), nanoseconds(time.min(MAX_CHARGE.max(usual))))
     }
 
     /// A slice is over that passed so many safepoints. Whether a [check](Self::check) is due.
@@ -178,9 +179,9 @@ mod tests {
         let long_ago =
             || Instant::now().checked_sub(Duration::from_secs(1)).expect("the machine runs for longer");
         clock.slice_began = long_ago();
-        assert_eq!(clock.measure(1_000), 250_000);
+        assert_eq!(clock.measure(1_000).1, 250_000);
         clock.slice_began = long_ago();
-        assert_eq!(clock.measure(1_000_000), 50_000_000);
-        assert!(clock.measure(1_000) < 250_000);
+        assert_eq!(clock.measure(1_000_000).1, 50_000_000);
+        assert!(clock.measure(1_000).0 < 250_000);
     }
 }

@@ -35,6 +35,12 @@ impl Isolate {
         self.outbox.changes()
     }
 
+    /// Gives back what they were in.
+    #[cfg(feature = "ecs")]
+    pub(crate) fn keep_buffer(&mut self, buffer: Vec<WorldChange>) {
+        self.outbox.keep_buffer(buffer);
+    }
+
     /// Takes what processes have asked others for, as far as it is wanted. `isolate` is the number of this one.
     pub(crate) fn take_requests(
         &mut self,

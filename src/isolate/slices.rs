@@ -2,8 +2,13 @@
 
 use super::Isolate;
 use super::config::TickTime;
+use super::exit::TaskError;
+use super::keys::ProcessKey;
 use super::pass::{End, Pass, PassReport};
+use super::processes::ProcessOrigin;
 use super::run_queue::RunQueue;
+use crate::console::ConsoleBuffer;
+use crate::luau::FailedTask;
 use crate::types::{Outcome, ProcessIndex, Share};
 
 impl Isolate {
@@ -64,12 +69,16 @@ impl Isolate {
             self.processes.queue = RunQueue::default(); // whoever is queued has ended
             return;
         };
-        let PassReport { ended, resumes, vm_ticks, tasks_failed, further_passes, slice_time } = pass.run();
+        let PassReport { ended, resumes, vm_ticks, tasks_failed, failed_tasks, further_passes, slice_time } =
+            pass.run();
         self.stats.resumes += resumes;
         self.stats.further_passes += u64::from(further_passes);
         self.stats.vm_ticks += vm_ticks;
         self.stats.tasks_failed += tasks_failed;
         self.slice_time = slice_time;
+        for (process, failed) in failed_tasks {
+            self.report_failed_task(process, failed);
+        }
         let processes: Vec<ProcessIndex> = ended.iter().map(|&(process, _)| process).collect();
         for (process, end) in ended {
             let outcome = self.outcome(process, end);
@@ -83,6 +92,25 @@ impl Isolate {
         // Only now is it known which VMs have processes left, for which threads are worth keeping.
         processes.into_iter().for_each(|process| self.drop_thread(process));
         self.measure();
+    }
+
+    /// A task has failed with an object that gives its own text. Its VM is told, and the game.
+    fn report_failed_task(&mut self, key: ProcessKey, failed: FailedTask) {
+        let Some(state) = &mut self.state else { return };
+        let Some(error) = state.luau.task_error(key.index, failed) else { return };
+        let index = self.processes[key.index].vm;
+        let capacity = self.vms.limits(index).console_bytes;
+        let vm = self.vms.record_mut(index);
+        if vm.console.is_none() && capacity > 0 {
+            self.outbox.push_printed(index);
+        }
+        if capacity > 0 {
+            vm.console.get_or_insert_with(|| Box::new(ConsoleBuffer::new(capacity))).push_error(&error);
+        }
+        self.stats.tasks_failed += 1;
+        let ProcessOrigin { process, pid, .. } = self.processes.origins[key.index.at()];
+        let vm = vm.vm;
+        self.outbox.push_task_error(TaskError { process, key, vm, pid, error });
     }
 
     fn outcome(&mut self, process: ProcessIndex, end: End) -> Outcome {

@@ -10,6 +10,7 @@ use super::account::VmAccount;
 use super::exit::{VmStatus, VmSummary};
 use super::keys::VmKey;
 use super::share::VmShares;
+use super::watch::Watch;
 use crate::console::ConsoleBuffer;
 use crate::luau::LibrarySet;
 use crate::types::{CpuUsage, Limits, Published, VirtualTime, VmId, VmIndex};
@@ -119,6 +120,8 @@ pub(super) struct VmTable {
     pub(super) records: Vec<VmRecord>,
     pub(super) accounts: Vec<VmAccount>,
     pub(super) shares: VmShares,
+    /// Of each VM.
+    pub(super) watches: Vec<Watch>,
     /// The index that became free last is taken first.
     free: Vec<VmIndex>,
     first_generation: u32,
@@ -140,10 +143,12 @@ impl VmTable {
             let generation = self.records[index.at()].generation;
             self.records[index.at()] = VmRecord::new(vm, spawned_at, generation);
             self.accounts[index.at()] = VmAccount::new(limits);
+            self.watches[index.at()] = Watch::default();
             return VmKey { index, generation };
         }
         self.records.push(VmRecord::new(vm, spawned_at, self.first_generation));
         self.accounts.push(VmAccount::new(limits));
+        self.watches.push(Watch::default());
         VmKey { index: VmIndex(self.records.len() as u32 - 1), generation: self.first_generation }
     }
 
@@ -177,6 +182,12 @@ impl VmTable {
                 account.collected(bytes(record.category));
             }
         }
+    }
+
+    /// Those that have a memory category.
+    pub(super) fn with_categories(&self) -> impl Iterator<Item = VmIndex> {
+        let with_category = |(_, record): &(u32, &VmRecord)| record.category > 0;
+        (0..).zip(&self.records).filter(with_category).map(|(index, _)| VmIndex(index))
     }
 
     pub(super) fn record(&self, index: VmIndex) -> &VmRecord {

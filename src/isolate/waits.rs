@@ -211,11 +211,6 @@ impl Waits {
         }
     }
 
-    fn insert_deadline(&mut self, due: VirtualTime, wait: WaitId) {
-        let at = self.deadlines.partition_point(|deadline| deadline.0 <= due);
-        self.deadlines.insert(at, (due, wait));
-    }
-
     /// Whether a wait has not ended.
     pub(super) fn is_pending(&self, wait: WaitId) -> bool {
         self.pending.contains(wait)

@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 
-#[cfg(feature = "ecs")]
 use bevy::ecs::entity::Entity;
 
 use super::stack::{Kind, Stack};
@@ -63,12 +62,10 @@ impl<'a> CallArguments<'a> {
         if stack.kind(index) == Kind::NUMBER { stack.number(index) } else { None }
     }
 
-    /// Calls `f` with an argument that is a string.
+    /// Calls `f` with the bytes of an argument that is a string.
     #[cfg(feature = "ecs")]
-    pub(crate) fn with_text<R>(&self, position: u32, f: impl FnOnce(&str) -> R) -> Option<R> {
-        let stack = self.stack();
-        let text = std::str::from_utf8(stack.bytes(position.cast_signed())?).ok()?;
-        Some(f(text))
+    pub(crate) fn with_bytes<R>(&self, position: u32, f: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        Some(f(self.stack().bytes(position.cast_signed())?))
     }
 
     /// An argument that is an entity.
@@ -94,26 +91,48 @@ impl<'a> CallArguments<'a> {
         if count > max {
             return Err(format!("an array of {count} values: at most {max} are passed at a time"));
         }
-        let (mut column, mut cost) = (Column::default(), 0);
+        let (mut column, before) = (Column::default(), self.cost.get());
         for element in 1..=count as i32 {
             stack.raw_get_element(index, element);
             let top = stack.top();
-            let Copies { values, cost: copied } = transfer::argument(&mut stack, top);
+            let value = match simple(&stack, top) {
+                Some(value) => Copies { values: Ok(value), cost: 1 },
+                None => transfer::argument(&mut stack, top),
+            };
             stack.pop(1);
-            cost += copied;
-            column.push(values.map_err(|why| format!("[{element}]: {why}"))?);
-            if cost > MAX_COLUMN_COST {
+            self.charge(value.cost);
+            column.push(value.values.map_err(|why| format!("[{element}]: {why}"))?);
+            if self.cost.get() - before > MAX_COLUMN_COST {
                 return Err("there is too much in it".to_owned());
             }
         }
-        self.cost.set(self.cost.get().saturating_add(cost));
         Ok(column)
     }
 
     /// A copy of an argument, nil if it was not passed. If there is too much in it, why it cannot be copied.
     pub(crate) fn get(&self, position: u32) -> Result<Value, String> {
-        let Copies { values, cost } = transfer::argument(&mut self.stack(), position.cast_signed());
-        self.cost.set(self.cost.get().saturating_add(cost));
+        let (mut stack, index) = (self.stack(), position.cast_signed());
+        if let Some(simple) = simple(&stack, index) {
+            return Ok(simple);
+        }
+        let Copies { values, cost } = transfer::argument(&mut stack, index);
+        self.charge(cost);
         values
+    }
+
+    /// So many safepoints are part of [`CallArguments::cost`], whatever the call leads to.
+    pub(crate) fn charge(&self, safepoints: u64) {
+        self.cost.set(self.cost.get().saturating_add(safepoints));
+    }
+}
+
+/// What most values are needs no copier.
+#[inline]
+fn simple(stack: &Stack<'_>, index: i32) -> Option<Value> {
+    match stack.kind(index) {
+        Kind::NUMBER => stack.number(index).map(Value::Number),
+        Kind::VECTOR => stack.vector(index).map(Value::Vector),
+        Kind::LIGHT_USERDATA => stack.entity(index).and_then(Entity::try_from_bits).map(Value::Entity),
+        _ => None,
     }
 }

@@ -9,6 +9,7 @@ use bevy::platform::collections::HashMap;
 use bevy::prelude::*;
 
 use super::exports::Exports;
+use super::failed_task::FailedTask;
 use super::function_ref::{DroppedFunctions, FunctionRef};
 use super::host_functions::HostFunctions;
 use super::mailbox::{Mailbox, Message};
@@ -70,6 +71,8 @@ pub(crate) struct Context {
     pub(super) host_panic: Option<(String, String)>,
     /// Errors of its tasks in this slice, which ended them.
     pub(crate) task_errors: Vec<ScriptError>,
+    /// Tasks of the process that have failed with an object which gives its own text.
+    pub(crate) failed_tasks: Vec<FailedTask>,
     /// Whether the error of a task ends its process.
     pub(crate) ends_on_task_error: bool,
     pub(super) dropped_functions: DroppedFunctions,
@@ -158,6 +161,7 @@ impl Context {
             index: ProcessIndex(0),
             host_panic: None,
             task_errors: Vec::new(),
+            failed_tasks: Vec::new(),
             ends_on_task_error: false,
             dropped_functions: DroppedFunctions::default(),
             has_handed_over: false,
@@ -287,13 +291,7 @@ impl Context {
 
     /// An error has ended a task.
     pub(super) fn report_task_error(&mut self, error: ScriptError) {
-        self.console.push(error.message.as_bytes());
-        self.console.push(b"\n");
-        for line in error.traceback.lines() {
-            self.console.push(b"    ");
-            self.console.push(line.as_bytes());
-            self.console.push(b"\n");
-        }
+        self.console.push_error(&error);
         self.task_errors.push(error);
     }
 

@@ -4,6 +4,7 @@ use std::ptr;
 
 use mlua::ffi;
 
+use super::failed_task::FailedTask;
 use super::library::ERROR_TEXT;
 use super::slice::run_aside;
 use super::stack::{Kind, Stack};
@@ -21,6 +22,18 @@ const TEXT_SAFEPOINTS: u32 = 1_000;
 const TEXT_BYTES: usize = 64 * 1024;
 
 impl LuauState {
+    /// The error of a task of a process, after the slice in which it failed.
+    pub(crate) fn task_error(&mut self, process: ProcessIndex, failed: FailedTask) -> Option<ScriptError> {
+        let mut main = self.main();
+        main.push_reference(failed.0);
+        // SAFETY: that reference keeps it until it is released below.
+        let thread = main.thread_at(-1).map(|thread| unsafe { thread.anchored() });
+        main.pop(1);
+        let error = thread.map(|thread| self.error_of(process, thread));
+        self.main().release(failed.0);
+        error
+    }
+
     /// The error of a process whose last slice ended as [`SliceEnd::Failed`](super::SliceEnd::Failed).
     pub(crate) fn error(&mut self, process: ProcessIndex) -> ScriptError {
         let root = self.root(process);
@@ -53,7 +66,7 @@ impl LuauState {
             let mut stack = stack();
             let top = stack.top();
             let value = transfer::copy(&mut stack, top).values;
-            (value, transfer::own_message(&mut stack), has_text(&mut stack))
+            (value, transfer::own_message(&mut stack), transfer::has_text(&mut stack))
         });
         let (value, own_message, has_text) = copied.unwrap_or((Value::Nil, None, false));
         let text = has_text.then(|| self.error_text(process, failed)).flatten();
@@ -80,10 +93,12 @@ impl LuauState {
         let (thread, reference) = made.ok()?;
         self.memory.allow(TEXT_BYTES, 0);
         self.memory.allow_slack(TEXT_BYTES, usize::MAX);
-        let process = ptr::from_mut(&mut self.threads[process.at()]);
         let context = self.context();
+        // What it asks for is its own, whoever ran last.
+        context.index = process;
         context.task_limit = 0;
         context.console.set_capacity(0);
+        let process = ptr::from_mut(&mut self.threads[process.at()]);
         // SAFETY: the thread is new, anchored, and has a function with its argument. Nothing else uses the process.
         let status = unsafe { run_aside(&self.shared().slice, process, thread, 1, TEXT_SAFEPOINTS) };
         let context = self.context();
@@ -98,14 +113,4 @@ impl LuauState {
         self.main().release(reference);
         text
     }
-}
-
-/// Whether the object on top has a function that makes text of it.
-fn has_text(stack: &mut Stack<'_>) -> bool {
-    if !stack.push_metatable(-1) {
-        return false;
-    }
-    let has_text = stack.raw_get_field(-1, c"__tostring") == Kind::FUNCTION;
-    stack.pop(2);
-    has_text
 }

@@ -11,7 +11,7 @@ use super::arguments::CallArguments;
 use super::request::Again;
 use super::request::ExternalRequest;
 #[cfg(feature = "ecs")]
-use super::world::{WorldAnswer, WorldCaller, WorldChange, WorldFunctions};
+use super::world::{WorldCaller, WorldChange, WorldFunctions, WorldResults};
 use crate::script::Script;
 use crate::value::{Arguments, Results, Value};
 
@@ -270,7 +270,7 @@ impl HostFunctions {
         caller: WorldCaller,
         arguments: &CallArguments,
         changes: &mut Vec<WorldChange>,
-    ) -> Result<WorldAnswer, HostError> {
+    ) -> Result<WorldResults, HostError> {
         let Entry::World(number) = entry else {
             return Err(HostError::Error("no such function".to_owned()));
         };

@@ -21,6 +21,7 @@ mod bytes;
 mod cache;
 mod check;
 mod facts;
+mod find_program;
 mod heap;
 mod load;
 mod meaning;
@@ -52,7 +53,6 @@ use processes::{Draft, TasksDraft};
 use programs::ProgramParts;
 use save::{Refusal, Saver};
 
-pub(crate) use bytes::LoadError;
 pub(super) use cache::ImageCache;
 
 /// A program of a VM, and what it is in a state.
@@ -202,7 +202,7 @@ fn known_programs(
     let know = |program: &ImageProgram<'_>| {
         let main = program.loaded.main.0;
         if !cache.programs.contains_key(&main) {
-            let parts = ProgramParts::of(stack, heap, program.script, program.loaded);
+            let parts = find_program::find(stack, heap, program.script, program.loaded);
             cache.programs.insert(main, parts);
         }
         main

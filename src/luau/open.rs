@@ -12,6 +12,7 @@ use super::bases::Bases;
 use super::context::Context;
 use super::host_functions::{HostFunctions, LibrarySet};
 use super::memory::{self, Memory};
+use super::objects::Objects;
 use super::prefetch::{finds_callbacks, knows_layout};
 use super::shared::Shared;
 use super::slice::Slice;
@@ -61,6 +62,7 @@ impl LuauState {
         state.unload(sandbox);
         state.knows_layout = knows_layout(&mut state.main());
         state.find_string_table();
+        state.objects = state.protect(Objects::known)?;
         state.control_collector(ffi::LUA_GCSETSTEPSIZE, GC_STEP_KIB);
         let finds_callbacks = state.protect(finds_callbacks)?;
         // SAFETY: callbacks are found if that says so.
@@ -87,6 +89,8 @@ impl LuauState {
             handed_over: HashMap::default(),
             roots: Roots::default(),
             knows_layout: false,
+            objects: None,
+            audit: None,
             has_records: false,
             sandbox: Reference::NONE,
             bases: Bases::default(),

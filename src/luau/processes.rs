@@ -108,6 +108,9 @@ impl LuauState {
         context.exit_results.clear();
         context.task_errors.clear();
         context.host_panic = None;
+        for failed in std::mem::take(&mut context.failed_tasks) {
+            self.main().release(failed.0);
+        }
     }
 
     /// Leaves a process nothing but its root, which is returned.

@@ -17,9 +17,7 @@ impl LuauState {
         {
             return false;
         }
-        let Context {
-            callers, mail, vms, published, requests, replies, exit_results, dropped_functions, ..
-        } = self.context();
+        let Context { mail, requests, replies, dropped_functions, .. } = self.context();
         let is_asked_for = !mail.is_empty()
             || !requests.is_empty()
             || !replies.is_empty()
@@ -28,6 +26,8 @@ impl LuauState {
         if is_asked_for {
             return false;
         }
+        self.audit = None;
+        let Context { callers, vms, published, exit_results, .. } = self.context();
         callers.clear();
         vms.clear();
         published.clear();

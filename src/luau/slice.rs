@@ -147,6 +147,11 @@ impl Slice {
         self.fuel.set_timed(limits.time.is_some());
     }
 
+    /// Whether the slices that follow look at the clock at each safepoint.
+    pub(super) fn watch(&self, is_watched: bool) {
+        self.fuel.set_watched(is_watched);
+    }
+
     /// How deep calls may nest in the slices that follow, how many processes of their VM may be parked, and how many
     /// coroutines there may be.
     pub(super) fn set_vm_limits(&self, call_depth: u32, parked: u32, coroutines: u32) {

@@ -78,6 +78,11 @@ impl Slices<'_> {
         self.state.shared().slice.set_vm_limits(allowance.call_depth, allowance.parked, allowance.coroutines);
     }
 
+    /// Whether the slices that follow look at the clock at each safepoint, where they do at all.
+    pub(crate) fn watch(&mut self, is_watched: bool) {
+        self.state.shared().slice.watch(is_watched);
+    }
+
     /// Makes a started process ready for a slice of `quantum` safepoints. It may allocate `memory_bytes`, and what it is
     /// [allowed](Self::allow) beyond them, in a memory category.
     #[inline(always)]

@@ -193,6 +193,16 @@ impl<'s> Stack<'s> {
         self.raw_equals(a, b)
     }
 
+    /// Where an object is, or null. Of userdata it is where their data are.
+    pub(super) fn object(&self, index: i32) -> *const std::ffi::c_void {
+        self.raw_pointer(index).unwrap_or(std::ptr::null())
+    }
+
+    /// Where the table is that references are in.
+    pub(super) fn registry_object(&self) -> *const std::ffi::c_void {
+        self.raw_registry_object(0).unwrap_or(std::ptr::null())
+    }
+
     /// Where an object is, to tell it from others.
     pub(super) fn address(&self, index: i32) -> usize {
         self.raw_pointer(index).map_or(0, |pointer| pointer.addr())

@@ -12,6 +12,8 @@ use super::context::Context;
 use super::exports::Exports;
 use super::function_ref::FunctionRef;
 use super::memory;
+use super::objects::Objects;
+use super::reach::Audit;
 use super::shared::Shared;
 use super::signals::Signals;
 use super::stack::{Reference, Stack, Tag};
@@ -39,6 +41,10 @@ pub(crate) struct LuauState {
     pub(super) roots: Roots,
     /// Whether threads can be [prefetched](mod@super::prefetch).
     pub(super) knows_layout: bool,
+    /// How objects look, if that is known.
+    pub(super) objects: Option<Objects>,
+    /// Under way. It is dropped before the collector runs.
+    pub(super) audit: Option<Box<Audit>>,
     /// Whether a process ever had a [record](super::records).
     pub(super) has_records: bool,
     /// The function that makes a base.
@@ -259,6 +265,7 @@ impl LuauState {
     }
 
     pub(super) fn control_collector(&mut self, what: c_int, data: c_int) -> c_int {
+        self.audit = None;
         self.main().control_collector(what, data)
     }
 }

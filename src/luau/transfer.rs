@@ -187,6 +187,16 @@ pub(super) fn own_message(stack: &mut Stack<'_>) -> Option<Box<str>> {
     message
 }
 
+/// Whether the object on top has a function that makes text of it.
+pub(super) fn has_text(stack: &mut Stack<'_>) -> bool {
+    if !stack.push_metatable(-1) {
+        return false;
+    }
+    let has_text = stack.raw_get_field(-1, c"__tostring") == Kind::FUNCTION;
+    stack.pop(2);
+    has_text
+}
+
 /// What a thread that failed leaves, in the middle of a slice: no code of a script runs for it. This takes memory.
 pub(super) fn script_error(stack: &mut Stack<'_>) -> ScriptError {
     let (message, traceback, place) = (error_message(stack), traceback(stack), place(stack));

@@ -23,7 +23,7 @@ pub(crate) trait WorldFunctions: Sync {
         caller: WorldCaller,
         arguments: &CallArguments,
         changes: &mut Vec<WorldChange>,
-    ) -> Result<WorldAnswer, String>;
+    ) -> Result<WorldResults, String>;
 }
 
 /// The world of the phase under way, if it has one for scripts.
@@ -42,13 +42,7 @@ pub(crate) struct WorldCaller {
     pub(crate) vm: Entity,
 }
 
-/// What a function returns.
-pub(crate) struct WorldAnswer {
-    pub(crate) results: WorldResults,
-    /// What it took, in safepoints.
-    pub(crate) cost: u64,
-}
-
+/// What a function returns. What it took it has [charged](CallArguments::charge).
 pub(crate) enum WorldResults {
     One(Value),
     /// Each becomes an array.

@@ -9,10 +9,13 @@ use super::safepoints::{Stretch, place};
 pub(super) const FIRST_TEXT_BYTE: u8 = b'\t';
 
 /// Beyond this, a function gets safepoints where it has none.
-const LONG_STRETCH: Stretch = Stretch { conversions: 24, cost: 240 };
+const LONG_STRETCH: Stretch = Stretch { conversions: 24, comparisons: 4, lookups: 32, cost: 240 };
 
 /// Conversions in a row, beyond which a script is refused.
 const MOST_CONVERSIONS: u32 = 256;
+
+/// The same for comparisons, none of which is with a constant.
+const MOST_COMPARISONS: u32 = 32;
 
 /// Bytes of bytecode for each byte of source. Luau makes 10 to 20 at most where nothing is inlined or unrolled.
 const BYTECODE_PER_SOURCE: usize = 64;
@@ -30,18 +33,17 @@ pub(super) fn compile(name: &str, source: &[u8]) -> Result<Box<[u8]>, CompileErr
         return Err(CompileError::Bytecode { script: name.to_owned(), first_byte });
     }
     let source = without_directives(source);
-    with_deep_stack(name, || {
+    with_stack(COMPILER_STACK, name, || {
         let limit = source.len().saturating_mul(BYTECODE_PER_SOURCE).max(MIN_BYTECODE);
         let plain = Compiled::new(name, &source, false, limit)?;
         if !plain.stretches.iter().any(|stretch| stretch.exceeds(LONG_STRETCH)) {
             return Ok(plain.bytes.into());
         }
         let placed = Compiled::new(name, &source, true, limit)?;
-        let functions = placed.layout.functions.iter().zip(&placed.stretches);
-        if let Some((function, _)) = functions
-            .max_by_key(|(_, stretch)| stretch.conversions)
-            .filter(|(_, stretch)| stretch.conversions > MOST_CONVERSIONS)
-        {
+        let mut functions = placed.layout.functions.iter().zip(&placed.stretches);
+        if let Some((function, _)) = functions.find(|(_, stretch)| {
+            stretch.conversions > MOST_CONVERSIONS || stretch.comparisons > MOST_COMPARISONS
+        }) {
             return Err(CompileError::NoSafepoint { script: name.to_owned(), line: function.line });
         }
         Ok(plain.with_long_functions_of(placed).into())
@@ -66,7 +68,11 @@ impl Compiled {
             // So must these: their quick paths go through whole strings.
             .add_disabled_builtin("string.sub")
             .add_disabled_builtin("tonumber");
-        let mut bytes = compiler.compile(source).map_err(|error| syntax_error(name, error))?;
+        Self::of(name, compiler.compile(source).map_err(|error| syntax_error(name, error))?, limit)
+    }
+
+    /// Of what the compiler wrote for a script.
+    fn of(name: &str, mut bytes: Vec<u8>, limit: usize) -> Result<Self, CompileError> {
         if bytes.len() > limit {
             return Err(CompileError::TooLong { script: name.to_owned(), bytes: bytes.len(), limit });
         }
@@ -106,14 +112,19 @@ impl Compiled {
 /// C++ code is not optimised, as in a game's plain `dev` profile.
 const COMPILER_STACK: usize = 16 << 20;
 
-/// Calls `f` where it has [`COMPILER_STACK`]: the threads of Bevy's task pools have 2 MiB, the main thread
-/// of Windows has 1 MiB, and a stack overflow would abort the game.
-fn with_deep_stack<T: Send>(
+/// More bytes than any thread can get.
+#[cfg(test)]
+pub(super) const NO_STACK: usize = isize::MAX.cast_unsigned() & !0xf_ffff;
+
+/// Calls `f` on a stack of its own: the threads of Bevy's task pools have 2 MiB, the main thread of Windows has 1 MiB,
+/// and a stack overflow would abort the game.
+pub(super) fn with_stack<T: Send>(
+    bytes: usize,
     name: &str,
     f: impl FnOnce() -> Result<T, CompileError> + Send,
 ) -> Result<T, CompileError> {
     std::thread::scope(|scope| {
-        let builder = std::thread::Builder::new().name("Luau compiler".to_owned()).stack_size(COMPILER_STACK);
+        let builder = std::thread::Builder::new().name("Luau compiler".to_owned()).stack_size(bytes);
         let thread = builder.spawn_scoped(scope, f).map_err(|error| CompileError::NoThread {
             script: name.to_owned(),
             message: error.to_string(),
@@ -160,6 +171,22 @@ mod tests {
         assert_eq!(functions.len(), 3);
         assert_eq!(mixed[functions[0].bytes.clone()], short_bytes);
         assert_eq!(mixed[functions[1].bytes.clone()], long_bytes);
+    }
+
+    #[test]
+    fn bytecode_of_another_version_is_an_error() {
+        let written = mlua::chunk::Compiler::new().compile("return 1").expect("compiles");
+        assert!(Compiled::of("s", written.clone(), 1 << 20).is_ok());
+        for at in [0, 1] {
+            let mut other = written.clone();
+            other[at] += 1;
+            let version = [other[0], other[1]];
+            let error = Compiled::of("s", other, 1 << 20).map(|_| ()).unwrap_err();
+            assert_eq!(error, CompileError::UnknownVersion { script: "s".to_owned(), version });
+            assert!(error.to_string().contains("luau0-src"), "{error}");
+        }
+        let damaged = Compiled::of("s", written[..written.len() / 2].to_vec(), 1 << 20).map(|_| ());
+        assert!(matches!(damaged, Err(CompileError::UnknownVersion { .. })), "{damaged:?}");
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub enum CompileError {
     },
     /// A process could not be preempted for too long.
     #[error(
-        "{script}:{line}: the function that begins here has an expression with hundreds of comparisons; split it"
+        "{script}:{line}: the function that begins here has an expression with too many comparisons or calculations; split it"
     )]
     NoSafepoint {
         /// The script's name.

@@ -1,9 +1,8 @@
 //! Safepoints in code that has none: long stretches without a call or a loop.
 //!
-//! One instruction can take a millisecond (`s + 1` reads a number from a string of a million digits,
-//! `a < b` compares two such strings) or 30 microseconds (`t[k]` in a table of keys that share a hash), and Luau looks at
-//! the interrupt at calls, returns and loops only. A script with thousands of such instructions in a row would hold up a
-//! tick for as long as it likes.
+//! One instruction can take a millisecond (`s + 1` reads a number from a string of a million digits, `a < b` compares
+//! strings of megabytes) or 30 microseconds (`t[k]` in a table of keys that share a hash), and Luau looks at the interrupt at calls, returns and loops only. A script with
+//! thousands of such instructions in a row would hold up a tick for as long as it likes.
 //!
 //! Luau's compiler can put an instruction that counts coverage before every statement and expression. It
 //! has the size of a jump, so where a stretch gets long, we make it one: a `JUMPBACK` to the
@@ -12,24 +11,30 @@
 //! The instructions are those of Bytecode.h.
 
 /// What is between two safepoints that we place: conversions, and all in all.
-const SPACING: Stretch = Stretch { conversions: 2, cost: 24 };
+const SPACING: Stretch = Stretch { conversions: 2, comparisons: 2, lookups: 8, cost: 24 };
 
 /// What an instruction costs that looks something up: in a chain of 99 `__index`, among colliding keys, in a library
 /// function that `__eq` names. One that does neither this nor a conversion costs 1.
 const LOOKUP: u32 = 4;
 
-/// What an instruction costs that may convert a string to a number.
+/// What an instruction costs that may convert a string to a number, or compare strings.
 const CONVERSION: u32 = 10;
 
 const NOP: u32 = 0;
+const LOADN: u32 = 4;
+const LOADK: u32 = 5;
 const JUMPBACK: u32 = 24;
 const JUMPX: u8 = 67;
 
 /// A way through code without a safepoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Stretch {
-    /// Instructions that may convert strings to numbers, or compare them.
+    /// Instructions that may convert strings to numbers.
     pub(super) conversions: u32,
+    /// Those that may compare strings.
+    pub(super) comparisons: u32,
+    /// Those that look a key up in a table.
+    pub(super) lookups: u32,
     /// All instructions, by their [cost](LOOKUP).
     pub(super) cost: u32,
 }
@@ -37,11 +42,27 @@ pub(super) struct Stretch {
 impl Stretch {
     /// Whether it is longer than `other` in some way.
     pub(super) fn exceeds(self, other: Self) -> bool {
-        self.conversions > other.conversions || self.cost > other.cost
+        self.conversions > other.conversions
+            || self.comparisons > other.comparisons
+            || self.lookups > other.lookups
+            || self.cost > other.cost
     }
 
     pub(super) fn longest(self, other: Self) -> Self {
-        Self { conversions: self.conversions.max(other.conversions), cost: self.cost.max(other.cost) }
+        Self {
+            conversions: self.conversions.max(other.conversions),
+            comparisons: self.comparisons.max(other.comparisons),
+            lookups: self.lookups.max(other.lookups),
+            cost: self.cost.max(other.cost),
+        }
+    }
+
+    /// Whether it is time for a safepoint that we place.
+    fn is_due(self) -> bool {
+        self.conversions >= SPACING.conversions
+            || self.comparisons >= SPACING.comparisons
+            || self.lookups >= SPACING.lookups
+            || self.cost >= SPACING.cost
     }
 }
 
@@ -55,12 +76,21 @@ pub(super) fn place(code: &mut [u8]) -> Option<Stretch> {
     // The longest way to each instruction.
     let mut ways = vec![Stretch::default(); words.len() + 2];
     let (mut at, mut longest) = (0, Stretch::default());
+    let mut is_target = vec![false; words.len() + 2];
+    // Where the instruction before has put a constant, which is short.
+    let mut constant = None;
     while at < words.len() {
         let word = u32::from_le_bytes(words[at]);
-        let kind = Kind::of(word);
+        let kind = match Kind::of(word) {
+            Kind::Comparison if !is_target[at] && constant.is_some_and(|it| compares(words, at, it)) => {
+                Kind::Quick
+            }
+            kind => kind,
+        };
+        constant = matches!(word & 0xff, LOADN | LOADK).then(|| words[at][1]);
         let way = ways[at];
         let after = match kind {
-            Kind::Coverage if way.conversions >= SPACING.conversions || way.cost >= SPACING.cost => {
+            Kind::Coverage if way.is_due() => {
                 words[at] = JUMPBACK.to_le_bytes();
                 Stretch::default()
             }
@@ -69,14 +99,21 @@ pub(super) fn place(code: &mut [u8]) -> Option<Stretch> {
                 way
             }
             Kind::Safepoint => Stretch::default(),
-            Kind::Conversion => Stretch { conversions: way.conversions + 1, cost: way.cost + CONVERSION },
-            Kind::Lookup => Stretch { cost: way.cost + LOOKUP, ..way },
+            Kind::Conversion => {
+                Stretch { conversions: way.conversions + 1, cost: way.cost + CONVERSION, ..way }
+            }
+            Kind::Comparison => {
+                Stretch { comparisons: way.comparisons + 1, cost: way.cost + CONVERSION, ..way }
+            }
+            Kind::Lookup => Stretch { lookups: way.lookups + 1, cost: way.cost + LOOKUP, ..way },
+            Kind::Other => Stretch { cost: way.cost + LOOKUP, ..way },
             Kind::Quick => Stretch { cost: way.cost + 1, ..way },
         };
         longest = longest.longest(way).longest(after);
         let next = at + length(word);
         if let Some(target) = target(word, at) {
             if target > at {
+                *is_target.get_mut(target)? = true;
                 let way = ways.get_mut(target)?;
                 *way = way.longest(after);
             } else if kind != Kind::Safepoint && words.get(target)?[0] != JUMPX {
@@ -97,10 +134,14 @@ pub(super) fn place(code: &mut [u8]) -> Option<Stretch> {
 enum Kind {
     Safepoint,
     Coverage,
-    /// Reads numbers from strings, compares strings, or calls a metamethod that may be a library function.
+    /// Reads numbers from strings, or calls a metamethod that may be a library function.
     Conversion,
-    /// Looks something up in tables, or in one metatable after another.
+    /// Compares strings, or calls such a metamethod.
+    Comparison,
+    /// Looks a key up in a table, in one metatable after another.
     Lookup,
+    /// Looks for a metamethod, or calls a library function that does not take long.
+    Other,
     /// Takes little time, or as much as the memory that it allocates, which is charged elsewhere.
     Quick,
 }
@@ -111,15 +152,22 @@ impl Kind {
             // CALL, RETURN, JUMPBACK, FORNLOOP, FORGLOOP, JUMPX
             21 | 22 | JUMPBACK | 57 | 58 | 67 => Self::Safepoint,
             69 => Self::Coverage,
-            // JUMPIFLE, JUMPIFLT, JUMPIFNOTLE, JUMPIFNOTLT; arithmetic; MINUS, LENGTH; FORNPREP; SUBRK, DIVRK;
-            // IDIV, IDIVK
-            28 | 29 | 31 | 32 | 33..=44 | 51 | 52 | 56 | 71 | 72 | 81 | 82 => Self::Conversion,
-            // GETGLOBAL, SETGLOBAL; GETTABLE, SETTABLE and their kin; NAMECALL; JUMPIFEQ, JUMPIFNOTEQ; CONCAT; SETLIST;
-            // FASTCALL and its kin
-            7 | 8 | 13..=18 | 20 | 27 | 30 | 49 | 55 | 60 | 68 | 73..=75 => Self::Lookup,
+            // JUMPIFLE, JUMPIFLT, JUMPIFNOTLE, JUMPIFNOTLT
+            28 | 29 | 31 | 32 => Self::Comparison,
+            // Arithmetic; MINUS, LENGTH; FORNPREP; SUBRK, DIVRK; IDIV, IDIVK
+            33..=44 | 51 | 52 | 56 | 71 | 72 | 81 | 82 => Self::Conversion,
+            // GETGLOBAL, SETGLOBAL; GETTABLE, SETTABLE and their kin; NAMECALL
+            7 | 8 | 13..=18 | 20 => Self::Lookup,
+            // JUMPIFEQ, JUMPIFNOTEQ; CONCAT; SETLIST; FASTCALL and its kin
+            27 | 30 | 49 | 55 | 60 | 68 | 73..=75 => Self::Other,
             _ => Self::Quick,
         }
     }
+}
+
+/// Whether a comparison is with what is in a register.
+fn compares(words: &[[u8; 4]], at: usize, register: u8) -> bool {
+    words[at][1] == register || words.get(at + 1).is_some_and(|other| other[0] == register)
 }
 
 /// Words that an instruction has (`getOpLength` in BytecodeUtils.h).
@@ -176,11 +224,20 @@ mod tests {
             (format!("if c then {} else {} end {}", add.repeat(30), add.repeat(20), add.repeat(5)), 35),
             (format!("while c do {} end", add.repeat(7)), 7),
             (format!("for i = 1, 9 do {} if i then break end {} end", add.repeat(7), add.repeat(9)), 17),
-            (format!("x = c and {} or 2", ["(a < b)"; 50].join(" and ")), 50),
             (format!("x = {{ {} }}", ["k = 1, 's', f"; 500].join(",")), 0),
             ("local a = ... x = math.max(a, 1) ".to_owned() + &"x = math.floor(a) * 2 ".repeat(40), 40),
         ] {
             assert_eq!(stretch(&source, 0).conversions, conversions, "{source}");
+        }
+        for (source, comparisons) in [
+            (format!("x = c and {} or 2", ["(a < b)"; 50].join(" and ")), 50),
+            ("if a < b then x = 1 end ".repeat(30), 30),
+            (format!("local c = ... if {} then x = 1 end", ["c >= 48 and c <= 57"; 30].join(" or ")), 0),
+            (format!("local c = ... if {} then x = 1 end", ["c >= '0' and c <= 'z'"; 30].join(" or ")), 0),
+            // What is compared may be `c`.
+            (format!("local a, c = ... if {} then x = 1 end", ["a < (c or 57)"; 30].join(" or ")), 30),
+        ] {
+            assert_eq!(stretch(&source, 0).comparisons, comparisons, "{source}");
         }
         let lookups = "local t, k = ... ".to_owned() + &"local _ = t[k] ".repeat(150);
         assert!((150 * LOOKUP..200 * LOOKUP).contains(&stretch(&lookups, 0).cost));
@@ -205,6 +262,8 @@ mod tests {
         ] {
             let placed = stretch(&source, 2);
             assert!(placed.conversions <= 2 * SPACING.conversions, "{placed:?} in {source}");
+            assert!(placed.comparisons <= 2 * SPACING.comparisons, "{placed:?} in {source}");
+            assert!(placed.lookups <= 2 * SPACING.lookups, "{placed:?} in {source}");
             assert!(placed.cost <= 4 * SPACING.cost, "{placed:?} in {source}");
             assert!(stretch(&source, 0).cost >= 150, "{source}");
         }

@@ -9,10 +9,6 @@ use serde::forward_to_deserialize_any;
 use super::error::ANY_VALUE;
 use super::{Value, ValueError, exact};
 
-/// What a function is that a script passes.
-const NO_FUNCTION: &str =
-    "function: it cannot be passed, but exported (`host.export`) and called by its name";
-
 impl Value {
     /// The value as a type of the game: numbers, strings, booleans and buffers as what they are (where any type will
     /// do, a number without a fraction is an integer), tables as sequences, maps or structs, vectors as sequences of
@@ -38,7 +34,6 @@ impl Value {
             }
             Self::Buffer(_) => Unexpected::Other("buffer"),
             Self::Table(_) => Unexpected::Map,
-            Self::Opaque("function") => Unexpected::Other(NO_FUNCTION),
             Self::Opaque(name) => Unexpected::Other(name),
         }
     }

@@ -40,7 +40,10 @@ impl serde::de::Error for ValueError {
         let expected = expected.to_string();
         match got {
             // It has none of the types that can be passed.
-            Unexpected::Other(kind @ ("function" | "thread" | "userdata")) if expected == ANY_VALUE => {
+            Unexpected::Other("function") if expected == ANY_VALUE => {
+                Self::new("functions cannot be passed: export it (`host.export`) and pass its name")
+            }
+            Unexpected::Other(kind @ ("thread" | "userdata")) if expected == ANY_VALUE => {
                 Self::new(format_args!("{kind}s cannot be passed"))
             }
             _ => Self::new(format_args!("expected {}, got {}", in_luau(&expected), name(got))),

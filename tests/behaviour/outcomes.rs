@@ -51,6 +51,36 @@ fn any_error_value_becomes_a_bounded_message() {
     assert!(long.len() < 5000 && long.ends_with("... (1000000 bytes)"), "{} bytes", long.len());
 }
 
+/// The code that makes text of an error runs after the slices of others.
+#[test]
+fn the_text_of_an_error_object_is_made_by_its_own_process() {
+    let mut app = common::app_with(LuauOsPlugin { vms_per_isolate: 255, ..common::plugin() });
+    for what in ["process.address", "tostring(mailbox.receive(0))", "tostring(math.random())"] {
+        let error = format!("error(setmetatable({{}}, {{ __tostring = function() return {what} end }}))");
+        for source in [error.clone(), format!("task.spawn(function() {error} end) process.exit()")] {
+            let attacker = app.world_mut().spawn(Vm::persistent()).id();
+            let failing =
+                process(&mut app, attacker, &format!("print(process.address) task.wait(0.1) {source}"));
+            // Whoever ran last when it fails.
+            let victim = vm(&mut app);
+            process(
+                &mut app,
+                victim,
+                "process.send(process.address, 'secret') while true do task.wait() end",
+            );
+            ticks(&mut app, 30);
+            let said = match &common::exit(&app, failing).expect("it has ended").outcome {
+                Outcome::Failed(error) => error.message.to_string(),
+                _ => common::console(&app, attacker).lines().nth(1).expect("it is reported").to_owned(),
+            };
+            let own = common::console(&app, attacker).lines().next().expect("it has printed").to_owned();
+            assert!(!said.contains("secret"), "{source}: {said}");
+            assert!(what != "process.address" || said == own, "{source}: {said} instead of {own}");
+            app.world_mut().entity_mut(victim).despawn();
+        }
+    }
+}
+
 #[test]
 fn an_error_object_gives_its_own_text_and_reaches_the_game_and_other_processes() {
     let mut app = common::app();

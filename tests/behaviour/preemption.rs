@@ -107,6 +107,50 @@ fn more_processes_than_may_be_parked_are_killed() {
     assert!(exists(&app, next) && exists(&app, processes[1]), "there is room again");
 }
 
+/// Released at once, each on a VM of its own, they take a turn each, as anybody does.
+#[test]
+fn a_thousand_runaways_in_metamethods_and_comparators_are_as_any_other_process() {
+    const RUNAWAYS: usize = 1_000;
+    let sources = [
+        ENDLESS[0],
+        ENDLESS[1],
+        "table.sort({ 1, 2, 3 }, function() while true do end end)",
+        "local m = { __lt = function() while true do end end }
+         table.sort({ setmetatable({}, m), setmetatable({}, m) })",
+    ];
+    for workers in [1, 2] {
+        let workers = NonZeroUsize::new(workers);
+        let mut app = common::app_with(LuauOsPlugin { quantum: 50, workers, ..common::plugin() });
+        let robots = spinners(&mut app, 1_000);
+        ticks(&mut app, 3);
+        let slices = |app: &App, of: &[Entity]| -> Vec<u64> {
+            of.iter().map(|&process| info(app, process).cpu.slices).collect()
+        };
+        let before = slices(&app, &robots);
+        let runaways: Vec<Entity> = (0..RUNAWAYS)
+            .map(|number| {
+                let vm = vm(&mut app);
+                process(&mut app, vm, sources[number % sources.len()])
+            })
+            .collect();
+        ticks(&mut app, 10);
+        let after = slices(&app, &robots);
+        assert!(before.iter().zip(after).all(|(before, after)| after - before == 10), "one in each tick");
+        assert!(
+            slices(&app, &runaways).iter().all(|slices| (9..=11).contains(slices)),
+            "none more, none less"
+        );
+        assert!(ended(&app).processes.is_empty(), "{:?}", ended(&app).processes[0]);
+        // They leave nothing behind.
+        for &runaway in &runaways {
+            app.world_mut().commands().entity(runaway).kill();
+        }
+        ticks(&mut app, 10);
+        assert_eq!(ended(&app).processes.len(), RUNAWAYS);
+        assert!(robots.iter().all(|&robot| exists(&app, robot)));
+    }
+}
+
 /// Code that is parked in the middle of a callback goes on there: on another worker, after collections, and with host
 /// functions that need a deep stack.
 #[test]

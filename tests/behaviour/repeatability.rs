@@ -23,7 +23,8 @@ fn observed(plugin: LuauOsPlugin) -> String {
     let limits = Limits { console_bytes: 1 << 20, memory_bytes: 2 << 20, ..default() };
     let vms: Vec<Entity> = (1..=VMS)
         .map(|number| {
-            let vm = (Vm::persistent().with_id(VmId(number)), VmLimits::from(limits.clone()));
+            let vm =
+                (Vm::persistent().with_id(VmId(number)), VmLimits::from(limits.clone()), MailPolicy::All);
             let vm = app.world_mut().spawn(vm).id();
             let process = Process::new(script.clone()).with_args([number as f64, VMS as f64]);
             app.world_mut().spawn((process, ProcessOf(vm)));

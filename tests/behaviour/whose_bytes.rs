@@ -94,6 +94,87 @@ fn a_newcomer_does_not_pay_for_what_another_left_in_its_memory_category() {
     assert!(matches!(exits[1].outcome, Outcome::Finished(_)), "{:?}", exits[1].outcome);
 }
 
+/// Makes 4,000 texts at a time, and keeps none of them for more than half a second.
+const MAKES_TEXTS: &str = "
+    for wave = 1, 10 do
+        local texts = {}
+        for i = 1, 4000 do texts[i] = wave .. ' text ' .. i end
+        task.wait(0.5)
+    end";
+
+/// Makes the same texts when they are there, and keeps them. All in all, some 2 MB.
+const KEEPS_TEXTS: &str = "
+    local texts = {}
+    for wave = 1, 10 do
+        task.wait(0.25)
+        for i = 1, 4000 do table.insert(texts, wave .. ' text ' .. i) end
+        task.wait(0.25)
+    end
+    task.wait(2)
+    return #texts";
+
+/// How a process ended.
+fn outcome(app: &App, process: Entity) -> Outcome {
+    let exits = &common::ended(app).processes;
+    exits.iter().find(|exit| exit.entity == process).expect("it has ended").outcome.clone()
+}
+
+#[test]
+fn nobody_pays_for_texts_that_another_keeps() {
+    for budget in [TickBudget::Unlimited, TickBudget::default()] {
+        let plugin = LuauOsPlugin { budget, quantum: 20_000, vms_per_isolate: 255, ..common::plugin() };
+        let mut app = common::app_with(plugin);
+        let [maker, keeper] = [(1 << 19, MAKES_TEXTS), (8 << 20, KEEPS_TEXTS)].map(|(bytes, source)| {
+            let vm = vm_with(&mut app, bytes);
+            process(&mut app, vm, source)
+        });
+        until_ended(&mut app, 2);
+        for process in [maker, keeper] {
+            let outcome = outcome(&app, process);
+            assert!(matches!(outcome, Outcome::Finished(_)), "{budget:?}: {outcome:?}");
+        }
+    }
+}
+
+#[test]
+fn who_keeps_texts_pays_for_them_whoever_made_them() {
+    let mut app = app(20_000);
+    let [maker, keeper] = [(1 << 19, MAKES_TEXTS), (1 << 20, KEEPS_TEXTS)].map(|(bytes, source)| {
+        let vm = vm_with(&mut app, bytes);
+        process(&mut app, vm, source)
+    });
+    until_ended(&mut app, 2);
+    assert!(matches!(outcome(&app, maker), Outcome::Finished(_)), "{:?}", outcome(&app, maker));
+    let keeper = outcome(&app, keeper);
+    assert!(matches!(keeper, Outcome::Killed(KillReason::Memory { .. })), "{keeper:?}");
+}
+
+#[test]
+fn what_those_leave_who_come_and_go_is_paid_for_by_who_keeps_it() {
+    let mut app = app(20_000);
+    let keeper = vm_with(&mut app, 2 << 20);
+    let source = "local texts = {}
+        while true do
+            for i = 1, 8000 do
+                table.insert(texts, math.floor(os.clock()) .. ' is the second, and this is text ' .. i)
+            end
+            task.wait(1)
+        end";
+    let keeper = process(&mut app, keeper, &format!("task.wait(0.5) {source}"));
+    for number in 0.. {
+        assert!(number < 60, "it keeps what nobody pays for");
+        let vm = common::vm(&mut app);
+        let source = format!("local at = {number} {source}").replace("task.wait(1)", "task.wait(0.8) return");
+        process(&mut app, vm, &source);
+        common::ticks(&mut app, 60);
+        if common::ended(&app).processes.iter().any(|exit| exit.entity == keeper) {
+            break;
+        }
+    }
+    let outcome = outcome(&app, keeper);
+    assert!(matches!(outcome, Outcome::Killed(KillReason::Memory { .. })), "{outcome:?}");
+}
+
 #[test]
 fn a_flood_of_signals_ends_nobody() {
     let mut app = app(1_000);

@@ -36,7 +36,7 @@ const CODE_PER_BYTE: usize = 50;
 /// Strings, tables, generators, errors: some of everything that an attack could break.
 const WELL_BEHAVED: &str = include_str!("well_behaved.luau");
 /// Stays on the isolate and makes garbage, so that it is collected.
-pub const CHURN: &str = "while true do local t = {} for i = 1, 100 do t[i] = { i } end end";
+const CHURN: &str = "while true do local t = {} for i = 1, 100 do t[i] = { i } end end";
 
 /// See the [module](self).
 pub struct Range {

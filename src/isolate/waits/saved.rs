@@ -265,7 +265,7 @@ impl SavedWaits {
             }
         }
         for (wait, due) in self.deadlines {
-            into.insert_deadline(time(due), of(wait));
+            into.set_deadline(of(wait), time(due));
         }
         for (wait, left) in self.held_deadlines {
             let wait = of(wait);

@@ -43,13 +43,30 @@ pub(super) fn bytes(model: &Model, plans: &[Option<ThreadPlan>]) -> usize {
                 Item::Function { upvalues, .. } | Item::Native { upvalues, .. } => {
                     upvalues.len() * VALUE_BYTES
                 }
-                Item::Thread(_) => plan.as_ref().map_or(THREAD_BYTES, |plan| {
-                    THREAD_BYTES + plan.room * VALUE_BYTES + plan.frames.len() * FRAME_BYTES
+                Item::Thread(thread) => plan.as_ref().map_or(THREAD_BYTES, |plan| {
+                    let loops = plan.loops.iter().map(|&first| loop_bytes(model, thread, first));
+                    THREAD_BYTES
+                        + plan.room * VALUE_BYTES
+                        + plan.frames.len() * FRAME_BYTES
+                        + loops.sum::<usize>()
                 }),
                 _ => 0,
             }
     };
     model.items.iter().zip(plans).map(of).sum()
+}
+
+/// What it takes to go on with a loop over a table whose keys have other places.
+fn loop_bytes(model: &Model, thread: &SavedThread, first: usize) -> usize {
+    match model.values.get(thread.values.start + first + 1) {
+        Some(&Saved::Object(of)) => match model.items.get(of as usize) {
+            Some(Item::Table(table)) => {
+                4 * OBJECT_BYTES + (table.elements.len() + table.nodes.len()) * VALUE_BYTES
+            }
+            _ => 0,
+        },
+        _ => 0,
+    }
 }
 
 impl<'b> Builder<'b> {
@@ -197,10 +214,8 @@ impl<'b> Builder<'b> {
                     .enumerate()
                     .for_each(|(at, &value)| heap.set_upvalue(object, at, self.value(value)));
             }
-            Item::Upvalue(value) => {
-                if heap.is_closed(object) {
-                    heap.set_upvalue_value(object, self.value(*value));
-                }
+            Item::Upvalue(value) if heap.is_closed(object) => {
+                heap.set_upvalue_value(object, self.value(*value));
             }
             Item::Userdata { metatable } => {
                 heap.set_metatable(object, metatable.map(|metatable| self.objects[metatable as usize]));

@@ -5,79 +5,20 @@
 
 mod code;
 pub(super) mod make;
+mod objects;
 mod raw;
 
 use std::ffi::c_void;
-use std::ptr::{self, NonNull};
+use std::ptr;
 use std::slice;
 
 use mlua::ffi::lua_State;
 
-pub(super) use code::{Code, CodeView, Word, Words};
+pub(super) use code::{CodeView, Word, Words};
+pub(super) use objects::{Code, Object, ObjectKind, Value};
 pub(super) use raw::{Node, RawValue};
 
 use raw::RawNode;
-
-/// An object of Luau: what values refer to, and upvalues.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Object(NonNull<c_void>);
-
-impl Object {
-    pub(super) fn address(self) -> usize {
-        self.0.addr().get()
-    }
-
-    fn from_pointer<T>(pointer: *const T) -> Option<Self> {
-        NonNull::new(pointer.cast_mut().cast()).map(Self)
-    }
-
-    fn pointer<T>(self) -> *mut T {
-        self.0.as_ptr().cast()
-    }
-
-    /// The thread that it is.
-    pub(super) fn thread(self) -> *mut lua_State {
-        self.pointer()
-    }
-
-    /// A thread as an object.
-    pub(super) fn of_thread(thread: *mut lua_State) -> Option<Self> {
-        Self::from_pointer(thread)
-    }
-}
-
-/// Of which type an object is, as Luau counts types.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ObjectKind(pub(super) u8);
-
-impl ObjectKind {
-    pub(super) const STRING: Self = Self(6);
-    pub(super) const TABLE: Self = Self(7);
-    pub(super) const FUNCTION: Self = Self(8);
-    pub(super) const USERDATA: Self = Self(9);
-    pub(super) const THREAD: Self = Self(10);
-    pub(super) const BUFFER: Self = Self(11);
-    pub(super) const UPVALUE: Self = Self(16);
-}
-
-/// A value.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Value {
-    Nil,
-    Boolean(bool),
-    Number(f64),
-    Integer(i64),
-    Vector([f32; 3]),
-    /// Where a loop over a table is.
-    Iterator(u32),
-    /// An entity of the game.
-    Entity(u64),
-    /// An address that is ours, with its tag.
-    Address(*mut c_void, u32),
-    Object(Object, ObjectKind),
-    /// A key whose object has been collected.
-    DeadKey,
-}
 
 /// A table.
 pub(super) struct TableView<'h> {
@@ -306,7 +247,9 @@ impl Heap {
     /// The value at an index of the main thread's stack, where there must be one.
     pub(super) fn at(&self, index: i32) -> Value {
         // SAFETY: Luau gives the address of a value, or of a nil, for any index that is taken.
-        unsafe { &*luau_os_image_at(self.main, index) }.get()
+        let value = unsafe { luau_os_image_at(self.main, index) };
+        // SAFETY: see above.
+        unsafe { &*value }.get()
     }
 
     /// Asserts that the whole heap is sound, where Luau is compiled with assertions.

@@ -149,7 +149,7 @@ fn write_tasks(
     let TasksDraft { tasks, anchors, results } = draft;
     out.number(tasks.last_id as usize);
     out.byte(tasks.current.is_some().into());
-    for (id, thread) in tasks.current {
+    if let Some((id, thread)) = tasks.current {
         out.number(id as usize);
         out.number(number_of(saver, thread));
     }

@@ -5,11 +5,7 @@ use std::collections::HashSet;
 use bevy::platform::collections::HashMap;
 
 use super::facts::Facts;
-use super::heap::{Code, Heap, Object, ObjectKind, Value};
-use crate::luau::modules::LoadedProgram;
-use crate::luau::stack::{Kind, Reference, Stack};
-use crate::luau::state::chunk_name;
-use crate::script::Script;
+use super::heap::{Code, Heap, Object};
 
 /// A script of a program, or a driver.
 pub(super) struct Part {
@@ -48,90 +44,11 @@ impl Part {
 }
 
 impl ProgramParts {
-    /// Of a program, in a protected call on the main thread.
-    pub(super) fn of(stack: &mut Stack<'_>, heap: &Heap, script: &Script, loaded: LoadedProgram) -> Self {
-        let mut parts = vec![part_on_top(stack, heap, script, loaded.main.0)];
-        let mut links = None;
-        if let Some(table) = loaded.links {
-            stack.push_reference(table);
-            links = match heap.at(1) {
-                Value::Object(object, ObjectKind::TABLE) => Some(object),
-                _ => None,
-            };
-            // All processes of the program share it, and an image may give it to a script.
-            links.into_iter().for_each(|links| freeze(heap, links));
-            let modules = script.reachable_modules();
-            parts.extend(modules.iter().map(|module| find_module(stack, heap, script, &modules, module)));
-            stack.resize(0);
-        }
-        Self { parts, links }
-    }
-}
-
-impl ProgramParts {
     /// Whether the hashes of its parts are these.
     pub(super) fn is_same(&self, hashes: &[u64]) -> bool {
         let own = self.parts.iter().map(|part| part.as_ref().map_or(0, |part| part.hash));
         own.eq(hashes.iter().copied())
     }
-}
-
-/// The part that a reference refers to the main function of.
-fn part_on_top(stack: &mut Stack<'_>, heap: &Heap, script: &Script, main: Reference) -> Option<Part> {
-    stack.push_reference(main);
-    let part = part_at(stack, heap, script);
-    stack.resize(0);
-    part
-}
-
-fn part_at(stack: &Stack<'_>, heap: &Heap, script: &Script) -> Option<Part> {
-    match heap.at(stack.top()) {
-        Value::Object(main, ObjectKind::FUNCTION) => Some(Part::of(heap, main, hash(script))),
-        _ => None,
-    }
-}
-
-/// The part of a module, which is found where one of the others requires it. The links are at 1.
-fn find_module(
-    stack: &mut Stack<'_>,
-    heap: &Heap,
-    script: &Script,
-    modules: &[Script],
-    wanted: &Script,
-) -> Option<Part> {
-    for part in std::iter::once(script).chain(modules) {
-        let required = part.modules().iter().find(|it| it.script.address() == wanted.address());
-        let Some(required) = required else { continue };
-        stack.push_bytes(&chunk_name(part.name()));
-        let mut found = None;
-        if stack.raw_get(1) == Kind::TABLE {
-            stack.push_bytes(required.specifier.as_bytes());
-            stack.raw_get(2);
-            found = part_at(stack, heap, wanted);
-        }
-        stack.resize(1);
-        if found.is_some() {
-            return found;
-        }
-    }
-    None
-}
-
-/// Freezes a table, and the tables in it.
-fn freeze(heap: &Heap, table: Object) {
-    heap.freeze(table);
-    for node in heap.table(table).nodes() {
-        if let Value::Object(inner, ObjectKind::TABLE) = node.value {
-            heap.freeze(inner);
-        }
-    }
-}
-
-/// FNV-1a of the bytecode: another compiler, or another text, makes other code.
-fn hash(script: &Script) -> u64 {
-    let code = script.bytecode().map_or(&[][..], |code| code.as_bytes());
-    let step = |hash: u64, &byte: &u8| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
-    code.iter().fold(0xcbf2_9ce4_8422_2325, step)
 }
 
 /// Where a piece of code is: the program's number plus 1, or 0 for the drivers; the part's number; its own.
@@ -180,7 +97,13 @@ impl KnownCode {
             let shared = facts.assigned.clone();
             self.0.insert(code, Known { facts, shared });
         }
-        while found.iter().rev().fold(false, |changed, &code| self.hand_on(heap, code) || changed) {}
+        let mut has_news = true;
+        while has_news {
+            has_news = false;
+            for &code in found.iter().rev() {
+                has_news |= self.hand_on(heap, code);
+            }
+        }
     }
 
     /// What a function hands on to one that assigns it must be a variable, too. Whether that was news.

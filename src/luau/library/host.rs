@@ -10,7 +10,7 @@ use crate::luau::slice::SliceEnd;
 use crate::luau::stack::{Kind, Stack};
 use crate::luau::transfer;
 #[cfg(feature = "ecs")]
-use crate::luau::world::{WorldAnswer, WorldResults};
+use crate::luau::world::WorldResults;
 #[cfg(feature = "ecs")]
 use crate::value::Column;
 use crate::value::{Results, Value};
@@ -111,9 +111,7 @@ fn look(mut call: Call<'_>) -> Returned<'_> {
     let Some(result) = result else {
         return Err(Failure::new("no VM reaches anything: the game has given none an `EcsAccess`"));
     };
-    let WorldAnswer { results, cost } = result.map_err(|error| failure(&mut call, host, error))?;
-    call.charge_later(cost);
-    match results {
+    match result.map_err(|error| failure(&mut call, host, error))? {
         WorldResults::One(Value::Number(number)) => Ok(call.number_result(number)),
         WorldResults::One(value) => {
             call.push_copies([&value]);

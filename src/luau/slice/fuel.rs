@@ -55,6 +55,12 @@ impl Fuel {
         self.max_check.set(if is_timed { SAFEPOINTS_PER_CHECK } else { NEVER });
     }
 
+    /// Whether those slices stop at each safepoint.
+    pub(super) fn set_watched(&self, is_watched: bool) {
+        self.first_check.set(if is_watched { 1 } else { SAFEPOINTS_BEFORE_CHECK });
+        self.max_check.set(if is_watched { 1 } else { SAFEPOINTS_PER_CHECK });
+    }
+
     /// A slice begins.
     #[inline]
     pub(super) fn refill(&self, quantum: i64) {
@@ -106,7 +112,7 @@ impl Fuel {
         let more = if is_quick {
             self.next_check.get().saturating_mul(2).min(self.max_check.get())
         } else {
-            SAFEPOINTS_BEFORE_CHECK
+            self.first_check.get()
         };
         self.next_check.set(more);
         let left = (self.quantum.get() - used).min(more);
@@ -168,6 +174,12 @@ mod tests {
         assert_eq!(fuel.used(), 12);
         fuel.refill(3);
         assert!(checks(&fuel, |_| true).is_empty(), "too short for a look");
+        fuel.set_watched(true);
+        fuel.refill(6);
+        assert_eq!(checks(&fuel, |_| true), [1, 2, 3, 4, 5]);
+        fuel.set_watched(false);
+        fuel.refill(12);
+        assert_eq!(checks(&fuel, |_| true), [2, 6]);
     }
 
     #[test]

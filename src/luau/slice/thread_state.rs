@@ -8,6 +8,7 @@ use super::Slice;
 use super::report::SliceEnd;
 use crate::luau::context::Answer;
 use crate::luau::context::Context;
+use crate::luau::failed_task::FailedTask;
 use crate::luau::notes::Mark;
 use crate::luau::request::Request;
 use crate::luau::stack::{Coroutine, Reference, Stack};
@@ -19,6 +20,9 @@ use crate::value::Value;
 
 /// What an error of a task costs its slice: the game is told of each.
 const TASK_ERROR: u64 = 200;
+
+/// The same for text that a `__tostring` makes.
+const TEXT: u64 = 1_000;
 
 /// In which state a thread is. Everything that resumes, closes, cancels or schedules one asks this first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,6 +200,12 @@ impl OwnThread<'_> {
             let failed = self.keep();
             shared.slice.with_process(|process| process.tasks_mut().map(|tasks| tasks.failed = Some(failed)));
             shared.slice.mark_for_kill(SliceEnd::Failed);
+        } else if transfer::has_text(&mut self.stack()) {
+            // What makes the text is code of the script, which runs when the slice is over.
+            let failed = FailedTask(self.keep());
+            self.with_context(|context| context.failed_tasks.push(failed));
+            shared.slice.flag_outcome();
+            shared.slice.charge_later(TASK_ERROR + TEXT);
         } else {
             let error = transfer::script_error(&mut self.stack());
             self.with_context(|context| context.report_task_error(error));

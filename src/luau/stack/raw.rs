@@ -202,6 +202,7 @@ at_an_index! { globals_for_table:
 at_an_index! { registry:
     raw_push_reference(reference: c_int) -> c_int = lua_rawgeti_;
     raw_push_registered(name: &CStr) -> c_int = lua_rawgetfield;
+    raw_registry_object() -> *const c_void = lua_topointer;
 }
 at_an_index! { registry_for_value:
     raw_register(name: &CStr) -> () = lua_rawsetfield;

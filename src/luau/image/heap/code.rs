@@ -1,24 +1,10 @@
 //! The code of functions of scripts.
 
 use std::ffi::c_void;
-use std::ptr::NonNull;
 use std::sync::LazyLock;
 
-use super::{Heap, Object, parts};
-
-/// The code of a function (`Proto` in lobject.h), which all functions share that are made of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in super::super) struct Code(NonNull<c_void>);
-
-impl Code {
-    pub(super) fn from_pointer(pointer: *mut c_void) -> Option<Self> {
-        NonNull::new(pointer).map(Self)
-    }
-
-    pub(super) fn pointer(self) -> *mut c_void {
-        self.0.as_ptr()
-    }
-}
+use super::objects::{Code, Object};
+use super::{Heap, parts};
 
 /// What is known of a piece of code.
 #[derive(Clone, Copy)]

@@ -68,7 +68,7 @@ impl Heap {
         assert!(index < elements.len(), "there is no element {index}");
         let elements = elements.as_ptr().cast_mut();
         // SAFETY: there are so many, and nobody else uses the table.
-        unsafe { elements.add(index).write(RawValue::new(value)) }
+        unsafe { elements.wrapping_add(index).write(RawValue::new(value)) }
     }
 
     /// Sets a node of a new table.
@@ -77,7 +77,7 @@ impl Heap {
         assert!(index < nodes.len(), "there is no node {index}");
         let nodes: *mut RawNode = nodes.as_ptr().cast_mut();
         // SAFETY: as above.
-        unsafe { nodes.add(index).write(RawNode::new(node)) }
+        unsafe { nodes.wrapping_add(index).write(RawNode::new(node)) }
     }
 
     pub(in super::super) fn freeze(&self, table: Object) {
@@ -194,7 +194,7 @@ impl Heap {
         assert!(index < upvalues.len(), "there is no upvalue {index}");
         let upvalues = upvalues.as_ptr().cast_mut();
         // SAFETY: there are so many, and nobody else uses the function.
-        unsafe { upvalues.add(index).write(RawValue::new(value)) }
+        unsafe { upvalues.wrapping_add(index).write(RawValue::new(value)) }
     }
 
     /// A closed upvalue.
@@ -242,7 +242,7 @@ impl Heap {
         // SAFETY: it is a thread.
         let stack = unsafe { luau_os_image_stack(thread.pointer()) };
         // SAFETY: it has such a place.
-        unsafe { stack.add(place).write(RawValue::new(value)) }
+        unsafe { stack.wrapping_add(place).write(RawValue::new(value)) }
     }
 
     /// Sets a frame of a new thread, but for the first.

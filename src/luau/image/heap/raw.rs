@@ -4,7 +4,7 @@ use std::ffi::c_void;
 use std::mem::MaybeUninit;
 use std::ptr;
 
-use super::{Object, ObjectKind, Value};
+use super::objects::{Object, ObjectKind, Value};
 use crate::luau::stack::Tag;
 
 /// Types of values, as Luau counts them, which have no object.

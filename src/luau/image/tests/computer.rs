@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use bevy::ecs::entity::Entity;
 
 use crate::console::ConsoleBuffer;
-use crate::luau::image::{ImageLimits, ImagePlace, ImageProgram, LoadError, SaveError};
+use crate::luau::image::bytes::LoadError;
+use crate::luau::image::{ImageLimits, ImagePlace, ImageProgram, SaveError};
 use crate::luau::request::Request;
 use crate::luau::slice::{Batch, Slice, SliceEnd, SliceLimits, SliceReport, Turn};
 use crate::luau::slices::{Allowance, Slices};
@@ -63,15 +65,22 @@ pub(super) fn uninterrupted(name: &str, source: &str) -> String {
 }
 
 impl Computer {
-    fn open(script: &Script) -> (LuauState, LoadedProgram) {
-        let mut state = LuauState::open(HostFunctions::default(), None).expect("memory");
+    fn open(host: HostFunctions, script: &Script) -> (LuauState, LoadedProgram) {
+        let mut state = LuauState::open(host, None).expect("memory");
         let loaded = state.load_program(script, LibrarySet::default()).expect("it compiles");
         (state, loaded)
     }
 
     pub(super) fn start(name: &str, source: &str) -> Self {
-        let script = Script::new(name, source);
-        let (mut state, loaded) = Self::open(&script);
+        Self::start_with(HostFunctions::default(), name, source)
+    }
+
+    pub(super) fn start_with(host: HostFunctions, name: &str, source: &str) -> Self {
+        Self::start_script(host, Script::new(name, source))
+    }
+
+    pub(super) fn start_script(host: HostFunctions, script: Script) -> Self {
+        let (mut state, loaded) = Self::open(host, &script);
         state
             .start(PROCESS, loaded, CATEGORY, Caller::new(Entity::PLACEHOLDER, PID, VmIndex(0), 7))
             .expect("memory");
@@ -86,7 +95,7 @@ impl Computer {
 
     /// Runs a slice. Whether there is another.
     pub(super) fn slice(&mut self, quantum: u32) -> bool {
-        self.state.context().now = self.now;
+        self.state.context().time = Duration::from_secs_f64(self.now);
         let slices = self.state.slices(SliceLimits { time: None }, WorldRef::default());
         let mut slice = OneSlice { slices, quantum, report: None };
         slice.slices.allow(&Allowance::unlimited(1 << 20));
@@ -152,7 +161,7 @@ impl Computer {
     pub(super) fn moved(self, image: &[u8]) -> Self {
         let Self { script, output, now, timers, waits, state, .. } = self;
         drop(state);
-        let (mut state, loaded) = Self::open(&script);
+        let (mut state, loaded) = Self::open(HostFunctions::default(), &script);
         assert_eq!(load(&mut state, &script, loaded, image), Ok(true));
         validate(&state);
         state.collect();
