@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn objects_are_known() {
-        let state = LuauState::open(HostFunctions::default(), false).expect("memory");
+        let state = LuauState::open(HostFunctions::default(), None).expect("memory");
         assert!(
             state.objects.is_some() || !cfg!(target_pointer_width = "64"),
             "Luau has changed: see `objects`"
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn who_has_nothing_of_others_reaches_what_it_is_charged_for() {
-        let mut state = LuauState::open(HostFunctions::default(), false).expect("memory");
+        let mut state = LuauState::open(HostFunctions::default(), None).expect("memory");
         thread(&mut state, OWN, |stack| {
             texts(stack, 2000);
             for size in [0, 3, 16, 17, 5000] {
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn what_others_keep_is_theirs() {
-        let mut state = LuauState::open(HostFunctions::default(), false).expect("memory");
+        let mut state = LuauState::open(HostFunctions::default(), None).expect("memory");
         thread(&mut state, OWN, |stack| {
             texts(stack, 1000);
             stack.resize(0);

@@ -7,7 +7,7 @@ use mlua::ffi;
 use super::failed_task::FailedTask;
 use super::library::ERROR_TEXT;
 use super::slice::run_aside;
-use super::stack::{Kind, Stack};
+use super::stack::Kind;
 use super::state::LuauState;
 use super::thread::Anchored;
 use super::transfer;

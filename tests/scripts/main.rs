@@ -11,7 +11,8 @@
 //!
 //! `cargo test --test scripts hostile/cpu` runs the scripts whose paths contain that.
 //! `UPDATE_GOLDEN=1 cargo test --test scripts golden` writes what golden scripts print; look at the difference.
-//! `cargo test --release --test scripts -- --ignored` measures for how long attacks hold up a tick.
+//! `cargo test --features save --test scripts -- --ignored migrated` runs those that are saved; it takes minutes.
+//! `cargo test --release --test scripts -- --ignored longest` measures for how long attacks hold up a tick.
 
 #[path = "../common/app.rs"]
 mod app;
@@ -63,8 +64,11 @@ fn migrated_trials(tests: &Path, attacks: &[PathBuf]) -> Vec<Trial> {
     let golden = golden.map(|path| (path, migrated::prints_the_same as Check));
     let attacks = attacks.iter().map(|path| (path.clone(), migrated::does_no_more as Check));
     let all = golden.chain(attacks);
-    all.map(|(path, check)| named_trial(format!("migrated/{}", trial_name(tests, &path)), &path, check))
-        .collect()
+    let trial = |(path, check): (PathBuf, Check)| {
+        let name = format!("migrated/{}", trial_name(tests, &path));
+        named_trial(name, &path, check).with_ignored_flag(true) // they take minutes
+    };
+    all.map(trial).collect()
 }
 
 /// What is to be checked of the scripts in a folder of `tests/scripts`.

@@ -249,7 +249,12 @@ fn unknown_end() -> SavedOutcome {
 }
 
 /// What the heap has of processes, those that cannot be saved left out. They run the first scripts of the VM, so many.
-fn heap(state: &mut OpenState, draft: &mut Draft<'_>, started: &[ProcessKey]) -> Result<Vec<u8>, SaveError> {
+fn heap(
+    state: &mut OpenState,
+    draft: &mut Draft<'_>,
+    started: &[ProcessKey],
+    count: usize,
+) -> Result<Vec<u8>, SaveError> {
     loop {
         let OpenState { luau, scripts, .. } = state;
         let mut programs = Vec::with_capacity(count);
