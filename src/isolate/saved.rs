@@ -34,6 +34,8 @@ struct SavedVm {
     processes: Vec<SavedProcess>,
     /// Numbers of the scripts, in the whole save.
     scripts: Vec<u32>,
+    /// How many of them the heap has code of: the first.
+    programs: u32,
     waits: Option<Box<SavedWaits>>,
     /// What the kernel is asked for, by waits.
     requests: Vec<(u32, SavedRequest)>,

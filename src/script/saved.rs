@@ -98,8 +98,8 @@ pub(crate) fn scripts(saved: Vec<SavedScript>) -> Result<Vec<Script>, (usize, &'
 
 impl Script {
     fn with_given(&self, given: Vec<(Box<str>, Bytes)>, aliases: Vec<(Box<str>, Box<str>)>) -> Self {
-        let mut all = super::Given::default();
-        all.aliases = aliases.into_iter().map(|(name, path)| (name.into(), path.into())).collect();
+        let aliases = aliases.into_iter().map(|(name, path)| (name.into(), path.into())).collect();
+        let mut all = super::Given { aliases, ..super::Given::default() };
         for (file, source) in given {
             let path = module_path(&file).unwrap_or_else(|| file.to_string());
             let script = Self::new(&*file, source.0.into_vec());

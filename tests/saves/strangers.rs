@@ -106,3 +106,32 @@ fn resealed(content: &[u8]) -> Arc<[u8]> {
     let seal = blake3::Hasher::new().update(&version).update(content).finalize();
     [b"LUAU-OS\n".as_slice(), &version, &[0], seal.as_bytes(), content].concat().into()
 }
+
+/// Where the test that runs in another process finds what this one saved.
+const FILE: &str = "BEVY_LUAU_OS_TEST_SAVE";
+
+#[test]
+fn another_process_of_the_operating_system_goes_on() {
+    let file = std::env::temp_dir().join(format!("bevy_luau_os_test_{}.save", std::process::id()));
+    std::fs::write(&file, saved().as_bytes()).expect("there is room");
+    let test = ["--exact", "strangers::what_another_process_has_saved", "--ignored"];
+    let command = std::env::current_exe().expect("it has a path");
+    let status = std::process::Command::new(command).args(test).env(FILE, &file).status();
+    std::fs::remove_file(&file).expect("it was written");
+    assert!(status.expect("it starts").success());
+}
+
+#[test]
+#[ignore = "another test runs it, with a file"]
+fn what_another_process_has_saved() {
+    let file = std::env::var_os(FILE).expect("a file");
+    let bytes = std::fs::read(file).expect("it was written");
+    let image = VmSnapshot::from_bytes(bytes).and_then(|saved| saved.image()).expect("it was saved");
+    let mut app = app();
+    app.init_resource::<Loads>().add_observer(|_: On<VmLoaded>, mut loads: ResMut<Loads>| loads.loaded += 1);
+    let vm = app.world_mut().spawn(image).id();
+    ticks(&mut app, 100);
+    assert_eq!(app.world().resource::<Loads>().loaded, 1);
+    assert_eq!(crate::common::console(&app, vm), "later\n");
+    assert_eq!(app.world().get::<Processes>(vm).map(|processes| processes.len()), Some(2));
+}

@@ -51,7 +51,7 @@ const REASONS: [&str; 10] = [
 
 impl Expectation {
     /// What the first line of a script says.
-    fn of(source: &str) -> Result<Self, String> {
+    pub fn of(source: &str) -> Result<Self, String> {
         let line = source.lines().next().unwrap_or_default();
         let alternatives =
             line.strip_prefix("-- expect: ").ok_or("the first line does not begin with `-- expect: `")?;

@@ -6,11 +6,13 @@
 //! | `tests/scripts/golden` | print what the file beside them says, at every quantum |
 //! | `tests/scripts/pass`, `fault` | return or fail at every quantum as they do on a plain Luau state |
 //! | `tests/scripts/ordinary` | the same, programs of ordinary size with the default limits |
+//! | golden scripts and attacks once more, as `migrated` | are saved after every tick and go on in another app (feature `save`) |
 //! | `tests/scripts/library` | print at every quantum what they print on a plain Luau state |
 //!
 //! `cargo test --test scripts hostile/cpu` runs the scripts whose paths contain that.
 //! `UPDATE_GOLDEN=1 cargo test --test scripts golden` writes what golden scripts print; look at the difference.
-//! `cargo test --release --test scripts -- --ignored` measures for how long attacks hold up a tick.
+//! `cargo test --features save --test scripts -- --ignored migrated` runs those that are saved; it takes minutes.
+//! `cargo test --release --test scripts -- --ignored longest` measures for how long attacks hold up a tick.
 
 #[path = "../common/app.rs"]
 mod app;
@@ -20,6 +22,11 @@ mod golden;
 mod hostile;
 mod library;
 mod longest_ticks;
+#[cfg(feature = "save")]
+#[path = "../common/migrate.rs"]
+mod migrate;
+#[cfg(feature = "save")]
+mod migrated;
 #[path = "../common/one_thread.rs"]
 mod one_thread;
 mod preemption;
@@ -43,9 +50,25 @@ fn main() -> ExitCode {
         let scripts = files(&folder).into_iter().filter(|path| !golden::is_output(path));
         trials.extend(scripts.map(|path| trial(&tests, &path, check_of(&folder))));
     }
+    #[cfg(feature = "save")]
+    trials.extend(migrated_trials(&tests, &attacks));
     let measure = move || longest_ticks::measure(&attacks).map_err(Failed::from);
     trials.push(Trial::test("longest_ticks", measure).with_ignored_flag(true));
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// The same scripts, saved and loaded after every tick.
+#[cfg(feature = "save")]
+fn migrated_trials(tests: &Path, attacks: &[PathBuf]) -> Vec<Trial> {
+    let golden = files(&tests.join("scripts/golden")).into_iter().filter(|path| !golden::is_output(path));
+    let golden = golden.map(|path| (path, migrated::prints_the_same as Check));
+    let attacks = attacks.iter().map(|path| (path.clone(), migrated::does_no_more as Check));
+    let all = golden.chain(attacks);
+    let trial = |(path, check): (PathBuf, Check)| {
+        let name = format!("migrated/{}", trial_name(tests, &path));
+        named_trial(name, &path, check).with_ignored_flag(true) // they take minutes
+    };
+    all.map(trial).collect()
 }
 
 /// What is to be checked of the scripts in a folder of `tests/scripts`.
@@ -62,10 +85,21 @@ fn check_of(folder: &Path) -> Check {
 
 /// A trial that has the path of its script in `tests` as its name.
 fn trial(tests: &Path, path: &Path, check: Check) -> Trial {
+    named_trial(trial_name(tests, path), path, check)
+}
+
+fn is_script(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "luau")
+}
+
+fn trial_name(tests: &Path, path: &Path) -> String {
+    let named = if is_script(path) { path.with_extension("") } else { path.to_owned() };
+    named.strip_prefix(tests).expect("it was found there").to_string_lossy().replace('\\', "/")
+}
+
+fn named_trial(name: String, path: &Path, check: Check) -> Trial {
     let path = path.to_owned();
-    let is_script = path.extension().is_some_and(|extension| extension == "luau");
-    let named = if is_script { path.with_extension("") } else { path.clone() };
-    let name = named.strip_prefix(tests).expect("it was found there").to_string_lossy().replace('\\', "/");
+    let is_script = is_script(&path);
     Trial::test(name, move || {
         let result = if is_script { check(&path) } else { Err("this is no script".to_owned()) };
         result.map_err(|error| format!("{}: {error}", path.display()).into())

@@ -52,18 +52,28 @@ impl<'a> Draft<'a> {
         start.and_then(|start| start.function.as_ref()).map(|function| self.add_function(function))
     }
 
-    /// An admitted process without a thread.
-    pub(super) fn add_starting(&mut self, process: ProcessKey, start: Option<&'a Start>) {
+    /// What an admitted process without a thread starts with, and the script of its function, if it has one.
+    pub(super) fn add_function_of(&mut self, process: ProcessKey, start: Option<&'a Start>) {
         let function = self.add_start(start);
         self.starts.insert(process, (start, function));
-        self.add_script_of(process);
+        if function.is_some() {
+            self.add_script_of(process);
+        }
     }
 
-    /// A process that was not admitted.
+    /// The same for a process that was not admitted.
     pub(super) fn add_newcomer(&mut self, newcomer: &'a SavedNewcomer<'a>) {
         let function = self.add_start(newcomer.start);
         self.newcomers.push((newcomer, function));
-        self.add_script(&newcomer.script);
+        if function.is_some() {
+            self.add_script(&newcomer.script);
+        }
+    }
+
+    /// The scripts of the others of them.
+    pub(super) fn add_scripts_of_newcomers(&mut self) {
+        let newcomers: Vec<&SavedNewcomer<'_>> = self.newcomers.iter().map(|newcomer| newcomer.0).collect();
+        newcomers.into_iter().for_each(|newcomer| self.add_script(&newcomer.script));
     }
 
     pub(super) fn request(&mut self, request: &'a KernelRequest) -> SavedRequest {

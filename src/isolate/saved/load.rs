@@ -146,7 +146,7 @@ impl Isolate {
         luau.context().name_vm(job.vm.index, name);
         luau.context().publish(job.vm.index, published);
         set_clock(luau, job.vm.index, clock);
-        let programs = saved.scripts.iter().map(|&number| {
+        let programs = saved.scripts.iter().take(saved.programs as usize).map(|&number| {
             let script = &job.scripts[number as usize];
             let is_short = script.longest_source() <= limits.source_bytes;
             let loaded = scripts.load(luau, script, libraries).ok().filter(|_| is_short)?;

@@ -141,22 +141,25 @@ impl Isolate {
         let (record, account) = (vms.record(job.vm.index), vms.account(job.vm.index));
 
         let mut draft = Draft::new(job, record.libraries);
-        for starting in processes.starting.iter().filter(|it| numbers.contains_key(&it.process)) {
-            draft.add_starting(starting.process, starting.start.as_deref());
+        let started = members.iter().filter(|member| matches!(member.1, Place::Queue | Place::Elsewhere));
+        let started: Vec<ProcessKey> = started.map(|member| member.0).collect();
+        // What the heap names comes first: the others may run what does not compile.
+        started.iter().for_each(|&process| draft.add_script_of(process));
+        let starting = || processes.starting.iter().filter(|it| numbers.contains_key(&it.process));
+        for starting in starting() {
+            draft.add_function_of(starting.process, starting.start.as_deref());
         }
-        for newcomer in &job.newcomers {
-            draft.add_newcomer(newcomer);
-        }
+        job.newcomers.iter().for_each(|newcomer| draft.add_newcomer(newcomer));
+        let programs = draft.scripts.len();
+        starting().for_each(|starting| draft.add_script_of(starting.process));
+        draft.add_scripts_of_newcomers();
         let in_outbox = outbox.kernel_requests().filter(|(wait, _)| numbers.contains_key(&wait.process));
         let requests = job.requests.iter().copied().chain(in_outbox);
         let requests = requests.filter(|&(wait, _)| waits.is_pending(wait));
         let mut requests: Vec<(WaitId, SavedRequest)> =
             requests.map(|(wait, request)| (wait, draft.request(request))).collect();
-        let started = members.iter().filter(|member| matches!(member.1, Place::Queue | Place::Elsewhere));
-        let started: Vec<ProcessKey> = started.map(|member| member.0).collect();
-        started.iter().for_each(|&process| draft.add_script_of(process));
         let heap = match state {
-            Some(state) => heap(state, &mut draft, &started)?,
+            Some(state) => heap(state, &mut draft, &started, programs)?,
             None => Vec::new(),
         };
 
@@ -226,6 +229,7 @@ impl Isolate {
             }),
             processes: saved,
             scripts: draft.scripts.iter().map(|script| script.0).collect(),
+            programs: programs as u32,
             waits: (saved_waits != SavedWaits::default()).then(|| Box::new(saved_waits)),
             requests: requests
                 .into_iter()
@@ -244,12 +248,17 @@ fn unknown_end() -> SavedOutcome {
     SavedOutcome::Finished(Default::default())
 }
 
-/// What the heap has of processes, those that cannot be saved left out.
-fn heap(state: &mut OpenState, draft: &mut Draft<'_>, started: &[ProcessKey]) -> Result<Vec<u8>, SaveError> {
+/// What the heap has of processes, those that cannot be saved left out. They run the first scripts of the VM, so many.
+fn heap(
+    state: &mut OpenState,
+    draft: &mut Draft<'_>,
+    started: &[ProcessKey],
+    count: usize,
+) -> Result<Vec<u8>, SaveError> {
     loop {
         let OpenState { luau, scripts, .. } = state;
-        let mut programs = Vec::with_capacity(draft.scripts.len());
-        for (_, script) in &draft.scripts {
+        let mut programs = Vec::with_capacity(count);
+        for (_, script) in &draft.scripts[..count] {
             let loaded = scripts.load(luau, script, draft.libraries).map_err(|_| SaveError::OutOfMemory)?;
             programs.push(ImageProgram { script, loaded });
         }
