@@ -9,12 +9,10 @@ use crate::luau::bases::Base;
 use crate::luau::library::{DRIVERS, NATIVES};
 use crate::luau::stack::{Kind, Stack};
 
-/// Functions of Luau's and ours that are made again and again.
+/// Functions of Luau's and ours that are made again and again. After [`NATIVES`] there are two of Luau's: what
+/// `coroutine.wrap` returns, and what `utf8.codes` returns first.
 pub(super) const NATIVE_COUNT: usize = NATIVES.len() + 2;
-/// What `coroutine.wrap` returns.
 const WRAP: usize = NATIVES.len();
-/// What `utf8.codes` returns first.
-const CODES: usize = NATIVES.len() + 1;
 /// See [`NATIVES`].
 pub(super) const REST: usize = 0;
 pub(super) const MISSING: usize = 1;

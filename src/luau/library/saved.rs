@@ -15,22 +15,20 @@ static MISSING: Entry = Entry::new(c"", missing);
 
 /// A function of ours that others make.
 pub(in crate::luau) struct Native {
-    /// What it is called in a save, for ever.
-    pub(in crate::luau) name: &'static str,
     pub(in crate::luau) entry: &'static Entry,
     pub(in crate::luau) upvalues: u8,
 }
 
-/// All of them. An [`Entry`] is found again by the address of its function, so all of these are statics.
+/// All of them. A save has their places in this list, so new ones come last. An [`Entry`] is found again by the address of its function, so all of these are statics.
 pub(in crate::luau) const NATIVES: [Native; 8] = [
-    Native { name: "rest", entry: &REST, upvalues: 2 },
-    Native { name: "missing", entry: &MISSING, upvalues: 1 },
-    Native { name: "gmatch", entry: &pattern::NEXT_MATCH, upvalues: 3 },
-    Native { name: "next_global", entry: &globals::NEXT_GLOBAL, upvalues: 0 },
-    Native { name: "disconnect", entry: &mail::DISCONNECT, upvalues: 1 },
-    Native { name: "less_than", entry: &sort::LESS_THAN, upvalues: 0 },
-    Native { name: "gsub.search", entry: &pattern::gsub::SEARCH, upvalues: 0 },
-    Native { name: "gsub.add", entry: &pattern::gsub::ADD, upvalues: 0 },
+    Native { entry: &REST, upvalues: 2 },
+    Native { entry: &MISSING, upvalues: 1 },
+    Native { entry: &pattern::NEXT_MATCH, upvalues: 3 },
+    Native { entry: &globals::NEXT_GLOBAL, upvalues: 0 },
+    Native { entry: &mail::DISCONNECT, upvalues: 1 },
+    Native { entry: &sort::LESS_THAN, upvalues: 0 },
+    Native { entry: &pattern::gsub::SEARCH, upvalues: 0 },
+    Native { entry: &pattern::gsub::ADD, upvalues: 0 },
 ];
 
 /// The loops behind functions, whose order is that of their numbers in a save.

@@ -33,9 +33,6 @@ pub(in super::super) struct RawValue {
 }
 
 impl RawValue {
-    pub(in super::super) const NIL: Self =
-        Self { bits: MaybeUninit::new(0), extra: MaybeUninit::new(0), kind: NIL };
-
     /// What Luau has as a value. A key is one, too.
     #[inline]
     pub(in super::super) fn get(&self) -> Value {

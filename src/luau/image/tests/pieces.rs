@@ -151,6 +151,7 @@ fn it_is_charged_to_its_vm_and_given_back() {
 
 /// With `--nocapture`, how large images are and how long they take.
 #[test]
+#[expect(clippy::print_stdout, reason = "they are what it is for")]
 fn figures() {
     let programs = [
         ("endless loop", "while true do end"),
