@@ -158,12 +158,19 @@ pub fn run(options: &Options, workload: Workload) -> Report {
         save_frame_max_ms: saved.frame_max_ms,
         #[cfg(feature = "save")]
         load_s: load_s.unwrap_or_default(),
+        #[cfg(not(feature = "save"))]
+        save_s: 0.0,
+        #[cfg(not(feature = "save"))]
+        save_bytes: 0,
+        #[cfg(not(feature = "save"))]
+        save_frame_max_ms: 0.0,
+        #[cfg(not(feature = "save"))]
+        load_s: 0.0,
         baseline: false,
         quarters,
         neighbours_ended: app.world().get_resource::<Attacks>().map_or(0, |attacks| attacks.neighbours_ended),
         fairness: fairness.or_else(|| slice_counter.map(|counter| counter.finish(&app))).unwrap_or_default(),
         digest,
-        ..default()
     };
     if let Some(path) = &options.chart {
         let title = format!("{}k processes of {}.luau", report.processes / 1000, report.workload);

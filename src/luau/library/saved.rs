@@ -19,7 +19,8 @@ pub(in crate::luau) struct Native {
     pub(in crate::luau) upvalues: u8,
 }
 
-/// All of them. A save has their places in this list, so new ones come last. An [`Entry`] is found again by the address of its function, so all of these are statics.
+/// All of them. A save has their places in this list, so new ones come last. An [`Entry`] is found again by the address
+/// of its function, so all of these are statics.
 pub(in crate::luau) const NATIVES: [Native; 8] = [
     Native { entry: &REST, upvalues: 2 },
     Native { entry: &MISSING, upvalues: 1 },
