@@ -393,9 +393,13 @@ impl<M: Meaning> Checker<'_, M> {
             }
             next
         } else {
-            let site = facts.call_site(&view, next);
-            if site.is_some_and(|site| site.by_loop) {
+            if let Some(site) = facts.call_site(&view, next).filter(|site| site.by_loop) {
                 frame.flags |= flags::LOOP;
+                // What the iterator returns takes the third place. With a table, that would be the place of a loop.
+                let first = (saved.base as i32 + site.register - 3) as usize;
+                if model.values[thread.values.clone()].get(first).is_none_or(|&it| it == Saved::Nil) {
+                    return model.refuse(number, "a loop calls nothing");
+                }
             }
             next - 1
         };
