@@ -87,7 +87,7 @@ impl_syscall_input!(Calls<Args, Reply>);
 impl_syscall_input!(In<Vec<Syscall<Args, Reply>>>);
 
 /// What a system has as its input that answers [one call at a time](crate::SyscallAppExt::add_call): who calls, as a
-/// [`HostCaller`](crate::HostCaller), or his VM alone, as an `Entity`; or a tuple of that and the arguments, which are
+/// [`HostCaller`], or his VM alone, as an `Entity`; or a tuple of that and the arguments, which are
 /// a tuple, too.
 pub trait CallInput: Send + 'static {
     #[doc(hidden)]

@@ -77,7 +77,7 @@ impl<'a> Call<'a> {
         Ok(())
     }
 
-    /// Gives the thread at an index to the scheduler, as [`Tasks::schedule`] takes it.
+    /// Gives the thread at an index to the scheduler, as `Tasks::schedule` takes it.
     fn schedule(&mut self, index: i32, plan: Plan, values: c_int, by_script: bool) -> TaskId {
         self.make_tasks();
         let (Some(thread), Some(anchors)) = (self.thread_at(index), self.tasks().map(|tasks| tasks.anchors))
