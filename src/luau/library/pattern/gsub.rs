@@ -67,7 +67,7 @@ impl Progress {
         let length = length.clamp(Self::BYTES, call.length(buffer).max(Self::BYTES as u32) as usize);
         let end = end.min(subject);
         let start = start.min(end);
-        let copied = copied.min(start);
+        let copied = copied.min(end); // where the last match ended, or the one before
         Self { length, from, copied, count, limit, start, end }
     }
 
