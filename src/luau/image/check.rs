@@ -403,6 +403,13 @@ impl<M: Meaning> Checker<'_, M> {
             }
             next - 1
         };
+        let values = &model.values[thread.values.clone()];
+        for list in facts.lists_at(at) {
+            let is_table = |value: &Saved| matches!(*value, Saved::Object(table) if self.meaning.kind(table) == Some(ObjectKind::TABLE));
+            if !values.get(saved.base + usize::from(list.register)).is_some_and(is_table) {
+                return model.refuse(number, "a table that is filled is none");
+            }
+        }
         let loops: Vec<Loop> = facts.loops_at(at).copied().collect();
         for it in loops {
             self.loop_registers(number, thread, saved.base + usize::from(it.register), it.kind)?;

@@ -23,6 +23,15 @@ pub(super) enum LoopKind {
     Sequence,
 }
 
+/// A table that is filled after it was made: meanwhile Luau trusts that it is in its register.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct List {
+    /// The instruction that makes it, and the one that fills it.
+    first: i32,
+    last: i32,
+    pub(super) register: u8,
+}
+
 /// What is next when a thread goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Safepoint {
@@ -59,6 +68,7 @@ pub(super) struct Facts {
     /// Of each word what it is. `None` if it belongs to the instruction before.
     words: Vec<Option<Word>>,
     pub(super) loops: Vec<Loop>,
+    lists: Vec<List>,
     /// Upvalues that are assigned: they must be variables that others share.
     pub(super) assigned: Vec<bool>,
     /// Upvalues that are handed on.
@@ -92,6 +102,7 @@ impl Facts {
         let mut facts = Self {
             words: vec![None; code.words.len()],
             loops: Vec::new(),
+            lists: Vec::new(),
             assigned: vec![false; code.upvalues.into()],
             captures: Vec::new(),
             is_unknown: false,
@@ -123,6 +134,14 @@ impl Facts {
                 let is_sequence = code.words.get(at + 1).is_some_and(|&aux| aux.cast_signed() < 0);
                 let kind = if is_sequence { LoopKind::Sequence } else { LoopKind::Generic };
                 self.loops.push(Loop { first: target, last: here, register: a(word), kind });
+            }
+            Word::SetList => {
+                // Wherever that is, it has been made before. What is not found here was made before everything.
+                let makes_it = |&first: &usize| {
+                    self.words[first] == Some(Word::NewTable) && a(code.words[first]) == a(word)
+                };
+                let first = (0..at).rev().find(makes_it).unwrap_or(0) as i32;
+                self.lists.push(List { first, last: here, register: a(word) });
             }
             Word::SetUpvalue => {
                 if let Some(is_assigned) = self.assigned.get_mut(usize::from(b(word))) {
@@ -184,6 +203,11 @@ impl Facts {
     /// The loops that an instruction is in.
     pub(super) fn loops_at(&self, next: i32) -> impl Iterator<Item = &Loop> {
         self.loops.iter().filter(move |it| (it.first..=it.last).contains(&next))
+    }
+
+    /// The tables that are being filled when an instruction is next.
+    pub(super) fn lists_at(&self, next: i32) -> impl Iterator<Item = &List> {
+        self.lists.iter().filter(move |list| list.first < next && next <= list.last)
     }
 
     /// Whether its first instruction moves its arguments out of the way.

@@ -121,6 +121,8 @@ enum
     WORD_COPY_CLOSURE,
     WORD_CAPTURE,
     WORD_VARIADIC,
+    WORD_NEW_TABLE,
+    WORD_SET_LIST,
     WORD_UNKNOWN,
 };
 
@@ -162,6 +164,13 @@ void luau_os_image_word(uint8_t op, uint8_t* what, uint8_t* words)
         break;
     case LOP_PREPVARARGS:
         *what = WORD_VARIADIC;
+        break;
+    case LOP_NEWTABLE:
+    case LOP_DUPTABLE:
+        *what = WORD_NEW_TABLE;
+        break;
+    case LOP_SETLIST:
+        *what = WORD_SET_LIST;
         break;
     // of experiments, and of debuggers
     case LOP_BREAK:

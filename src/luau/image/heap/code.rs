@@ -83,12 +83,16 @@ pub(in super::super) enum Word {
     CopyClosure,
     Capture,
     Variadic,
+    /// It puts a new table into a register.
+    NewTable,
+    /// It fills the table there.
+    SetList,
     /// It is in no code that our compiler makes.
     Unknown,
 }
 
 /// In the order of the numbers in `heap.cpp`.
-const WORDS: [Word; 12] = [
+const WORDS: [Word; 14] = [
     Word::Other,
     Word::Call,
     Word::Return,
@@ -100,6 +104,8 @@ const WORDS: [Word; 12] = [
     Word::CopyClosure,
     Word::Capture,
     Word::Variadic,
+    Word::NewTable,
+    Word::SetList,
     Word::Unknown,
 ];
 
