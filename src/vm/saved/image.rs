@@ -15,8 +15,7 @@ use crate::types::{Pid, VmId};
 /// a [`Vm`](crate::Vm) with its processes and loses this component, and [`VmLoaded`] is triggered on it; or
 /// [`VmLoadFailed`], if it is wrong.
 ///
-/// If the entity has [`VmLimits`](crate::VmLimits), these hold; otherwise those of the save. **Give it some, if the save
-/// may come from a stranger.** The clock of the VM goes on from where it was.
+/// If the entity has [`VmLimits`](crate::VmLimits), these hold; otherwise those of the save. The clock of the VM goes on from where it was.
 ///
 /// ```
 /// # use bevy::prelude::*;

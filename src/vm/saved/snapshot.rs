@@ -13,8 +13,9 @@ use crate::save::{LoadError, SaveKey, open, seal};
 
 /// A VM as bytes, with all that its scripts could tell: in the middle of whatever they did.
 ///
-/// Put it into your save as it is: it serializes, also through reflection. What is read is checked before it is believed:
-/// nothing that comes from a stranger can do more than a script of his could. To load it, spawn its [`VmImage`].
+/// Put it into your save as it is: it serializes, also through reflection. To load it, spawn its [`VmImage`]. **Load only
+/// what you made, or what is [sealed](Self::from_sealed) with your key**: a save is code, and what one can do that somebody
+/// has made on purpose is not bounded yet.
 #[derive(Clone, PartialEq, Eq, Reflect)]
 #[reflect(opaque)]
 #[reflect(Clone, Debug, PartialEq, Serialize, Deserialize)]
