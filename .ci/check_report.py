@@ -6,7 +6,8 @@ import sys
 KEYS = """workload vms processes finished failed killed unfinished vm_ticks resumes starting_resumes frames late_ticks elapsed_s
 spawn_s despawn_s frame_ms tick_ms resume_ns gc_ms gc_pause_max_ms isolate_bytes live_bytes peak_rss_bytes
 bytes_per_process
-workers isolates quantum tick_budget baseline quarters neighbours_ended fairness""".split()
+workers isolates quantum tick_budget baseline quarters neighbours_ended fairness
+save_s save_bytes save_frame_max_ms load_s digest""".split()
 DISTRIBUTION = "mean p50 p99 p999 max".split()
 
 path, *expected = sys.argv[1:]

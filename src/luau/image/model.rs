@@ -129,7 +129,7 @@ pub(super) struct Model {
 pub(super) type NativeUpvalues = [Option<u8>; NATIVE_COUNT];
 
 impl Model {
-    /// Reads all objects. What they refer to may not be there yet: see [`Model::check_numbers`].
+    /// Reads all objects. What they refer to may not be there yet.
     pub(super) fn read(reader: &mut Reader<'_>, natives: &NativeUpvalues) -> Read<Self> {
         let mut model = Self::default();
         loop {
