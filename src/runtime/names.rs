@@ -1,6 +1,7 @@
 //! Which VM has which lasting name.
 
 use bevy::platform::collections::HashMap;
+use bevy::platform::collections::hash_map::Entry;
 use bevy::prelude::*;
 
 use crate::random;
@@ -34,8 +35,8 @@ impl VmNames {
         loop {
             self.drawn += 1;
             let id = VmId(random::derive(self.seed, ("vm", self.drawn)));
-            if !self.vms.contains_key(&id) {
-                self.vms.insert(id, vm);
+            if let Entry::Vacant(free) = self.vms.entry(id) {
+                free.insert(vm);
                 return id;
             }
         }
@@ -43,8 +44,11 @@ impl VmNames {
 
     /// A VM goes.
     pub(super) fn forget(&mut self, id: VmId, vm: Entity) {
-        if self.vms.get(&id) == Some(&vm) {
-            self.vms.remove(&id);
+        // One search, not two: among hundreds of thousands each waits for memory.
+        if let Entry::Occupied(named) = self.vms.entry(id)
+            && *named.get() == vm
+        {
+            named.remove();
         }
     }
 
