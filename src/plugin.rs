@@ -257,15 +257,7 @@ impl LuauOsPlugin {
     #[cfg(feature = "save")]
     fn add_save_systems(&self, app: &mut App) {
         app.register_type::<crate::VmSnapshot>().register_type::<crate::VmSnapshots>();
-        let all = (
-            LuauOsSystems::Admit,
-            LuauOsSystems::Wake,
-            LuauOsSystems::Run,
-            LuauOsSystems::Syscalls,
-            LuauOsSystems::Collect,
-            LuauOsSystems::Settle,
-        );
-        app.configure_sets(self.schedule, all.run_if(scheduler::no_save_is_under_way)).add_systems(
+        app.add_systems(
             self.schedule,
             (
                 scheduler::go_on_saving
@@ -282,52 +274,52 @@ impl LuauOsPlugin {
 
     fn add_systems(&self, app: &mut App) {
         let fixed_loop = RunFixedMainLoopSystems::FixedMainLoop;
-        app.configure_sets(
-            self.schedule,
-            (
-                LuauOsSystems::Admit,
-                LuauOsSystems::Wake,
-                LuauOsSystems::Run,
-                LuauOsSystems::Syscalls,
-                LuauOsSystems::Collect,
-                LuauOsSystems::Settle,
+        let phases = (
+            LuauOsSystems::Admit,
+            LuauOsSystems::Wake,
+            LuauOsSystems::Run,
+            LuauOsSystems::Syscalls,
+            LuauOsSystems::Collect,
+            LuauOsSystems::Settle,
+        )
+            .chain()
+            .run_if(scheduler::tick_is_due);
+        #[cfg(feature = "save")]
+        let phases = phases.run_if(scheduler::no_save_is_under_way);
+        app.configure_sets(self.schedule, phases)
+            .add_systems(First, scheduler::begin_frame)
+            .add_systems(
+                RunFixedMainLoop,
+                (
+                    // Between the game's own systems and the loop: those may run the schedule, too.
+                    scheduler::begin_fixed_loop
+                        .after(RunFixedMainLoopSystems::BeforeFixedMainLoop)
+                        .before(fixed_loop),
+                    scheduler::end_fixed_loop
+                        .after(fixed_loop)
+                        .before(RunFixedMainLoopSystems::AfterFixedMainLoop),
+                ),
             )
-                .chain()
-                .run_if(scheduler::tick_is_due),
-        )
-        .add_systems(First, scheduler::begin_frame)
-        .add_systems(
-            RunFixedMainLoop,
-            (
-                // Between the game's own systems and the loop: those may run the schedule, too.
-                scheduler::begin_fixed_loop
-                    .after(RunFixedMainLoopSystems::BeforeFixedMainLoop)
-                    .before(fixed_loop),
-                scheduler::end_fixed_loop
-                    .after(fixed_loop)
-                    .before(RunFixedMainLoopSystems::AfterFixedMainLoop),
-            ),
-        )
-        .add_systems(Last, scheduler::end_frame)
-        .add_systems(
-            self.schedule,
-            (
-                scheduler::begin_tick.before(LuauOsSystems::Admit),
-                #[cfg(not(feature = "ecs"))]
-                scheduler::admit.in_set(LuauOsSystems::Admit),
-                #[cfg(feature = "ecs")]
-                (scheduler::place, scheduler::start).chain().in_set(LuauOsSystems::Admit),
-                scheduler::wake.in_set(LuauOsSystems::Wake),
-                scheduler::run.in_set(LuauOsSystems::Run),
-                #[cfg(feature = "ecs")]
-                crate::ecs::apply_changes
-                    .before(scheduler::dispatch_syscalls)
-                    .in_set(LuauOsSystems::Syscalls),
-                scheduler::dispatch_syscalls.in_set(LuauOsSystems::Syscalls),
-                scheduler::collect.in_set(LuauOsSystems::Collect),
-                scheduler::settle.in_set(LuauOsSystems::Settle),
-                scheduler::end_tick.after(LuauOsSystems::Settle),
-            ),
-        );
+            .add_systems(Last, scheduler::end_frame)
+            .add_systems(
+                self.schedule,
+                (
+                    scheduler::begin_tick.before(LuauOsSystems::Admit),
+                    #[cfg(not(feature = "ecs"))]
+                    scheduler::admit.in_set(LuauOsSystems::Admit),
+                    #[cfg(feature = "ecs")]
+                    (scheduler::place, scheduler::start).chain().in_set(LuauOsSystems::Admit),
+                    scheduler::wake.in_set(LuauOsSystems::Wake),
+                    scheduler::run.in_set(LuauOsSystems::Run),
+                    #[cfg(feature = "ecs")]
+                    crate::ecs::apply_changes
+                        .before(scheduler::dispatch_syscalls)
+                        .in_set(LuauOsSystems::Syscalls),
+                    scheduler::dispatch_syscalls.in_set(LuauOsSystems::Syscalls),
+                    scheduler::collect.in_set(LuauOsSystems::Collect),
+                    scheduler::settle.in_set(LuauOsSystems::Settle),
+                    scheduler::end_tick.after(LuauOsSystems::Settle),
+                ),
+            );
     }
 }

@@ -81,3 +81,9 @@ impl Bench {
         std::iter::from_fn(|| self.isolate.take_exit()).map(|exit: Exit| exit.outcome).collect()
     }
 }
+
+/// The time of the first tick, whose work is not cut.
+pub(super) fn first_tick() -> TickTime<'static> {
+    let (deadline, world) = (Deadline::NEVER, WorldRef::default());
+    TickTime { number: 1, now: Duration::ZERO, deadline, passes: 1, world }
+}

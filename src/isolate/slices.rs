@@ -133,9 +133,8 @@ mod tests {
 
     use super::*;
     use crate::isolate::Suspension;
-    use crate::isolate::bench::{Bench, ENDLESS};
+    use crate::isolate::bench::{Bench, ENDLESS, first_tick};
     use crate::luau::request::{ExternalRequest, KernelRequest};
-    use crate::luau::world::WorldRef;
     use crate::script::Script;
     use crate::types::{Deadline, KillReason, Limits, ProcessState, Share};
 
@@ -326,13 +325,7 @@ mod tests {
     #[test]
     fn a_state_that_nobody_needs_is_left_for_the_next_isolate() {
         let (mut first, mut second) = (Bench::new(), Bench::new());
-        let time = TickTime {
-            number: 1,
-            now: Duration::ZERO,
-            deadline: Deadline::NEVER,
-            passes: 1,
-            world: WorldRef::default(),
-        };
+        let time = first_tick();
         let mut idle = Vec::new();
         first.spawn("return 1");
         first.isolate.start_admitted(time, &mut idle);
@@ -350,13 +343,7 @@ mod tests {
     #[test]
     fn a_state_with_much_garbage_stays_for_the_collector() {
         let mut bench = Bench::new();
-        let time = TickTime {
-            number: 1,
-            now: Duration::ZERO,
-            deadline: Deadline::NEVER,
-            passes: 1,
-            world: WorldRef::default(),
-        };
+        let time = first_tick();
         let mut idle = Vec::new();
         let mut rounds = 0;
         while rounds == 0 || !idle.is_empty() {

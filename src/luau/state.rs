@@ -266,7 +266,9 @@ impl LuauState {
 
     pub(super) fn control_collector(&mut self, what: c_int, data: c_int) -> c_int {
         self.audit = None;
-        self.main().control_collector(what, data)
+        // SAFETY: the main thread is live. Nobody has a thread or a stack of the state but those that are anchored, since
+        // they borrow it. Luau takes any numbers.
+        unsafe { ffi::lua_gc(self.main, what, data) }
     }
 }
 

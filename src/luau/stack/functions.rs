@@ -233,11 +233,6 @@ impl Stack<'_> {
         self.raw_total_bytes(category)
     }
 
-    /// Controls the collector of the state, as `lua_gc` is told.
-    pub(in crate::luau) fn control_collector(&mut self, what: c_int, data: c_int) -> c_int {
-        self.raw_control_collector(what, data)
-    }
-
     /// Opens all of Luau's libraries.
     pub(in crate::luau) fn open_libraries(&mut self) {
         self.raw_open_libraries();

@@ -116,7 +116,6 @@ on_any_thread! {
     raw_make_room(values: u16) -> c_int = lua_checkstack;
     raw_callbacks() -> *mut ffi::lua_Callbacks = lua_callbacks;
     raw_total_bytes(category: c_int) -> usize = lua_totalbytes;
-    raw_control_collector(what: c_int, data: c_int) -> c_int = lua_gc;
     raw_open_libraries() -> () = luaL_openlibs;
     raw_open_integer_library() -> c_int = luaopen_integer;
     raw_set_memory_category(category: u8) -> () = lua_setmemcat;
