@@ -19,8 +19,8 @@ pub(in crate::luau) struct Native {
     pub(in crate::luau) upvalues: u8,
 }
 
-/// All of them. A save has their places in this list, so new ones come last. An [`Entry`] is found again by the address
-/// of its function, so all of these are statics.
+/// All of them. A save has their places in this list, and those of two functions of Luau's behind them: with another list,
+/// saves get another version. An [`Entry`] is found again by the address of its function, so all of these are statics.
 pub(in crate::luau) const NATIVES: [Native; 8] = [
     Native { entry: &REST, upvalues: 2 },
     Native { entry: &MISSING, upvalues: 1 },
@@ -32,7 +32,7 @@ pub(in crate::luau) const NATIVES: [Native; 8] = [
     Native { entry: &pattern::gsub::ADD, upvalues: 0 },
 ];
 
-/// The loops behind functions, whose order is that of their numbers in a save.
+/// The loops behind functions, in the order of their numbers in a save. The same holds for these.
 pub(in crate::luau) const DRIVERS: [&Driver; 6] = [
     &sort::ALGORITHM,
     &sort::INDEXING,
